@@ -1,0 +1,1 @@
+//! Batches: when they close, their encoding and their submission.

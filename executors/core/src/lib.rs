@@ -1,0 +1,21 @@
+//! The contract between the engine, the execution layers and the state.
+//!
+//! A layer executes one transaction against a [`StateView`] and says what it did in an
+//! [`Execution`]; it sees and touches nothing else (invariant I8). The engine decides order and
+//! threads, the state decides where values live, and neither knows which layer runs.
+
+mod block_env;
+mod call;
+mod change_set;
+mod execution;
+mod layer;
+mod overlay;
+mod state_view;
+
+pub use block_env::BlockEnv;
+pub use call::{AccessedAccount, Call, CallOutcome};
+pub use change_set::{AccountChange, ChangeSet, TransactionChange, TransactionChanges};
+pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
+pub use layer::{ExecuteError, ExecutionLayer};
+pub use overlay::{MemoryState, Overlay};
+pub use state_view::{Account, StateView};

@@ -1,0 +1,295 @@
+use std::{
+    collections::{BTreeMap, HashMap, hash_map::Entry},
+    convert::Infallible,
+};
+
+use alloy_primitives::{
+    Address, B256, Bytes, U256, keccak256,
+    map::{AddressMap, B256Map, DefaultHashBuilder, U256Map},
+};
+
+use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChanges};
+
+/// A base state with the changes of a block's transactions on top: what the next transaction of
+/// the block sees. It remembers what it read from the base, so that each value is read once, and
+/// turns into the block's [`ChangeSet`] at the end.
+#[derive(Debug)]
+pub struct Overlay<S> {
+    base: S,
+    accounts: AddressMap<OverlayAccount>,
+    code: B256Map<Bytes>,
+    new_code: BTreeMap<B256, Bytes>,
+}
+
+#[derive(Debug)]
+struct OverlayAccount {
+    before: Option<Account>,
+    current: Option<Account>,
+    written: bool,
+    wiped: bool,
+    slots: U256Map<OverlaySlot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OverlaySlot {
+    before: U256,
+    current: U256,
+    written: bool,
+}
+
+impl<S: StateView> Overlay<S> {
+    /// An overlay without changes.
+    pub fn new(base: S) -> Self {
+        Self {
+            base,
+            accounts: HashMap::default(),
+            code: HashMap::default(),
+            new_code: BTreeMap::new(),
+        }
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut OverlayAccount, S::Error> {
+        match self.accounts.entry(address) {
+            Entry::Occupied(entry) => Ok(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let before = self.base.account(address)?;
+                Ok(entry.insert(OverlayAccount {
+                    before,
+                    current: before,
+                    written: false,
+                    wiped: false,
+                    slots: HashMap::default(),
+                }))
+            }
+        }
+    }
+
+    /// Puts a transaction's changes on top.
+    ///
+    /// # Errors
+    /// When a value before the change has to be read from the base and cannot be.
+    pub fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
+        for (address, change) in &changes.accounts {
+            let slots_before: Vec<(U256, U256)> = change
+                .storage
+                .iter()
+                .map(|(slot, _)| Ok((*slot, self.storage_before(*address, *slot)?)))
+                .collect::<Result<_, S::Error>>()?;
+            let account = self.entry(*address)?;
+            account.current = change.account;
+            account.written = true;
+            if change.storage_wiped {
+                account.wiped = true;
+                for slot in account.slots.values_mut() {
+                    slot.written = true;
+                    slot.current = U256::ZERO;
+                }
+            }
+            for ((slot, value), (_, before)) in change.storage.iter().zip(slots_before) {
+                account.slots.insert(
+                    *slot,
+                    OverlaySlot {
+                        before,
+                        current: *value,
+                        written: true,
+                    },
+                );
+            }
+        }
+        for (hash, code) in &changes.code {
+            self.code.insert(*hash, code.clone());
+            self.new_code.insert(*hash, code.clone());
+        }
+        Ok(())
+    }
+
+    /// Value of a slot before the block.
+    fn storage_before(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
+        if let Some(known) = self
+            .accounts
+            .get(&address)
+            .and_then(|account| account.slots.get(&slot))
+        {
+            return Ok(known.before);
+        }
+        if self.entry(address)?.before.is_none() {
+            return Ok(U256::ZERO);
+        }
+        self.base.storage(address, slot)
+    }
+
+    /// What the block changed. Accounts and slots that were written back to what they had been
+    /// are left out.
+    pub fn into_changes(self) -> ChangeSet {
+        let mut changes = ChangeSet {
+            accounts: BTreeMap::new(),
+            code: self.new_code,
+        };
+        for (address, account) in self.accounts {
+            if !account.written {
+                continue;
+            }
+            let storage: BTreeMap<_, _> = account
+                .slots
+                .into_iter()
+                .filter(|(_, slot)| slot.written && slot.before != slot.current)
+                .map(|(key, slot)| (key, (slot.before, slot.current)))
+                .collect();
+            if account.before == account.current && storage.is_empty() && !account.wiped {
+                continue;
+            }
+            changes.accounts.insert(
+                address,
+                AccountChange {
+                    before: account.before,
+                    after: account.current,
+                    storage_wiped: account.wiped,
+                    storage,
+                },
+            );
+        }
+        changes
+    }
+}
+
+impl<S: StateView> StateView for Overlay<S> {
+    type Error = S::Error;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, S::Error> {
+        Ok(self.entry(address)?.current)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
+        let account = self.entry(address)?;
+        if let Some(known) = account.slots.get(&slot) {
+            return Ok(known.current);
+        }
+        let (wiped, existed) = (account.wiped, account.before.is_some());
+        let before = if existed {
+            self.base.storage(address, slot)?
+        } else {
+            U256::ZERO
+        };
+        let current = if wiped { U256::ZERO } else { before };
+        self.entry(address)?.slots.insert(
+            slot,
+            OverlaySlot {
+                before,
+                current,
+                written: wiped,
+            },
+        );
+        Ok(current)
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, S::Error> {
+        match self.code.entry(code_hash) {
+            Entry::Occupied(entry) => Ok(entry.get().clone()),
+            Entry::Vacant(entry) => Ok(entry.insert(self.base.code(code_hash)?).clone()),
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, S::Error> {
+        self.base.block_hash(number)
+    }
+}
+
+/// A whole state in memory: the base of tests, of replayed fixtures and of benchmarks.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryState {
+    /// Accounts that exist.
+    pub accounts: HashMap<Address, Account, DefaultHashBuilder>,
+    /// Slots that are not zero.
+    pub storage: HashMap<Address, BTreeMap<U256, U256>, DefaultHashBuilder>,
+    /// Code by its hash.
+    pub code: HashMap<B256, Bytes, DefaultHashBuilder>,
+    /// Hashes of earlier blocks by number.
+    pub block_hashes: BTreeMap<u64, B256>,
+}
+
+impl MemoryState {
+    /// Puts an account with code and storage into the state.
+    pub fn insert(
+        &mut self,
+        address: Address,
+        nonce: u64,
+        balance: U256,
+        code: Bytes,
+        storage: impl IntoIterator<Item = (U256, U256)>,
+    ) {
+        let code_hash = keccak256(&code);
+        if !code.is_empty() {
+            self.code.insert(code_hash, code);
+        }
+        self.accounts.insert(
+            address,
+            Account {
+                nonce,
+                balance,
+                code_hash,
+            },
+        );
+        self.storage.insert(
+            address,
+            storage
+                .into_iter()
+                .filter(|(_, value)| !value.is_zero())
+                .collect(),
+        );
+    }
+
+    /// Goes forward by one block.
+    pub fn apply(&mut self, changes: &ChangeSet) {
+        for (address, change) in &changes.accounts {
+            match change.after {
+                Some(account) => self.accounts.insert(*address, account),
+                None => self.accounts.remove(address),
+            };
+            let slots = self.storage.entry(*address).or_default();
+            if change.storage_wiped {
+                slots.clear();
+            }
+            for (slot, (_, value)) in &change.storage {
+                if value.is_zero() {
+                    slots.remove(slot);
+                } else {
+                    slots.insert(*slot, *value);
+                }
+            }
+            if slots.is_empty() {
+                self.storage.remove(address);
+            }
+        }
+        self.code.extend(
+            changes
+                .code
+                .iter()
+                .map(|(hash, code)| (*hash, code.clone())),
+        );
+    }
+}
+
+impl StateView for MemoryState {
+    type Error = Infallible;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, Infallible> {
+        Ok(self.accounts.get(&address).copied())
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Infallible> {
+        Ok(self
+            .storage
+            .get(&address)
+            .and_then(|slots| slots.get(&slot))
+            .copied()
+            .unwrap_or_default())
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, Infallible> {
+        Ok(self.code.get(&code_hash).cloned().unwrap_or_default())
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Infallible> {
+        Ok(self.block_hashes.get(&number).copied().unwrap_or_default())
+    }
+}

@@ -1,0 +1,1 @@
+//! The EVM (revm) as an execution layer.

@@ -1,0 +1,1 @@
+//! WebAssembly (wasmtime) as an execution layer.

@@ -1,0 +1,1 @@
+//! Between the chain and its L1: contracts, client, watcher, derivation.
