@@ -1,0 +1,1 @@
+//! `weft.toml`: the configuration of a production node.

@@ -1,0 +1,1 @@
+//! The SQL ledger of what happened on L1.
