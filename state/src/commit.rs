@@ -5,7 +5,7 @@ use alloy_primitives::{
     Address, U256,
     map::{HashMap, U256Map},
 };
-use fjall::{OwnedWriteBatch, PersistMode, Snapshot, UserKey, UserValue};
+use fjall::{OwnedWriteBatch, PersistMode, Snapshot, UserValue};
 use weft_executor_core::{AccountChange, ChangeSet};
 use weft_primitives::{ChainSpec, Receipt, SealedBlock};
 
@@ -254,7 +254,7 @@ fn stage_trie(
         }
     }
     for (address_hash, updates) in &updates.storage {
-        let mut entries = HashMap::<UserKey, Option<UserValue>>::default();
+        let mut entries = HashMap::<Vec<u8>, Option<UserValue>>::default();
         if updates.wiped {
             for entry in tables
                 .storage_trie
@@ -265,7 +265,7 @@ fn stage_trie(
         }
         for (path, node) in &updates.nodes {
             let key = encoding::storage_node_key(*address_hash, path);
-            entries.insert(key.into(), node.clone());
+            entries.insert(key, node.clone());
         }
         for (key, node) in entries {
             match node {

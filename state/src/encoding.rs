@@ -25,8 +25,7 @@ pub(crate) fn storage_history_key(address: Address, slot: U256, block: u64) -> [
     concat(&storage_key(address, slot), &block.to_be_bytes())
 }
 
-/// The length in nibbles, then the nibbles, two a byte: keys are never empty and no two paths
-/// share one.
+/// The length in nibbles, then the nibbles, two a byte: no two paths share a key.
 pub(crate) fn account_node_key(path: &Nibbles) -> Vec<u8> {
     let mut key = Vec::with_capacity(33);
     push_path(&mut key, path);

@@ -74,21 +74,21 @@ pub enum StateError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// A stored value is not what its keyspace holds.
-    #[error("store: keyspace {keyspace}, key 0x{}: {reason}", hex::encode(.key))]
+    /// A stored value is not what its table holds.
+    #[error("store: table {table}, key 0x{}: {reason}", hex::encode(.key))]
     Corrupt {
-        /// Name of the keyspace.
-        keyspace: &'static str,
+        /// Name of the table.
+        table: &'static str,
         /// The key.
         key: Vec<u8>,
         /// What was expected and what was found.
         reason: String,
     },
     /// The database could not read a value.
-    #[error("store: keyspace {keyspace}, key 0x{}: cannot be read: {source}", hex::encode(.key))]
+    #[error("store: table {table}, key 0x{}: cannot be read: {source}", hex::encode(.key))]
     Read {
-        /// Name of the keyspace.
-        keyspace: &'static str,
+        /// Name of the table.
+        table: &'static str,
         /// The key, or the one at which a scan began.
         key: Vec<u8>,
         /// The database's answer.

@@ -1,20 +1,24 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use fjall::{
-    Database, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserKey, UserValue,
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserValue,
 };
 
 use crate::{StateError, StoreOptions, encoding, options::MIN_JOURNAL_BYTES};
 
 /// Present in every keyspace, with the number of the last block as its value. All keyspaces must
-/// agree: one that lags behind or ran ahead has lost a part of an atomic batch. No other key has
-/// this length, so that no scan meets it.
-const MARKER: &[u8] = b"head";
+/// agree: one that lags behind or ran ahead has lost a part of an atomic batch. No table has this
+/// tag, so that no scan meets it.
+const MARKER: &[u8] = b"\0head";
 
-/// One keyspace.
+/// A part of a keyspace: the entries whose keys start with `tag`.
+///
+/// Tables that are written and read alike share a keyspace, because each keyspace costs 16 fsyncs
+/// when it is made and a memtable for as long as it is open.
 pub(crate) struct Table {
     name: &'static str,
-    keyspace: fjall::Keyspace,
+    keyspace: Keyspace,
+    tag: u8,
 }
 
 impl Table {
@@ -24,7 +28,7 @@ impl Table {
         key: &[u8],
     ) -> Result<Option<UserValue>, StateError> {
         snapshot
-            .get(&self.keyspace, key)
+            .get(&self.keyspace, self.tagged(key))
             .map_err(|source| self.unreadable(key, source))
     }
 
@@ -45,32 +49,44 @@ impl Table {
         &self,
         snapshot: &Snapshot,
         keys: RangeInclusive<&[u8]>,
-    ) -> Result<Option<(UserKey, UserValue)>, StateError> {
-        let start = *keys.start();
+    ) -> Result<Option<Entry>, StateError> {
+        let (start, end) = keys.into_inner();
         snapshot
-            .range(&self.keyspace, keys)
+            .range(&self.keyspace, self.tagged(start)..=self.tagged(end))
             .next()
-            .map(fjall::Guard::into_inner)
+            .map(|entry| self.entry(start, entry))
             .transpose()
-            .map_err(|source| self.unreadable(start, source))
     }
 
     /// Every entry whose key starts with `prefix`, in key order.
-    pub(crate) fn prefix<'a>(
-        &'a self,
+    pub(crate) fn prefix(
+        &self,
         snapshot: &Snapshot,
-        prefix: &'a [u8],
-    ) -> impl Iterator<Item = Result<(UserKey, UserValue), StateError>> + 'a {
-        snapshot.prefix(&self.keyspace, prefix).map(|entry| {
-            entry
-                .into_inner()
-                .map_err(|source| self.unreadable(prefix, source))
-        })
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StateError>> {
+        snapshot
+            .prefix(&self.keyspace, self.tagged(prefix))
+            .map(move |entry| self.entry(prefix, entry))
+    }
+
+    fn entry(&self, start: &[u8], entry: fjall::Guard) -> Result<Entry, StateError> {
+        let (key, value) = entry
+            .into_inner()
+            .map_err(|source| self.unreadable(start, source))?;
+        let key = key.get(1..).unwrap_or_default().to_vec();
+        Ok((key, value))
+    }
+
+    fn tagged(&self, key: &[u8]) -> Vec<u8> {
+        let mut tagged = Vec::with_capacity(key.len().saturating_add(1));
+        tagged.push(self.tag);
+        tagged.extend_from_slice(key);
+        tagged
     }
 
     pub(crate) fn corrupt(&self, key: &[u8], reason: impl ToString) -> StateError {
         StateError::Corrupt {
-            keyspace: self.name,
+            table: self.name,
             key: key.to_vec(),
             reason: reason.to_string(),
         }
@@ -78,7 +94,7 @@ impl Table {
 
     fn unreadable(&self, key: &[u8], source: fjall::Error) -> StateError {
         StateError::Read {
-            keyspace: self.name,
+            table: self.name,
             key: key.to_vec(),
             source,
         }
@@ -87,75 +103,91 @@ impl Table {
     pub(crate) fn put(
         &self,
         batch: &mut OwnedWriteBatch,
-        key: impl Into<UserKey>,
+        key: impl AsRef<[u8]>,
         value: impl Into<UserValue>,
     ) {
-        batch.insert(&self.keyspace, key, value);
+        batch.insert(&self.keyspace, self.tagged(key.as_ref()), value);
     }
 
-    pub(crate) fn delete(&self, batch: &mut OwnedWriteBatch, key: impl Into<UserKey>) {
-        batch.remove(&self.keyspace, key);
+    pub(crate) fn delete(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
+        batch.remove(&self.keyspace, self.tagged(key.as_ref()));
     }
 }
 
+/// Key, without the tag, and value.
+pub(crate) type Entry = (Vec<u8>, UserValue);
+
 macro_rules! tables {
-    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
-        /// The database and its keyspaces. `docs/state.md` describes keys and values.
+    ($($keyspace:ident { $($(#[doc = $doc:literal])* $tag:literal $name:ident,)* })*) => {
+        /// The database and its tables. `docs/state.md` describes keys and values.
         pub(crate) struct Tables {
             pub(crate) database: Database,
-            $($(#[doc = $doc])* pub(crate) $name: Table,)*
+            keyspaces: Vec<(&'static str, Keyspace)>,
+            $($($(#[doc = $doc])* pub(crate) $name: Table,)*)*
         }
 
         impl Tables {
+            /// Keyspace, tag and name of every table.
             #[cfg(test)]
-            pub(crate) const NAMES: &[&str] = &[$(stringify!($name)),*];
+            pub(crate) const ALL: &[(&str, u8, &str)] =
+                &[$($((stringify!($keyspace), $tag, stringify!($name)),)*)*];
 
             fn new(database: Database, options: &StoreOptions) -> fjall::Result<Self> {
-                $(let $name = Table {
-                    name: stringify!($name),
-                    keyspace: database.keyspace(stringify!($name), || {
+                let mut keyspaces = Vec::new();
+                $(
+                    let $keyspace = database.keyspace(stringify!($keyspace), || {
                         KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
-                    })?,
-                };)*
-                Ok(Self { database, $($name,)* })
-            }
-
-            fn all(&self) -> impl Iterator<Item = &Table> {
-                [$(&self.$name),*].into_iter()
+                    })?;
+                    $(let $name = Table {
+                        name: stringify!($name),
+                        keyspace: $keyspace.clone(),
+                        tag: $tag,
+                    };)*
+                    keyspaces.push((stringify!($keyspace), $keyspace));
+                )*
+                Ok(Self { database, keyspaces, $($($name,)*)* })
             }
         }
     };
 }
 
 tables! {
-    /// Accounts that exist.
-    accounts,
-    /// Slots that are not zero.
-    storage,
-    /// Code by its hash.
-    code,
-    /// Accounts before the blocks that changed them.
-    account_history,
-    /// Slots before the blocks that changed them.
-    storage_history,
-    /// Nodes of the account trie.
-    account_trie,
-    /// Nodes of the storage tries.
-    storage_trie,
-    /// Headers with their hashes.
-    headers,
-    /// Transactions of a block.
-    bodies,
-    /// Senders of a block's transactions.
-    senders,
-    /// Receipts of a block.
-    receipts,
-    /// Block numbers by block hash.
-    block_numbers,
-    /// Transaction locations by transaction hash.
-    transactions,
-    /// L1 origin and number of deposits after a block.
-    l1_progress,
+    state {
+        /// Accounts that exist.
+        b'a' accounts,
+        /// Slots that are not zero.
+        b's' storage,
+        /// Code by its hash.
+        b'c' code,
+    }
+    trie {
+        /// Nodes of the account trie.
+        b'a' account_trie,
+        /// Nodes of the storage tries.
+        b's' storage_trie,
+    }
+    history {
+        /// Accounts before the blocks that changed them.
+        b'a' account_history,
+        /// Slots before the blocks that changed them.
+        b's' storage_history,
+    }
+    blocks {
+        /// Headers with their hashes.
+        b'h' headers,
+        /// Transactions of a block.
+        b'b' bodies,
+        /// Senders of a block's transactions.
+        b's' senders,
+        /// Receipts of a block.
+        b'r' receipts,
+        /// L1 origin and number of deposits after a block.
+        b'l' l1_progress,
+        /// Block numbers by block hash.
+        b'n' block_numbers,
+        /// Transaction locations by transaction hash.
+        b't' transactions,
+    }
 }
 
 impl Tables {
@@ -171,38 +203,34 @@ impl Tables {
 
     /// Writes the number of the last block into every keyspace.
     pub(crate) fn mark(&self, batch: &mut OwnedWriteBatch, number: u64) {
-        for table in self.all() {
-            table.put(batch, MARKER, encoding::number_key(number));
+        for (_, keyspace) in &self.keyspaces {
+            batch.insert(keyspace, MARKER, encoding::number_key(number));
         }
     }
 
-    /// Number of the last block, after checking that all keyspaces hold it. `Err` has a sentence
-    /// that says which does not.
+    /// Number of the last block, after checking that all keyspaces hold it. `Err` says which does
+    /// not.
     pub(crate) fn marked(&self, snapshot: &Snapshot) -> Result<u64, String> {
-        let mut marks = self.all().map(|table| {
-            let number = table
-                .read(snapshot, MARKER, encoding::decode_number)
-                .map_err(|error| error.to_string())?
+        let mut last = None;
+        for (name, keyspace) in &self.keyspaces {
+            let mark = snapshot
+                .get(keyspace, MARKER)
+                .map_err(|error| format!("keyspace {name} cannot be read: {error}"))?;
+            let number = mark
+                .and_then(|mark| encoding::decode_number(&mark).ok())
                 .ok_or_else(|| {
-                    format!(
-                        "expected keyspace {} to name its last block, found no such entry",
-                        table.name
-                    )
+                    format!("expected keyspace {name} to name its last block, found no number")
                 })?;
-            Ok::<_, String>((table.name, number))
-        });
-        let Some(first) = marks.next() else {
-            return Err("expected keyspaces, found none".to_owned());
-        };
-        let (first_name, number) = first?;
-        for mark in marks {
-            let (name, other) = mark?;
-            if other != number {
-                return Err(format!(
-                    "expected all keyspaces to hold the same last block, found {number} in {first_name} and {other} in {name}"
-                ));
+            match last {
+                Some((other_name, other)) if other != number => {
+                    return Err(format!(
+                        "expected all keyspaces to end at the same block, found {other} in {other_name} and {number} in {name}"
+                    ));
+                }
+                _ => last = Some((name, number)),
             }
         }
-        Ok(number)
+        last.map(|(_, number)| number)
+            .ok_or_else(|| "expected keyspaces, found none".to_owned())
     }
 }

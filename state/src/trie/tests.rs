@@ -34,7 +34,7 @@ impl NodeSource for Nodes {
 
     fn corrupt(&self, path: &Nibbles, reason: String) -> StateError {
         StateError::Corrupt {
-            keyspace: "test",
+            table: "test",
             key: path.to_vec(),
             reason,
         }

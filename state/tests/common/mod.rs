@@ -264,12 +264,13 @@ impl Chain {
         }
     }
 
-    pub(crate) fn reopen(&mut self, path: &Path) -> Result<(), StateError> {
-        // A store may be open once only.
-        let placeholder = tempfile::tempdir().unwrap();
-        self.store = Store::open_with(placeholder.path(), &spec(), &options()).unwrap();
-        self.store = Store::open_with(path, &spec(), &options())?;
-        Ok(())
+    /// Closes the store and opens it again.
+    pub(crate) fn reopen(self, path: &Path) -> Result<Self, StateError> {
+        drop(self.store);
+        Ok(Self {
+            store: Store::open_with(path, &spec(), &options())?,
+            ..self
+        })
     }
 
     pub(crate) fn model(&self) -> &MemoryState {
