@@ -13,7 +13,6 @@ CREATE TABLE batches (
     last_block BIGINT NOT NULL CHECK (last_block >= first_block),
     last_block_hash TEXT NOT NULL,
     state_root TEXT NOT NULL,
-    withdrawals_root TEXT NOT NULL,
     deposits_consumed BIGINT NOT NULL,
     data_hash TEXT NOT NULL,
     posted_bytes BIGINT NOT NULL,

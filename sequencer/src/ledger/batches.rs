@@ -18,9 +18,9 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO batches (batch_index, batch_hash, previous_batch_hash, first_block, \
-             last_block, last_block_hash, state_root, withdrawals_root, deposits_consumed, \
+             last_block, last_block_hash, state_root, deposits_consumed, \
              data_hash, posted_bytes, l1_block_number, l1_block_hash, l1_tx_hash) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (batch_index) DO NOTHING",
         )
         .bind(number("batch index", batch.index)?)
@@ -30,7 +30,6 @@ impl Ledger {
         .bind(number("last block", batch.last_block)?)
         .bind(hash(batch.last_block_hash))
         .bind(hash(batch.state_root))
-        .bind(hash(batch.withdrawals_root))
         .bind(number("deposits consumed", batch.deposits_consumed)?)
         .bind(hash(batch.data_hash))
         .bind(number("posted bytes", batch.posted_bytes)?)
@@ -165,7 +164,6 @@ fn read_batch(row: &AnyRow) -> Result<BatchRecord, LedgerError> {
         last_block: read_number(row, "last_block")?,
         last_block_hash: read_hash(row, "last_block_hash")?,
         state_root: read_hash(row, "state_root")?,
-        withdrawals_root: read_hash(row, "withdrawals_root")?,
         deposits_consumed: read_number(row, "deposits_consumed")?,
         data_hash: read_hash(row, "data_hash")?,
         posted_bytes: read_number(row, "posted_bytes")?,

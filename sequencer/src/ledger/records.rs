@@ -17,11 +17,9 @@ pub struct BatchRecord {
     pub last_block_hash: B256,
     /// State root after its last L2 block.
     pub state_root: B256,
-    /// Root of the withdrawals tree after its last L2 block.
-    pub withdrawals_root: B256,
-    /// Deposits consumed, as the header counts them.
+    /// Deposits that the chain has consumed up to its last L2 block, from genesis on.
     pub deposits_consumed: u64,
-    /// Hash of the posted data.
+    /// keccak256 of the posted data.
     pub data_hash: B256,
     /// Size of the posted data, in bytes.
     pub posted_bytes: u64,

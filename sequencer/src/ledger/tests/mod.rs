@@ -24,7 +24,6 @@ fn batch(index: u64, version: u64) -> BatchRecord {
         last_block: index * 10 + 10,
         last_block_hash: word("block", index * 10 + 10),
         state_root: word("state", index),
-        withdrawals_root: B256::ZERO,
         deposits_consumed: index,
         data_hash: word("data", index),
         posted_bytes: 1000 + index,
