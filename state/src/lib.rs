@@ -22,3 +22,6 @@ pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
 pub use store::{BlockWithReceipts, Store, TransactionLocation};
 pub use trie::TrieUpdates;
+
+#[cfg(test)]
+mod tests;

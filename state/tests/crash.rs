@@ -214,7 +214,7 @@ fn child_writes_until_it_cannot() {
         return;
     };
     let store = Store::open_with(&path, &spec(), &roomy_options()).unwrap();
-    let mut code = vec![0; 4 << 20];
+    let mut code = vec![0u8; 4 << 20];
     StdRng::seed_from_u64(0).fill_bytes(&mut code);
     for number in 1..=32u64 {
         code[..8].copy_from_slice(&number.to_be_bytes());
