@@ -23,3 +23,6 @@ pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
 pub use store::{BlockWithReceipts, Store, TransactionLocation};
 pub use trie::TrieUpdates;
+
+#[cfg(test)]
+mod tests;

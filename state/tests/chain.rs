@@ -14,11 +14,14 @@ use std::{
     thread,
 };
 
-use alloy_consensus::{SignableTransaction, TxEip1559};
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, Signature, TxKind, U256, keccak256};
+use alloy_consensus::{Header, SignableTransaction, TxEip1559};
+use alloy_primitives::{
+    Address, B256, Bytes, KECCAK256_EMPTY, Signature, TxKind, U256, b256, keccak256,
+};
+use alloy_trie::EMPTY_ROOT_HASH;
 use common::{Chain, Edit, write};
 use weft_executor_core::{ChangeSet, StateView};
-use weft_primitives::{Transaction, TxDeposit, attributes_deposit, child_header};
+use weft_primitives::{ChainSpec, Transaction, TxDeposit, attributes_deposit, child_header};
 use weft_state::{StateError, Store, TransactionLocation};
 
 fn transfer(nonce: u64) -> Transaction {
@@ -89,20 +92,46 @@ fn genesis_is_the_spec() {
     assert_eq!(state.account(Address::with_last_byte(2)).unwrap(), None);
 }
 
-/// The state root of geth's `core/testdata` style genesis with one account is published nowhere, but
-/// that of the empty allocation is: the root of the empty trie.
+/// `customghash` of go-ethereum's `core/genesis_test.go`: the hash of a genesis block with one
+/// account and one slot, which fixes the state root.
+#[test]
+fn genesis_root_equals_geths() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = ChainSpec::from_json(
+        br#"{
+            "config": {"chainId": 7}, "gasLimit": "0x1c9c380", "difficulty": "0x0",
+            "alloc": {"0100000000000000000000000000000000000000": {
+                "balance": "0x1",
+                "storage": {"0x0100000000000000000000000000000000000000000000000000000000000000":
+                    "0x0100000000000000000000000000000000000000000000000000000000000000"}
+            }}
+        }"#,
+    )
+    .unwrap();
+    let store = Store::open_with(folder.path(), &spec, &common::options()).unwrap();
+    let geths = Header {
+        state_root: store.head().unwrap().state_root,
+        // `params.GenesisDifficulty` and `params.GenesisGasLimit`.
+        difficulty: U256::from(131_072),
+        gas_limit: 4_712_388,
+        ..Header::default()
+    };
+    assert_eq!(
+        geths.hash_slow(),
+        b256!("0x89c99d90b79719238d2645c7642f2c9295246e80775b38cfd162b696817fbd50")
+    );
+}
+
+/// An empty state has the root of the empty trie, and proofs without nodes.
 #[test]
 fn empty_genesis_has_the_empty_root() {
     let folder = tempfile::tempdir().unwrap();
-    let spec = weft_primitives::ChainSpec::from_json(
+    let spec = ChainSpec::from_json(
         br#"{"config":{"chainId":7},"gasLimit":"0x1c9c380","difficulty":"0x0","alloc":{}}"#,
     )
     .unwrap();
     let store = Store::open_with(folder.path(), &spec, &common::options()).unwrap();
-    assert_eq!(
-        store.head().unwrap().state_root,
-        alloy_trie::EMPTY_ROOT_HASH
-    );
+    assert_eq!(store.head().unwrap().state_root, EMPTY_ROOT_HASH);
     let (_, proof) = store.proof(Address::ZERO, &[U256::ONE]).unwrap();
     assert!(proof.proof.is_empty() && proof.account.is_none());
     drop(store);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
@@ -139,48 +139,4 @@ proptest! {
         let next = chain.models.len() as u64;
         prop_assert!(chain.store.state_at(next).unwrap().is_none());
     }
-}
-
-/// How long things take, roughly: `cargo test -p weft-state --release -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints timings; nothing to check"]
-fn timings() {
-    let folder = tempfile::tempdir().unwrap();
-    let begin = Instant::now();
-    let mut chain = Chain::create(folder.path());
-    println!("create: {:?}", begin.elapsed());
-    let mut commit = std::time::Duration::ZERO;
-    let mut state_root = std::time::Duration::ZERO;
-    let blocks = 50;
-    for block in 0..blocks {
-        let edits = (0..100u64)
-            .map(|n| {
-                let address = Address::from_word(keccak256((n * 7 + block).to_be_bytes()));
-                (address, common::write(block, n + 1, &[(n, block + 1)]))
-            })
-            .collect();
-        let changes = common::changes(chain.model(), &edits);
-        let begin = Instant::now();
-        let bundle = common::bundle_on(&chain.store, changes, Vec::new());
-        state_root += begin.elapsed();
-        let begin = Instant::now();
-        chain.store.commit(&bundle).unwrap();
-        commit += begin.elapsed();
-        let mut model = chain.model().clone();
-        model.apply(&bundle.changes);
-        chain.models.push(model);
-    }
-    println!(
-        "100 accounts with a slot each: state root {:?}, commit {:?}",
-        state_root / blocks as u32,
-        commit / blocks as u32
-    );
-    let begin = Instant::now();
-    for _ in 0..10_000 {
-        chain.store.latest_state().unwrap();
-    }
-    println!("reader: {:?}", begin.elapsed() / 10_000);
-    let begin = Instant::now();
-    chain = chain.reopen(folder.path()).unwrap();
-    println!("close and open: {:?}", begin.elapsed());
 }
