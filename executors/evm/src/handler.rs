@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use alloy_primitives::U256;
+use alloy_primitives::{Bytes, KECCAK256_EMPTY, U256};
 use revm::{
     context_interface::{
         Cfg, ContextTr, JournalTr, Transaction,
@@ -8,13 +8,18 @@ use revm::{
         result::{HaltReason, InvalidTransaction},
     },
     handler::{
-        EvmTr, EvmTrError, FrameResult, FrameTr, Handler, post_execution, pre_execution,
-        validation,
+        EvmTr, EvmTrError, FrameResult, FrameTr, Handler, ItemOrResult, post_execution,
+        pre_execution, validation,
     },
-    interpreter::{InitialAndFloorGas, interpreter_action::FrameInit},
-    primitives::hardfork::SpecId,
+    interpreter::{
+        CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, InstructionResult,
+        InterpreterResult, interpreter_action::FrameInit,
+    },
+    primitives::{constants::CALL_STACK_LIMIT, hardfork::SpecId},
     state::EvmState,
 };
+
+use crate::database::StateDatabase;
 
 /// Who stands behind a message, which decides what is checked and who pays.
 #[derive(Debug, Clone, Copy)]
@@ -35,12 +40,12 @@ pub(crate) enum Origin {
 }
 
 /// revm's execution of one transaction, with the steps that depend on its [`Origin`] replaced.
-pub(crate) struct TransactionHandler<EVM, ERROR> {
+pub(crate) struct TransactionHandler<'a, EVM, ERROR> {
     origin: Origin,
-    types: PhantomData<(EVM, ERROR)>,
+    types: PhantomData<(&'a (), EVM, ERROR)>,
 }
 
-impl<EVM, ERROR> TransactionHandler<EVM, ERROR> {
+impl<EVM, ERROR> TransactionHandler<'_, EVM, ERROR> {
     pub(crate) const fn new(origin: Origin) -> Self {
         Self {
             origin,
@@ -49,10 +54,78 @@ impl<EVM, ERROR> TransactionHandler<EVM, ERROR> {
     }
 }
 
-impl<EVM, ERROR> Handler for TransactionHandler<EVM, ERROR>
+impl<'a, EVM, ERROR> TransactionHandler<'a, EVM, ERROR>
 where
     EVM: EvmTr<
-            Context: ContextTr<Journal: JournalTr<State = EvmState>>,
+            Context: ContextTr<
+                Db = StateDatabase<'a>,
+                Journal: JournalTr<Database = StateDatabase<'a>, State = EvmState>,
+            >,
+            Frame: FrameTr<FrameInit = FrameInit, FrameResult = FrameResult>,
+        >,
+    ERROR: EvmTrError<EVM>,
+{
+    /// EIP-7610: a creation collides with storage too, which revm does not look at. The result is
+    /// that of revm's own collision; `None` leaves everything to revm.
+    fn storage_collision(
+        evm: &mut EVM,
+        depth: usize,
+        inputs: &CreateInputs,
+    ) -> Result<Option<FrameResult>, ERROR> {
+        if depth > CALL_STACK_LIMIT as usize {
+            return Ok(None);
+        }
+        let journal = evm.ctx().journal_mut();
+        let creator = &journal.load_account(inputs.caller())?.data.info;
+        let nonce = creator.nonce;
+        if creator.balance < inputs.value() || nonce == u64::MAX {
+            return Ok(None);
+        }
+        let address = inputs.created_address(nonce);
+        let target = journal.load_account(address)?.data;
+        if target.is_loaded_as_not_existing()
+            || target.info.nonce != 0
+            || target.info.code_hash != KECCAK256_EMPTY
+            || !journal.db_mut().state.has_storage(address)?
+        {
+            return Ok(None);
+        }
+        journal.load_account_mut(inputs.caller())?.bump_nonce();
+        Ok(Some(FrameResult::Create(CreateOutcome {
+            result: InterpreterResult {
+                result: InstructionResult::CreateCollision,
+                gas: Gas::new_with_regular_gas_and_reservoir(
+                    inputs.gas_limit(),
+                    inputs.reservoir(),
+                ),
+                output: Bytes::new(),
+            },
+            address: None,
+            charged_create_state_gas: inputs.charged_create_state_gas(),
+        })))
+    }
+
+    /// Starts a frame; gives its result when it ended at once.
+    fn start_frame(evm: &mut EVM, init: FrameInit) -> Result<Option<FrameResult>, ERROR> {
+        if let FrameInput::Create(inputs) = &init.frame_input
+            && let Some(result) = Self::storage_collision(evm, init.depth, inputs)?
+        {
+            return Ok(Some(result));
+        }
+        Ok(match evm.frame_init(init)? {
+            ItemOrResult::Item(_) => None,
+            ItemOrResult::Result(result) => Some(result),
+        })
+    }
+}
+
+impl<'a, EVM, ERROR> Handler for TransactionHandler<'a, EVM, ERROR>
+where
+    EVM: EvmTr<
+            Context: ContextTr<
+                Db = StateDatabase<'a>,
+                Journal: JournalTr<Database = StateDatabase<'a>, State = EvmState>,
+            >,
             Frame: FrameTr<FrameInit = FrameInit, FrameResult = FrameResult>,
         >,
     ERROR: EvmTrError<EVM>,
@@ -118,6 +191,24 @@ where
                     sender.bump_nonce();
                 }
                 Ok(())
+            }
+        }
+    }
+
+    fn run_exec_loop(&mut self, evm: &mut EVM, first: FrameInit) -> Result<FrameResult, ERROR> {
+        if let Some(result) = Self::start_frame(evm, first)? {
+            return Ok(result);
+        }
+        loop {
+            let result = match evm.frame_run()? {
+                ItemOrResult::Item(init) => match Self::start_frame(evm, init)? {
+                    None => continue,
+                    Some(result) => result,
+                },
+                ItemOrResult::Result(result) => result,
+            };
+            if let Some(result) = evm.frame_return_result(result)? {
+                return Ok(result);
             }
         }
     }

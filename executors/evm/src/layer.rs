@@ -22,7 +22,7 @@ use weft_primitives::{Fork, RecoveredTransaction, Transaction, TxDeposit};
 use crate::{
     changes::{accessed_accounts, nonce_before, transaction_changes},
     code_cache::CodeCache,
-    database::{StateDatabase, StateError},
+    database::{FallibleState, ReadFailed, State, StateDatabase},
     environment::{block_env, call_env, rules, transaction_env},
     handler::{Origin, TransactionHandler},
     outcome::{execution, invalid_transaction},
@@ -52,6 +52,13 @@ struct Message {
     origin: Origin,
 }
 
+/// Why a message gave no result.
+enum Failure {
+    Invalid(InvalidTransaction),
+    State(ReadFailed),
+    Layer(String),
+}
+
 impl EvmLayer {
     /// The EVM with an empty code cache.
     pub fn new() -> Self {
@@ -65,6 +72,27 @@ impl EvmLayer {
         state: &mut S,
         read: impl FnOnce(ExecutionResult, &EvmState) -> T,
     ) -> Result<T, ExecuteError<S::Error>> {
+        let mut state = FallibleState::new(state);
+        let (result, scratch) = self.run_message(message, &mut state);
+        let result = match result {
+            Ok(result) => Ok(read(result, &scratch.journal.state)),
+            Err(Failure::Invalid(reason)) => Err(ExecuteError::Invalid(reason)),
+            Err(Failure::Layer(error)) => Err(ExecuteError::Layer(error)),
+            Err(Failure::State(failed)) => Err(match state.error {
+                Some(error) => ExecuteError::State(error),
+                None => ExecuteError::Layer(failed.to_string()),
+            }),
+        };
+        scratch.keep();
+        result
+    }
+
+    /// [`Self::run`] without its types. The journal in the scratch has the loaded accounts.
+    fn run_message(
+        &self,
+        message: Message,
+        state: &mut dyn State,
+    ) -> (Result<ExecutionResult, Failure>, Scratch) {
         let Message {
             fork,
             rules,
@@ -79,13 +107,11 @@ impl EvmLayer {
             local,
             ..
         } = Scratch::take(fork);
-        let mut journal = Journal::new_with_inner(
-            StateDatabase {
-                state,
-                code: &self.code,
-            },
-            journal,
-        );
+        let database = StateDatabase {
+            state,
+            code: &self.code,
+        };
+        let mut journal = Journal::new_with_inner(database, journal);
         journal.inner.set_spec_id(spec);
         let mut evm = Evm {
             ctx: Context {
@@ -105,8 +131,7 @@ impl EvmLayer {
             precompiles: EthPrecompiles::new(spec),
             frame_stack: frames,
         };
-        let result: Result<_, EVMError<StateError<S::Error>>> =
-            TransactionHandler::new(origin).run(&mut evm);
+        let result: Result<_, EVMError<ReadFailed>> = TransactionHandler::new(origin).run(&mut evm);
         let context = evm.ctx;
         let scratch = Scratch {
             fork,
@@ -114,27 +139,23 @@ impl EvmLayer {
             frames: evm.frame_stack,
             local: context.local,
         };
-        let result = match result {
-            Ok(result) => Ok(read(result, &scratch.journal.state)),
-            Err(EVMError::Database(StateError(error))) => Err(ExecuteError::State(error)),
-            Err(EVMError::Transaction(reason)) => {
-                let balance = scratch
-                    .journal
-                    .state
-                    .get(&context.tx.caller)
-                    .map_or(U256::ZERO, |account| account.info.balance);
-                Err(ExecuteError::Invalid(invalid_transaction(
+        let result = result.map_err(|error| match error {
+            EVMError::Database(failed) => Failure::State(failed),
+            EVMError::Transaction(reason) => {
+                let sender = scratch.journal.state.get(&context.tx.caller);
+                Failure::Invalid(invalid_transaction(
                     &reason,
                     &context.tx,
                     &context.cfg,
                     context.block.basefee,
-                    balance,
-                )))
+                    sender.map_or(U256::ZERO, |account| account.info.balance),
+                ))
             }
-            Err(error) => Err(ExecuteError::Layer(error.to_string())),
-        };
-        scratch.keep();
-        result
+            EVMError::Header(_) | EVMError::Custom(_) | EVMError::CustomAny(_) => {
+                Failure::Layer(error.to_string())
+            }
+        });
+        (result, scratch)
     }
 
     fn execute_signed<S: StateView>(
