@@ -1,5 +1,8 @@
 //! The EVM as an execution layer, on revm.
 #![allow(missing_docs, unused_variables)]
+mod intrinsic;
+
+pub use intrinsic::{IntrinsicGas, MAX_INITCODE_SIZE, intrinsic_gas};
 use weft_executor_core::{
     BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, StateView,
 };
