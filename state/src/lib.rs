@@ -17,6 +17,7 @@ mod trie;
 
 pub use commit::BlockBundle;
 pub use error::StateError;
+pub use genesis::genesis_header;
 pub use options::StoreOptions;
 pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
