@@ -38,6 +38,24 @@ pub trait L1Info: Send + Sync + 'static {
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>>;
 }
 
+/// The answers of a chain that has no L1 above it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoL1;
+
+impl L1Info for NoL1 {
+    fn batch(&self, _: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn batch_of_block(&self, _: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(L1Status::default())))
+    }
+}
+
 /// Why nothing could be said about L1.
 #[derive(Debug, thiserror::Error)]
 #[error("L1 information could not be read: {0}")]

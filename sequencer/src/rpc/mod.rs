@@ -24,6 +24,6 @@ mod websocket;
 mod workers;
 
 pub use config::RpcConfig;
-pub use context::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, RpcContext};
+pub use context::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1, RpcContext};
 pub use error::RpcError;
 pub use server::{RpcServer, RpcServerError, RpcServerHandle};

@@ -126,7 +126,7 @@ impl RpcServerHandle {
 
     /// Stops accepting, closes WebSocket connections, and waits for open requests to end, but not
     /// for long.
-    pub async fn shutdown(mut self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
         self.connections.close();
         let Some(mut server) = self.server.take() else {
