@@ -10,8 +10,10 @@ mod code_cache;
 mod database;
 mod environment;
 mod handler;
+mod intrinsic;
 mod layer;
 mod outcome;
 mod scratch;
 
+pub use intrinsic::{IntrinsicGas, MAX_INITCODE_SIZE, intrinsic_gas};
 pub use layer::EvmLayer;
