@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Bytes, KECCAK256_EMPTY};
 use weft_executor_core::StateView;
 use weft_primitives::Transaction;
 
 use super::{RpcError, api::Api};
-use crate::mempool::{MempoolError, PooledTransaction};
+use crate::mempool::{MempoolError, PooledTransaction, check_sender_code};
 
 impl Api {
     /// Takes a signed transaction in: decodes it, checks what needs no state, recovers the sender,
@@ -29,12 +29,12 @@ impl Api {
         }
         let transaction = transaction.recover()?;
         mempool.check_stateless(&transaction)?;
-        let account = self
-            .chain
-            .store()
-            .latest_state()?
-            .account(transaction.signer())?
-            .unwrap_or_default();
+        let sender = transaction.signer();
+        let mut state = self.chain.store().latest_state()?;
+        let account = state.account(sender)?.unwrap_or_default();
+        if account.code_hash != KECCAK256_EMPTY {
+            check_sender_code(sender, &state.code(account.code_hash)?)?;
+        }
         Ok(mempool.add(transaction, account)?)
     }
 }
