@@ -135,7 +135,9 @@ impl<S: StateView> Overlay<S> {
                 .filter(|(_, slot)| slot.written && slot.before != slot.current)
                 .map(|(key, slot)| (key, (slot.before, slot.current)))
                 .collect();
-            if account.before == account.current && storage.is_empty() && !account.wiped {
+            // What did not exist before the block had nothing to wipe.
+            let storage_wiped = account.wiped && account.before.is_some();
+            if account.before == account.current && storage.is_empty() && !storage_wiped {
                 continue;
             }
             changes.accounts.insert(
@@ -143,7 +145,7 @@ impl<S: StateView> Overlay<S> {
                 AccountChange {
                     before: account.before,
                     after: account.current,
-                    storage_wiped: account.wiped,
+                    storage_wiped,
                     storage,
                 },
             );
