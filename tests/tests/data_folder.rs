@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use eyre::ContextCompat;
 use tempfile::TempDir;
 use weft_tests::{
     load::{self, L2_CHAIN_ID, Sender},
@@ -11,7 +12,8 @@ use weft_tests::{
 /// A folder with some blocks in it, from a node that was stopped.
 async fn used_folder(data_dir: &Path) -> eyre::Result<()> {
     let mut dev = Dev::start(data_dir, &[]).await?;
-    let mut sender = Sender::new(&dev.info.accounts[0], L2_CHAIN_ID, &dev.l2).await?;
+    let account = dev.info.accounts.first().wrap_err("no account")?;
+    let mut sender = Sender::new(account, L2_CHAIN_ID, &dev.l2).await?;
     let signed = load::transfers(&mut sender, 10)?;
     load::send_all(&dev.l2, &signed).await?;
     load::all_included(&dev.l2, &signed, Duration::from_secs(30)).await?;
