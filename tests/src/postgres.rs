@@ -12,7 +12,7 @@ use std::{
 use eyre::{Context, ContextCompat, bail};
 use tempfile::TempDir;
 
-use crate::{ports::free_port, wait::until};
+use crate::{ports::free_port, skip::skip, tools::run, wait::until};
 
 /// URL of a Postgres database that tests may fill and empty.
 pub const URL_VARIABLE: &str = "WEFT_TEST_POSTGRES";
@@ -41,7 +41,9 @@ impl Postgres {
             return Ok(Some(Self { url, server: None }));
         }
         let Some(binaries) = debian_binaries() else {
-            eprintln!("SKIPPED: no Postgres in /usr/lib/postgresql and {URL_VARIABLE} is not set");
+            skip(&format!(
+                "no Postgres in /usr/lib/postgresql, and {URL_VARIABLE} is not set"
+            ));
             return Ok(None);
         };
         let mut last = None;
@@ -67,6 +69,17 @@ impl Postgres {
     /// The password in [`Self::url`] of a server that was started here.
     pub fn password(&self) -> &'static str {
         PASSWORD
+    }
+
+    /// Number of rows of a table, as Postgres's own client reads it.
+    ///
+    /// # Errors
+    /// When the client is missing or there is no such table.
+    pub async fn count(&self, table: &str) -> eyre::Result<u64> {
+        let mut psql = tokio::process::Command::new("psql");
+        psql.args(["--no-psqlrc", "-t", "-A", "-d", &self.url, "-c"])
+            .arg(format!("SELECT COUNT(*) FROM {table}"));
+        Ok(run(&mut psql).await?.trim().parse()?)
     }
 
     async fn start_from(binaries: &Path) -> eyre::Result<Self> {
