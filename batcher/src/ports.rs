@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use tokio::sync::mpsc;
 use weft_primitives::SealedBlock;
 
@@ -79,10 +79,11 @@ pub trait BatchPoster: Send + Sync + 'static {
     /// first, so that a batch is never sent twice after a restart.
     fn last_batch(&self) -> impl Future<Output = Result<LastBatch, PostError>> + Send;
 
-    /// Posts a batch and waits until it is included with the configured confirmations. Reports each
-    /// transaction that it sends as [`SubmitterEvent::Attempt`].
+    /// Posts the batch with this index and waits until it is included with the configured
+    /// confirmations. Reports each transaction that it sends as [`SubmitterEvent::Attempt`].
     fn post(
         &self,
+        index: u64,
         header: &BatchHeader,
         data: &[u8],
         events: &EventSink,
@@ -94,18 +95,26 @@ pub trait BatchPoster: Send + Sync + 'static {
 pub enum SubmitterEvent {
     /// A transaction with the batch was sent to L1.
     Attempt {
+        /// Index of the batch.
+        index: u64,
         /// Hash of the batch.
         batch_hash: B256,
         /// Header of the batch.
         header: BatchHeader,
         /// Size of the encoded batch, in bytes.
         data_bytes: usize,
+        /// Account that signed the L1 transaction.
+        sender: Address,
         /// Hash of the L1 transaction.
         tx_hash: B256,
         /// Nonce of the L1 transaction.
         nonce: u64,
+        /// Gas limit of the L1 transaction, in gas.
+        gas_limit: u64,
         /// Fee cap of the L1 transaction, in wei per gas.
         max_fee_per_gas: u128,
+        /// Tip of the L1 transaction, in wei per gas.
+        max_priority_fee_per_gas: u128,
     },
     /// The batch is in an L1 block with the configured confirmations.
     Included {

@@ -28,6 +28,8 @@ pub struct PlacedDeposit {
     pub l1_block_hash: B256,
     /// Hash of the L1 transaction.
     pub tx_hash: B256,
+    /// Index of its log in the L1 block.
+    pub log_index: u64,
     /// The transaction that it stands for on L2.
     pub deposit: TxDeposit,
 }
@@ -98,6 +100,7 @@ impl L1Client {
                     l1_block: log.block_number,
                     l1_block_hash: log.block_hash,
                     tx_hash: log.tx_hash,
+                    log_index: log.log_index,
                     deposit,
                 })
             })

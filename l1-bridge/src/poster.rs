@@ -50,6 +50,7 @@ impl ContractPoster {
 
     async fn send(
         &self,
+        index: u64,
         header: &BatchHeader,
         data: &[u8],
         events: &EventSink,
@@ -70,12 +71,16 @@ impl ContractPoster {
             let sent = lane.broadcast().await?;
             events
                 .send(SubmitterEvent::Attempt {
+                    index,
                     batch_hash: header.hash(),
                     header: *header,
                     data_bytes: data.len(),
+                    sender: self.sender.address(),
                     tx_hash: sent.tx_hash,
                     nonce: sent.nonce,
+                    gas_limit: sent.gas_limit,
                     max_fee_per_gas: sent.max_fee_per_gas,
+                    max_priority_fee_per_gas: sent.max_priority_fee_per_gas,
                 })
                 .await;
             let Some(receipt) = lane.wait().await? else {
@@ -119,10 +124,11 @@ impl BatchPoster for ContractPoster {
 
     async fn post(
         &self,
+        index: u64,
         header: &BatchHeader,
         data: &[u8],
         events: &EventSink,
     ) -> Result<Posted, PostError> {
-        self.send(header, data, events).await.map_err(classify)
+        self.send(index, header, data, events).await.map_err(classify)
     }
 }

@@ -89,8 +89,12 @@ pub struct SentTransaction {
     pub tx_hash: B256,
     /// Its nonce.
     pub nonce: u64,
+    /// Its gas limit, in gas.
+    pub gas_limit: u64,
     /// Its fee cap, in wei per gas.
     pub max_fee_per_gas: u128,
+    /// Its tip, in wei per gas.
+    pub max_priority_fee_per_gas: u128,
 }
 
 /// Sends transactions of one account, one at a time: one nonce lane. It remembers nothing; nonces
@@ -271,7 +275,9 @@ impl Lane<'_> {
         let sent = SentTransaction {
             tx_hash: *signed.tx_hash(),
             nonce,
+            gas_limit: transaction.gas_limit,
             max_fee_per_gas: transaction.max_fee_per_gas,
+            max_priority_fee_per_gas: transaction.max_priority_fee_per_gas,
         };
         match self
             .sender
