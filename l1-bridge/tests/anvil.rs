@@ -422,11 +422,15 @@ async fn a_pending_batch_is_not_posted_twice() {
         .wait_for(|status| status.last_batch.is_some_and(|last| last.last_block == 2))
         .await
         .unwrap();
-    second.abort();
     let Some(SubmitterEvent::Attempt { header, .. }) = events.recv().await else {
         panic!("expected an attempt");
     };
     assert_eq!((header.first_block, header.last_block), (2, 2));
+    let Some(SubmitterEvent::Included { posted, .. }) = events.recv().await else {
+        panic!("expected the inclusion");
+    };
+    assert!(posted.gas_used > 21_000);
+    second.abort();
     let mut derivation = derivation(
         anvil.client(),
         &info,
@@ -435,6 +439,8 @@ async fn a_pending_batch_is_not_posted_twice() {
     let batches = derive_all(&mut derivation).await;
     assert_eq!(batches.len(), 2);
     assert_eq!(batches[0].posted.tx_hash, tx_hash);
+    assert_eq!(batches[1].posted.tx_hash, posted.tx_hash);
+    assert_eq!(batches[1].posted.l1_block, posted.l1_block);
 }
 
 /// A transaction that nobody mines is replaced by one that pays at least an eighth more, also one
