@@ -15,11 +15,6 @@ if [ "${1:-}" = --check ]; then
 fi
 project=$(CDPATH='' cd -- "${1:-$here}" && pwd)
 
-PATH=$PATH:$here/../../.tools/node_modules/.bin
-if ! command -v forge >/dev/null; then
-    echo "build.sh: forge not found in PATH, nor in .tools/node_modules/.bin of the repository" >&2
-    exit 1
-fi
 # What is installed must be what package-lock.json says: the compiler decides the bytes.
 if ! (cd "$here" && npm ls >/dev/null 2>&1); then
     (cd "$here" && npm ci --no-audit --no-fund)
@@ -29,7 +24,7 @@ built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$project"
-forge build --force --skip test --out "$built/out" --cache-path "$built/cache"
+"$here/forge.sh" build --force --skip test --out "$built/out" --cache-path "$built/cache"
 
 mkdir "$built/artifacts"
 node - "$built" src/*.sol <<'NODE'
