@@ -300,6 +300,15 @@ impl Lane<'_> {
             }
             Err(error) => return Err(error.into()),
         }
+        if let Some(replaced) = self.attempts.last() {
+            tracing::warn!(
+                nonce,
+                replaced = %replaced.tx_hash,
+                tx_hash = %sent.tx_hash,
+                max_fee_per_gas = sent.max_fee_per_gas,
+                "L1 transaction replaced by one that pays more"
+            );
+        }
         self.attempts.push(sent);
         Ok(sent)
     }

@@ -163,7 +163,9 @@ async fn nonsense_is_an_error_that_names_the_question() {
     for answer in answers {
         let url = serve(answer).await;
         for error in failures(&url).await {
-            assert!(error.contains("L1: eth_"), "{error}");
+            // A result of the right form but without sense is the contract's fault.
+            let named = error.contains("L1: eth_") || error.contains("is not a weft rollup");
+            assert!(named, "{error}");
             assert!(error.len() < 1_000, "{error}");
         }
     }

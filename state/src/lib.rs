@@ -8,6 +8,7 @@ mod data_folder;
 mod encoding;
 mod error;
 mod genesis;
+mod open;
 mod options;
 mod proof;
 mod reader;

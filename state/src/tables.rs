@@ -234,3 +234,34 @@ impl Tables {
             .ok_or_else(|| "expected keyspaces, found none".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyspaces_that_end_at_different_blocks_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path(), &StoreOptions::default()).unwrap();
+        let marked = || tables.marked(&tables.database.snapshot());
+        assert!(marked().unwrap_err().contains("found no number"));
+        let mut batch = tables.database.batch();
+        tables.mark(&mut batch, 5);
+        batch.commit().unwrap();
+        assert_eq!(marked(), Ok(5));
+        for (name, keyspace) in &tables.keyspaces {
+            for number in [4, 6] {
+                keyspace
+                    .insert(MARKER, encoding::number_key(number))
+                    .unwrap();
+                let sentence = marked().unwrap_err();
+                assert!(
+                    sentence.contains(name) && sentence.contains("found"),
+                    "{sentence}"
+                );
+            }
+            keyspace.insert(MARKER, encoding::number_key(5)).unwrap();
+        }
+        assert_eq!(marked(), Ok(5));
+    }
+}

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use weft_state::{StateError, Store};
 
 fn refusal(path: &Path) -> StateError {
-    Store::open_with(path, &spec(), &options()).expect_err("the folder must be refused")
+    Store::open_with(path, &spec(), &options()).unwrap_err()
 }
 
 fn edit_identity(path: &Path, edit: impl FnOnce(&mut Value)) {

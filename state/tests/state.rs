@@ -13,7 +13,7 @@ use proptest::{collection::vec, prelude::*};
 use weft_executor_core::{MemoryState, StateView};
 use weft_state::{StateReader, Store};
 
-const ADDRESSES: u8 = 12;
+const ADDRESSES: u8 = 30;
 const SLOTS: u64 = 10;
 
 fn address(index: u8) -> Address {
@@ -41,7 +41,7 @@ fn edit() -> impl Strategy<Value = Edit> {
 }
 
 fn blocks() -> impl Strategy<Value = Vec<BTreeMap<Address, Edit>>> {
-    let block = prop::collection::btree_map((0..ADDRESSES).prop_map(address), edit(), 0..7);
+    let block = prop::collection::btree_map((0..ADDRESSES).prop_map(address), edit(), 0..25);
     vec(block, 1..7)
 }
 

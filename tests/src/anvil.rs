@@ -5,7 +5,7 @@ use std::{path::Path, process::Command, time::Duration};
 use eyre::ContextCompat;
 use tempfile::TempDir;
 
-use crate::{process::Process, rpc::Rpc, tools::tool, wait::until};
+use crate::{process::Process, rpc::Rpc, tools::foundry, wait::until};
 
 /// A running anvil with chain id 31337 that mines each transaction at once.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Anvil {
     /// # Errors
     /// When anvil is there but does not start.
     pub async fn start() -> eyre::Result<Option<Self>> {
-        let Some(program) = tool("anvil") else {
+        let Some(program) = foundry("anvil") else {
             return Ok(None);
         };
         let folder = TempDir::with_prefix("weft-anvil-")?;

@@ -44,6 +44,11 @@ impl Process {
         })
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has printed so far.
     pub fn log(&self) -> String {
         fs::read(&self.log)

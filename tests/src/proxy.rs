@@ -1,6 +1,12 @@
 //! A TCP proxy that plays a bad network in front of a real L1.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -31,6 +37,7 @@ pub enum Weather {
 pub struct Proxy {
     url: String,
     weather: watch::Sender<Weather>,
+    met: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -44,14 +51,18 @@ impl Proxy {
         let url = format!("http://{}", listener.local_addr()?);
         let (weather, seen) = watch::channel(Weather::Clear);
         let target = target.to_owned();
+        let met = Arc::new(AtomicU64::new(0));
+        let counter = met.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(serve(client, target.clone(), seen.clone()));
             }
         });
         Ok(Self {
             url,
             weather,
+            met,
             accepting,
         })
     }
@@ -64,6 +75,12 @@ impl Proxy {
     /// Changes what happens, to open connections too: those are closed.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
+        self.met.store(0, Ordering::SeqCst);
+    }
+
+    /// Connections that were opened since the last change.
+    pub fn met(&self) -> u64 {
+        self.met.load(Ordering::SeqCst)
     }
 }
 

@@ -12,16 +12,22 @@ pub fn repository() -> PathBuf {
     tests.parent().unwrap_or(tests).to_path_buf()
 }
 
-/// The installed program (`anvil`, `cast`), or `None` after saying that a test is skipped.
-pub fn tool(name: &str) -> Option<PathBuf> {
-    let path = repository().join(".tools/node_modules/.bin").join(name);
-    if path.exists() {
-        return Some(path);
+/// The installed program of Foundry (`anvil`, `cast`), or `None` after saying that a test is
+/// skipped. It is the binary itself: npm's launcher would outlive a kill, and it hides the exit
+/// status.
+pub fn foundry(name: &str) -> Option<PathBuf> {
+    let packages = repository().join(".tools/node_modules/@foundry-rs");
+    let found = std::fs::read_dir(packages)
+        .into_iter()
+        .flatten()
+        .filter_map(|package| Some(package.ok()?.path().join("bin").join(name)))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        skip(&format!(
+            "{name} is not in .tools: run ./test once to install it"
+        ));
     }
-    skip(&format!(
-        "{name} is not in .tools: run ./test once to install it"
-    ));
-    None
+    found
 }
 
 /// Runs a program to its end and returns what it printed.

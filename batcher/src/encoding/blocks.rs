@@ -32,11 +32,7 @@ pub(super) fn encode(out: &mut Vec<u8>, blocks: &[BatchBlock]) -> Result<(), Bat
     for block in blocks {
         put_length(out, block.transactions.len());
     }
-    put_runs(
-        out,
-        blocks.iter().map(|block| block.gas_limit),
-        |out, value| put_varint(out, value),
-    );
+    put_runs(out, blocks.iter().map(|block| block.gas_limit), put_varint);
     put_runs(
         out,
         blocks.iter().map(|block| block.beneficiary),

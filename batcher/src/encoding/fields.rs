@@ -30,7 +30,7 @@ pub(super) const CHAIN_IDS: Column = Column {
             transactions
                 .iter()
                 .map(|tx| tx.chain_id.map_or(0, |id| u128::from(id) + 1)),
-            |out, id| put_varint(out, id),
+            put_varint,
         );
     },
     decode: |reader, transactions| {

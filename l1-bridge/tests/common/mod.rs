@@ -23,10 +23,11 @@ use tokio::{
     process::{Child, Command},
     sync::watch,
 };
-use weft_batcher::{ChainSource, ChainSourceError};
+use weft_batcher::{BatchPolicy, ChainSource, ChainSourceError, EventSink, RetryPolicy, Submitter};
 use weft_l1_bridge::{
-    DeployParameters, L1Client, L1ClientConfig, OriginAdvance, RollupInfo, SenderConfig,
-    TransactionSender, deploy, genesis,
+    ContractPoster, DeployParameters, Derivation, DerivationConfig, DerivedBatch, L1Client,
+    L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
+    SenderConfig, TransactionSender, deploy, genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, SealedBlock, Transaction, attributes_deposit, child_header,
@@ -264,4 +265,76 @@ impl ChainSource for TestChain {
         let mut head = self.head.subscribe();
         head.wait_for(|head| *head >= number).await.unwrap();
     }
+}
+
+pub(crate) const GENESIS_TIMESTAMP: u64 = 1_700_000_000;
+
+pub(crate) fn origin_source(
+    client: L1Client,
+    info: &RollupInfo,
+    max_deposit_gas: u64,
+) -> OriginSource {
+    let config = OriginConfig {
+        confirmations: 0,
+        max_deposit_gas,
+    };
+    OriginSource::new(client, info, config)
+}
+
+pub(crate) fn derivation(client: L1Client, info: &RollupInfo, from: ResumePoint) -> Derivation {
+    Derivation::new(client, info.clone(), from, DerivationConfig::default())
+}
+
+pub(crate) fn retry() -> RetryPolicy {
+    RetryPolicy {
+        first: Duration::from_millis(20),
+        most: Duration::from_millis(200),
+    }
+}
+
+pub(crate) fn policy(max_blocks: usize) -> BatchPolicy {
+    BatchPolicy {
+        max_age: Duration::ZERO,
+        max_blocks,
+        ..BatchPolicy::default()
+    }
+}
+
+pub(crate) fn poster(anvil: &Anvil, info: &RollupInfo) -> ContractPoster {
+    ContractPoster::new(anvil.client(), anvil.sender(1), info.contract)
+}
+
+/// Runs a submitter until the chain's head is on L1, then drops it.
+pub(crate) async fn submit_all(
+    anvil: &Anvil,
+    info: &RollupInfo,
+    chain: &Arc<TestChain>,
+    max_blocks: usize,
+) {
+    let submitter = Submitter::new(
+        Arc::clone(chain),
+        poster(anvil, info),
+        policy(max_blocks),
+        retry(),
+        EventSink::default(),
+    );
+    let mut status = submitter.status();
+    let head = chain.head();
+    let done = status.wait_for(|status| {
+        status
+            .last_batch
+            .is_some_and(|last| last.last_block == head)
+    });
+    tokio::select! {
+        error = submitter.run() => panic!("submitter stopped: {error:?}"),
+        done = done => { done.unwrap(); }
+    }
+}
+
+pub(crate) async fn derive_all(derivation: &mut Derivation) -> Vec<DerivedBatch> {
+    let mut batches = Vec::new();
+    while let Some(batch) = derivation.next_batch().await.unwrap() {
+        batches.push(batch);
+    }
+    batches
 }

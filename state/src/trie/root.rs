@@ -1,7 +1,4 @@
-use alloy_primitives::{
-    Address, B256, U256, keccak256,
-    map::{AddressMap, B256Map},
-};
+use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use rayon::prelude::*;
 use weft_executor_core::{AccountChange, ChangeSet};
@@ -18,29 +15,38 @@ struct StorageOutcome {
     updates: StorageTrieUpdates,
 }
 
-/// Applies `changes` to the tries in `nodes`, whose state root is `parent_root`. Storage tries are
-/// computed in parallel on the calling rayon pool.
+/// Blocks that change fewer accounts are done before a thread has woken up.
+const PARALLEL_FROM: usize = 16;
+
+/// Applies `changes` to the tries in `nodes`, whose state root is `parent_root`. In a large block,
+/// storage tries are computed in parallel on the calling rayon pool.
 pub(crate) fn state_root(
     nodes: &AccountNodes<'_>,
     parent_root: B256,
     changes: &ChangeSet,
 ) -> Result<TrieUpdates, StateError> {
-    let mut outcomes = changes
-        .accounts
-        .par_iter()
-        .map(|(address, change)| {
-            let address_hash = keccak256(address);
-            let storage = storage_root(nodes, address_hash, change)?;
-            Ok((*address, (address_hash, storage)))
-        })
-        .collect::<Result<AddressMap<_>, StateError>>()?;
+    let outcome = |(address, change): (&Address, &AccountChange)| {
+        let address_hash = keccak256(address);
+        let storage = storage_root(nodes, address_hash, change)?;
+        Ok((address_hash, storage))
+    };
+    let outcomes: Vec<_> = if changes.accounts.len() < PARALLEL_FROM {
+        changes
+            .accounts
+            .iter()
+            .map(outcome)
+            .collect::<Result<_, StateError>>()?
+    } else {
+        changes
+            .accounts
+            .par_iter()
+            .map(outcome)
+            .collect::<Result<_, StateError>>()?
+    };
 
     let mut accounts = PartialTrie::open(nodes)?;
     let mut storage_updates = B256Map::default();
-    for (address, change) in &changes.accounts {
-        let (address_hash, storage) = outcomes
-            .remove(address)
-            .unwrap_or_else(|| (keccak256(address), None));
+    for ((address, change), (address_hash, storage)) in changes.accounts.iter().zip(outcomes) {
         update_account(
             nodes,
             &mut accounts,

@@ -1,6 +1,8 @@
 //! What the tests over the shared fixtures have in common.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod chain;
+
 use std::path::PathBuf;
 
 /// A folder of the fixtures beside the repository; `None`, said aloud, when it is not there.
