@@ -1,1 +1,15 @@
-//! Whole-system tests and their harness.
+//! Harness of the whole-system tests: real processes, real sockets, real databases.
+
+pub mod anvil;
+pub mod load;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod rollup;
+pub mod rpc;
+pub mod scenario;
+pub mod skip;
+pub mod tools;
+pub mod wait;
+pub mod weft;
