@@ -1,4 +1,10 @@
 //! Random small programs in random transactions: a block is what its transactions are one by one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -156,8 +162,7 @@ fn step() -> impl Strategy<Value = Step> {
     leaf.prop_recursive(2, 8, 3, |inner| {
         let program = prop::collection::vec(inner, 0..3);
         prop_oneof![
-            (0..2u8, program.clone())
-                .prop_map(|(value, program)| Step::Create { value, program }),
+            (0..2u8, program.clone()).prop_map(|(value, program)| Step::Create { value, program }),
             (0..2u8, program).prop_map(|(salt, program)| Step::Create2 { salt, program }),
         ]
     })
@@ -189,15 +194,17 @@ fn sent() -> impl Strategy<Value = Sent> {
         0..4u8,
         prop::collection::vec(step(), 0..5),
     )
-        .prop_map(|(sender, nonce_error, to, value, gas_limit, kind, program)| Sent {
-            sender,
-            nonce_error,
-            to,
-            value,
-            gas_limit,
-            kind,
-            program,
-        })
+        .prop_map(
+            |(sender, nonce_error, to, value, gas_limit, kind, program)| Sent {
+                sender,
+                nonce_error,
+                to,
+                value,
+                gas_limit,
+                kind,
+                program,
+            },
+        )
 }
 
 fn transactions(sent: &[Sent], fork: Fork) -> Vec<RecoveredTransaction> {
