@@ -17,8 +17,9 @@ use tokio::sync::mpsc;
 
 use super::{RpcConfig, RpcError, params::parse_bounded, websocket::Connection};
 
-/// Notifications of one subscription that wait for the connection.
-const FEED_CAPACITY: usize = 64;
+/// Notifications of one subscription that wait for the connection. What else is to come waits in the
+/// chain's own feed, which all subscriptions share.
+const FEED_CAPACITY: usize = 1;
 /// Characters of an unknown method's name that the error repeats.
 const SHOWN_NAME: usize = 64;
 
