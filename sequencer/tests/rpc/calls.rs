@@ -97,7 +97,6 @@ async fn overrides_replace_state_and_block() {
         (json!({fresh.to_string(): {"movePrecompileToAddress": COUNTER}}), Value::Null),
         (json!({fresh.to_string(): {"balanc": "0x1"}}), Value::Null),
         (Value::Null, json!({"number": "0x10000000000000000"})),
-        (Value::Null, json!({"numbr": "0x1"})),
     ] {
         let (code, _, _) = node
             .error("eth_call", json!([{"to": OBSERVER}, "latest", accounts, block]))

@@ -28,33 +28,33 @@ use weft_sequencer::{
 };
 use weft_state::{BlockBundle, Store};
 
-pub const CHAIN_ID: u64 = 31338;
-pub const GAS_LIMIT: u64 = 30_000_000;
-pub const RICH: u64 = 1_000_000_000_000_000_000;
-pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
+pub(crate) const CHAIN_ID: u64 = 31338;
+pub(crate) const GAS_LIMIT: u64 = 30_000_000;
+pub(crate) const RICH: u64 = 1_000_000_000_000_000_000;
+pub(crate) const MNEMONIC: &str = "test test test test test test test test test test test junk";
 
 /// Emits one log: topics are words 0 and 2 of the input, data is word 1.
-pub const EMITTER: Address = address!("00000000000000000000000000000000000e0001");
+pub(crate) const EMITTER: Address = address!("00000000000000000000000000000000000e0001");
 /// The same contract at another address.
-pub const EMITTER_2: Address = address!("00000000000000000000000000000000000e0002");
+pub(crate) const EMITTER_2: Address = address!("00000000000000000000000000000000000e0002");
 /// Adds one to slot 0 and returns it.
-pub const COUNTER: Address = address!("00000000000000000000000000000000000c0001");
+pub(crate) const COUNTER: Address = address!("00000000000000000000000000000000000c0001");
 /// Reverts with its input.
-pub const REVERTER: Address = address!("00000000000000000000000000000000000f0001");
+pub(crate) const REVERTER: Address = address!("00000000000000000000000000000000000f0001");
 /// Calls the counter with all its gas and reverts when that fails.
-pub const NESTED: Address = address!("00000000000000000000000000000000000a0001");
+pub(crate) const NESTED: Address = address!("00000000000000000000000000000000000a0001");
 /// Clears slot 0, which is set in genesis.
-pub const CLEARER: Address = address!("00000000000000000000000000000000000b0001");
+pub(crate) const CLEARER: Address = address!("00000000000000000000000000000000000b0001");
 /// Counts down from word 0 of the input.
-pub const LOOP: Address = address!("00000000000000000000000000000000000d0001");
+pub(crate) const LOOP: Address = address!("00000000000000000000000000000000000d0001");
 /// Returns number, timestamp, base fee, coinbase, PREVRANDAO, gas limit, the caller's balance,
 /// slot 7 and the hash of block 7.
-pub const OBSERVER: Address = address!("0000000000000000000000000000000000090001");
+pub(crate) const OBSERVER: Address = address!("0000000000000000000000000000000000090001");
 
 /// Emits a log whose data is as many zero bytes as word 0 of the input says.
-pub const BIG_LOG: Address = address!("0000000000000000000000000000000000080001");
+pub(crate) const BIG_LOG: Address = address!("0000000000000000000000000000000000080001");
 
-pub fn key(index: u32) -> PrivateKeySigner {
+pub(crate) fn key(index: u32) -> PrivateKeySigner {
     MnemonicBuilder::english()
         .phrase(MNEMONIC)
         .index(index)
@@ -156,17 +156,17 @@ impl L1Info for OneBatch {
 }
 
 /// A node without a producer of its own.
-pub struct Node {
-    pub chain: ChainHandle,
-    pub mempool: Mempool,
-    pub server: RpcServerHandle,
-    pub labels: tokio::sync::watch::Sender<L1Labels>,
+pub(crate) struct Node {
+    pub(crate) chain: ChainHandle,
+    pub(crate) mempool: Mempool,
+    pub(crate) server: RpcServerHandle,
+    pub(crate) labels: tokio::sync::watch::Sender<L1Labels>,
     writer: Arc<Mutex<ChainWriter>>,
     client: reqwest::Client,
     _folder: TempDir,
 }
 
-pub fn config() -> RpcConfig {
+pub(crate) fn config() -> RpcConfig {
     RpcConfig {
         port: 0,
         ..RpcConfig::default()
@@ -174,11 +174,11 @@ pub fn config() -> RpcConfig {
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(config(), true).await
     }
 
-    pub async fn start_with(config: RpcConfig, takes_transactions: bool) -> Self {
+    pub(crate) async fn start_with(config: RpcConfig, takes_transactions: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spec = Arc::new(genesis());
         let store = open(folder.path(), &spec);
@@ -205,25 +205,25 @@ impl Node {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.server.local_addr()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address())
     }
 
-    pub fn client(&self) -> &reqwest::Client {
+    pub(crate) fn client(&self) -> &reqwest::Client {
         &self.client
     }
 
     /// Makes a block of what waits in the mempool.
-    pub fn mine(&self) -> Arc<BlockBundle> {
+    pub(crate) fn mine(&self) -> Arc<BlockBundle> {
         self.mine_with(Vec::new())
     }
 
     /// Makes a block of deposits and what waits in the mempool.
-    pub fn mine_with(&self, deposits: Vec<TxDeposit>) -> Arc<BlockBundle> {
+    pub(crate) fn mine_with(&self, deposits: Vec<TxDeposit>) -> Arc<BlockBundle> {
         let writer = self.writer.lock();
         let head = writer.head();
         let mut transactions: Vec<RecoveredTransaction> = deposits
@@ -256,7 +256,7 @@ impl Node {
     }
 
     /// Makes a block whenever a transaction is ready, until the returned guard is dropped.
-    pub fn mine_automatically(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn mine_automatically(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
         let node = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -268,14 +268,14 @@ impl Node {
     }
 
     /// The whole answer to a request.
-    pub async fn request(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn request(&self, method: &str, params: Value) -> Value {
         self.raw(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
             .await
             .1
     }
 
     /// The result of a request that must have one.
-    pub async fn call(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn call(&self, method: &str, params: Value) -> Value {
         let answer = self.request(method, params.clone()).await;
         match answer.get("result") {
             Some(result) => result.clone(),
@@ -284,13 +284,13 @@ impl Node {
     }
 
     /// Code, message and data of a request that must fail.
-    pub async fn error(&self, method: &str, params: Value) -> (i64, String, Value) {
+    pub(crate) async fn error(&self, method: &str, params: Value) -> (i64, String, Value) {
         let answer = self.request(method, params.clone()).await;
         error_of(&answer).unwrap_or_else(|| panic!("{method} {params}: {answer}"))
     }
 
     /// Posts a body and gives status and answer; null when the answer is empty.
-    pub async fn raw(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+    pub(crate) async fn raw(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
         let response = self.client.post(self.url()).body(body).send().await.unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
@@ -301,7 +301,7 @@ impl Node {
     }
 
     /// Sends a transaction and gives its hash.
-    pub async fn send(&self, transaction: &Transaction) -> B256 {
+    pub(crate) async fn send(&self, transaction: &Transaction) -> B256 {
         let hash = self
             .call("eth_sendRawTransaction", json!([raw(transaction)]))
             .await;
@@ -309,7 +309,7 @@ impl Node {
     }
 }
 
-pub fn error_of(answer: &Value) -> Option<(i64, String, Value)> {
+pub(crate) fn error_of(answer: &Value) -> Option<(i64, String, Value)> {
     let error = answer.get("error")?;
     Some((
         error["code"].as_i64()?,
@@ -335,12 +335,12 @@ fn rules(chain: &ChainHandle) -> AdmissionRules {
 }
 
 /// The EIP-2718 encoding.
-pub fn raw(transaction: &Transaction) -> Bytes {
+pub(crate) fn raw(transaction: &Transaction) -> Bytes {
     transaction.encoded_2718().into()
 }
 
 /// An EIP-1559 transaction, to be changed as needed.
-pub fn transfer(nonce: u64) -> TxEip1559 {
+pub(crate) fn transfer(nonce: u64) -> TxEip1559 {
     TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
@@ -355,7 +355,7 @@ pub fn transfer(nonce: u64) -> TxEip1559 {
 }
 
 /// A call of a contract.
-pub fn message(nonce: u64, to: Address, input: impl Into<Bytes>) -> TxEip1559 {
+pub(crate) fn message(nonce: u64, to: Address, input: impl Into<Bytes>) -> TxEip1559 {
     TxEip1559 {
         gas_limit: 300_000,
         to: TxKind::Call(to),
@@ -365,7 +365,7 @@ pub fn message(nonce: u64, to: Address, input: impl Into<Bytes>) -> TxEip1559 {
     }
 }
 
-pub fn legacy(nonce: u64) -> TxLegacy {
+pub(crate) fn legacy(nonce: u64) -> TxLegacy {
     TxLegacy {
         chain_id: Some(CHAIN_ID),
         nonce,
@@ -377,7 +377,7 @@ pub fn legacy(nonce: u64) -> TxLegacy {
     }
 }
 
-pub fn with_access_list(nonce: u64) -> TxEip2930 {
+pub(crate) fn with_access_list(nonce: u64) -> TxEip2930 {
     TxEip2930 {
         chain_id: CHAIN_ID,
         nonce,
@@ -393,7 +393,7 @@ pub fn with_access_list(nonce: u64) -> TxEip2930 {
     }
 }
 
-pub fn delegating(nonce: u64, authority: &PrivateKeySigner) -> TxEip7702 {
+pub(crate) fn delegating(nonce: u64, authority: &PrivateKeySigner) -> TxEip7702 {
     let authorization = alloy_eips::eip7702::Authorization {
         chain_id: U256::from(CHAIN_ID),
         address: COUNTER,
@@ -416,7 +416,7 @@ pub fn delegating(nonce: u64, authority: &PrivateKeySigner) -> TxEip7702 {
     }
 }
 
-pub fn deposit(to: TxKind, mint: u128) -> TxDeposit {
+pub(crate) fn deposit(to: TxKind, mint: u128) -> TxDeposit {
     TxDeposit {
         source_hash: B256::repeat_byte(0x5a),
         from: Address::repeat_byte(0x31),
@@ -430,7 +430,7 @@ pub fn deposit(to: TxKind, mint: u128) -> TxDeposit {
 }
 
 /// A kind of transaction that can be signed.
-pub trait Signable: SignableTransaction<Signature> {
+pub(crate) trait Signable: SignableTransaction<Signature> {
     fn envelope(signed: Signed<Self>) -> Transaction
     where
         Self: Sized;
@@ -461,7 +461,7 @@ impl Signable for TxEip7702 {
 }
 
 /// Signs with the key of this index.
-pub fn sign<T: Signable>(signer: u32, transaction: T) -> Transaction {
+pub(crate) fn sign<T: Signable>(signer: u32, transaction: T) -> Transaction {
     let signature = key(signer)
         .sign_hash_sync(&transaction.signature_hash())
         .unwrap();
@@ -469,7 +469,7 @@ pub fn sign<T: Signable>(signer: u32, transaction: T) -> Transaction {
 }
 
 /// Words as contract input.
-pub fn words(words: &[u64]) -> Bytes {
+pub(crate) fn words(words: &[u64]) -> Bytes {
     words
         .iter()
         .flat_map(|word| U256::from(*word).to_be_bytes::<32>())
@@ -477,11 +477,11 @@ pub fn words(words: &[u64]) -> Bytes {
 }
 
 /// Init code that deploys one byte, STOP.
-pub fn init_code() -> Bytes {
+pub(crate) fn init_code() -> Bytes {
     bytes!("60016000f3")
 }
 
-pub fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     let text = value.as_str().unwrap_or_else(|| panic!("no quantity: {value}"));
     let digits = text.strip_prefix("0x").unwrap();
     assert!(
@@ -492,10 +492,10 @@ pub fn number(value: &Value) -> u64 {
 }
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Data of a Solidity `Error(string)` with the reason "no".
-pub fn solidity_error() -> Bytes {
+pub(crate) fn solidity_error() -> Bytes {
     let mut data = hex!("08c379a0").to_vec();
     data.extend(words(&[32, 2]));
     data.extend(b"no");
