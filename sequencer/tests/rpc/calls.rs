@@ -22,14 +22,28 @@ async fn a_call_sees_the_block_it_asks_for() {
         let output = node.call("eth_call", json!([call, block])).await;
         assert_eq!(words_of(&output), [U256::from(expected)], "{block}");
     }
-    assert_eq!(words_of(&node.call("eth_call", json!([call])).await), [U256::from(2)]);
-    let observed = words_of(&node.call("eth_call", json!([{"to": OBSERVER}, "latest"])).await);
+    assert_eq!(
+        words_of(&node.call("eth_call", json!([call])).await),
+        [U256::from(2)]
+    );
+    let observed = words_of(
+        &node
+            .call("eth_call", json!([{"to": OBSERVER}, "latest"]))
+            .await,
+    );
     let head = node.chain.head();
     assert_eq!(observed[0], U256::from(head.number));
     assert_eq!(observed[1], U256::from(head.timestamp));
-    assert_eq!(observed[3], U256::from_be_slice(head.beneficiary.into_word().as_slice()));
+    assert_eq!(
+        observed[3],
+        U256::from_be_slice(head.beneficiary.into_word().as_slice())
+    );
     assert_eq!(observed[7], U256::from(77));
-    let pending = words_of(&node.call("eth_call", json!([{"to": OBSERVER}, "pending"])).await);
+    let pending = words_of(
+        &node
+            .call("eth_call", json!([{"to": OBSERVER}, "pending"]))
+            .await,
+    );
     assert_eq!(pending[0], U256::from(head.number + 1));
 }
 
@@ -46,7 +60,10 @@ async fn a_revert_carries_its_data() {
         assert_eq!(found, json!(data));
     }
     let (code, message, found) = node.error("eth_call", json!([{"to": REVERTER}])).await;
-    assert_eq!((code, message.as_str(), found), (3, "execution reverted", json!("0x")));
+    assert_eq!(
+        (code, message.as_str(), found),
+        (3, "execution reverted", json!("0x"))
+    );
     let (code, message, _) = node
         .error("eth_call", json!([{"to": COUNTER, "gas": "0x5300"}]))
         .await;
@@ -75,7 +92,10 @@ async fn overrides_replace_state_and_block() {
     );
     assert_eq!(observed[0], U256::from(100));
     assert_eq!(observed[1], U256::from(0x7000_0000));
-    assert_eq!(observed[3], U256::from_be_slice(COUNTER.into_word().as_slice()));
+    assert_eq!(
+        observed[3],
+        U256::from_be_slice(COUNTER.into_word().as_slice())
+    );
     assert_eq!(observed[4], U256::from(1234));
     assert_eq!(observed[5], U256::from(0x123_4567));
     assert_eq!(observed[6], U256::from(42));
@@ -85,21 +105,37 @@ async fn overrides_replace_state_and_block() {
     // `state` replaces all slots; `code` replaces the code, also where there was none.
     let counter: Value = node.call("eth_getCode", json!([COUNTER])).await;
     let fresh = Address::repeat_byte(0x55);
-    let accounts = json!({fresh.to_string(): {"code": counter, "state": {B256::ZERO.to_string(): value}}});
-    let output = node.call("eth_call", json!([{"to": fresh}, "latest", accounts])).await;
+    let accounts =
+        json!({fresh.to_string(): {"code": counter, "state": {B256::ZERO.to_string(): value}}});
+    let output = node
+        .call("eth_call", json!([{"to": fresh}, "latest", accounts]))
+        .await;
     assert_eq!(words_of(&output), [U256::from(1235)]);
     let accounts = json!({OBSERVER.to_string(): {"state": {}}});
-    let observed = words_of(&node.call("eth_call", json!([{"to": OBSERVER}, "latest", accounts])).await);
+    let observed = words_of(
+        &node
+            .call("eth_call", json!([{"to": OBSERVER}, "latest", accounts]))
+            .await,
+    );
     assert_eq!(observed[7], U256::ZERO);
 
     for (accounts, block) in [
-        (json!({fresh.to_string(): {"state": {}, "stateDiff": {}}}), Value::Null),
-        (json!({fresh.to_string(): {"movePrecompileToAddress": COUNTER}}), Value::Null),
+        (
+            json!({fresh.to_string(): {"state": {}, "stateDiff": {}}}),
+            Value::Null,
+        ),
+        (
+            json!({fresh.to_string(): {"movePrecompileToAddress": COUNTER}}),
+            Value::Null,
+        ),
         (json!({fresh.to_string(): {"balanc": "0x1"}}), Value::Null),
         (Value::Null, json!({"number": "0x10000000000000000"})),
     ] {
         let (code, _, _) = node
-            .error("eth_call", json!([{"to": OBSERVER}, "latest", accounts, block]))
+            .error(
+                "eth_call",
+                json!([{"to": OBSERVER}, "latest", accounts, block]),
+            )
             .await;
         assert_eq!(code, -32602, "{accounts} {block}");
     }
@@ -110,25 +146,49 @@ async fn a_call_that_pays_needs_funds_and_a_sufficient_price() {
     let node = Node::start().await;
     let poor = Address::repeat_byte(0x98);
     let (code, message, _) = node
-        .error("eth_call", json!([{"from": poor, "to": COUNTER, "value": "0x1"}]))
+        .error(
+            "eth_call",
+            json!([{"from": poor, "to": COUNTER, "value": "0x1"}]),
+        )
         .await;
     assert_eq!(code, -32000);
     assert!(message.contains("insufficient funds"), "{message}");
     for (request, expected) in [
-        (json!({"to": COUNTER, "gasPrice": "0x1", "maxFeePerGas": "0x1"}), "both gasPrice and"),
-        (json!({"to": COUNTER, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"}), "maxFeePerGas (1) < maxPriorityFeePerGas (2)"),
-        (json!({"to": COUNTER, "chainId": "0x1"}), "chainId does not match"),
-        (json!({"to": COUNTER, "input": "0x01", "data": "0x02"}), "not equal"),
-        (json!({"to": COUNTER, "blobVersionedHashes": [B256::ZERO]}), "blob transactions"),
+        (
+            json!({"to": COUNTER, "gasPrice": "0x1", "maxFeePerGas": "0x1"}),
+            "both gasPrice and",
+        ),
+        (
+            json!({"to": COUNTER, "maxFeePerGas": "0x1", "maxPriorityFeePerGas": "0x2"}),
+            "maxFeePerGas (1) < maxPriorityFeePerGas (2)",
+        ),
+        (
+            json!({"to": COUNTER, "chainId": "0x1"}),
+            "chainId does not match",
+        ),
+        (
+            json!({"to": COUNTER, "input": "0x01", "data": "0x02"}),
+            "not equal",
+        ),
+        (
+            json!({"to": COUNTER, "blobVersionedHashes": [B256::ZERO]}),
+            "blob transactions",
+        ),
     ] {
         let (code, message, _) = node.error("eth_call", json!([request])).await;
         assert_eq!(code, -32602);
         assert!(message.contains(expected), "{message}");
     }
     let (_, message, _) = node
-        .error("eth_call", json!([{"from": key(0).address(), "to": COUNTER, "maxFeePerGas": "0x1"}]))
+        .error(
+            "eth_call",
+            json!([{"from": key(0).address(), "to": COUNTER, "maxFeePerGas": "0x1"}]),
+        )
         .await;
-    assert!(message.contains("max fee per gas less than block base fee"), "{message}");
+    assert!(
+        message.contains("max fee per gas less than block base fee"),
+        "{message}"
+    );
     let output = node
         .call("eth_call", json!([{"from": key(0).address(), "to": COUNTER, "gas": "0x186a0", "maxFeePerGas": "0x77359400"}]))
         .await;
@@ -139,7 +199,10 @@ async fn a_call_that_pays_needs_funds_and_a_sufficient_price() {
 async fn an_access_list_names_what_is_accessed() {
     let node = Node::start().await;
     let result = node
-        .call("eth_createAccessList", json!([{"from": key(0).address(), "to": NESTED}, "latest"]))
+        .call(
+            "eth_createAccessList",
+            json!([{"from": key(0).address(), "to": NESTED}, "latest"]),
+        )
         .await;
     assert_eq!(
         result["accessList"],
@@ -155,12 +218,25 @@ async fn an_access_list_names_what_is_accessed() {
     node.mine();
     // The counter's slot was zero both times.
     assert_eq!(node.chain.head().gas_used, listed);
-    let own = node.call("eth_createAccessList", json!([{"to": CLEARER}])).await;
-    assert_eq!(own["accessList"], json!([{"address": CLEARER, "storageKeys": [B256::ZERO]}]));
-    let none = node.call("eth_createAccessList", json!([{"to": Address::repeat_byte(9)}])).await;
+    let own = node
+        .call("eth_createAccessList", json!([{"to": CLEARER}]))
+        .await;
+    assert_eq!(
+        own["accessList"],
+        json!([{"address": CLEARER, "storageKeys": [B256::ZERO]}])
+    );
+    let none = node
+        .call(
+            "eth_createAccessList",
+            json!([{"to": Address::repeat_byte(9)}]),
+        )
+        .await;
     assert_eq!(none["accessList"], json!([]));
     let failed = node
-        .call("eth_createAccessList", json!([{"to": REVERTER, "input": solidity_error()}]))
+        .call(
+            "eth_createAccessList",
+            json!([{"to": REVERTER, "input": solidity_error()}]),
+        )
         .await;
     assert_eq!(failed["error"], "execution reverted: no");
 }

@@ -15,7 +15,10 @@ async fn estimate(node: &Node, request: &Value) -> u64 {
 async fn is_enough(node: &Node, request: &Value, gas: u64) -> bool {
     let mut request = request.clone();
     request["gas"] = json!(format!("{gas:#x}"));
-    node.request("eth_call", json!([request])).await.get("result").is_some()
+    node.request("eth_call", json!([request]))
+        .await
+        .get("result")
+        .is_some()
 }
 
 #[tokio::test]
@@ -37,8 +40,14 @@ async fn estimates_suffice_and_are_tight() {
     }
     for request in requests {
         let gas = estimate(&node, &request).await;
-        assert!(is_enough(&node, &request, gas).await, "{request}: {gas} is not enough");
-        assert!(!is_enough(&node, &request, gas - 1).await, "{request}: {gas} is more than needed");
+        assert!(
+            is_enough(&node, &request, gas).await,
+            "{request}: {gas} is not enough"
+        );
+        assert!(
+            !is_enough(&node, &request, gas - 1).await,
+            "{request}: {gas} is more than needed"
+        );
     }
     let transfer = json!({"from": sender, "to": Address::repeat_byte(0x77), "value": "0x1"});
     assert_eq!(estimate(&node, &transfer).await, 21_000);
@@ -48,7 +57,10 @@ async fn estimates_suffice_and_are_tight() {
 fn estimates_of_any_message_suffice_and_are_tight() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let node = runtime.block_on(Node::start());
-    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 24,
+        ..ProptestConfig::default()
+    };
     let input = proptest::collection::vec(any::<u8>(), 0..400);
     let target = prop_oneof![Just(EMITTER), Just(COUNTER), Just(NESTED), Just(CLEARER)];
     TestRunner::new(config)

@@ -1,11 +1,6 @@
 //! A real server over a real store, mempool and EVM. Blocks are made when a test says so.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{eip1559::BaseFeeParams, eip2718::Encodable2718, eip2930::AccessList};
@@ -70,11 +65,16 @@ fn genesis() -> ChainSpec {
         alloc.insert(address, json!({"balance": "0xd3c21bcecceda1000000"}));
     }
     let emitter = "0x6020602060003760403560003560206000a200";
-    let nested = format!("0x600060006000600060007300000000000000000000000000000000000c00015af115602657005b60006000fd");
+    let nested = format!(
+        "0x600060006000600060007300000000000000000000000000000000000c00015af115602657005b60006000fd"
+    );
     let contracts = [
         (EMITTER, emitter.to_owned()),
         (EMITTER_2, emitter.to_owned()),
-        (COUNTER, "0x60005460010160005560005460005260206000f3".to_owned()),
+        (
+            COUNTER,
+            "0x60005460010160005560005460005260206000f3".to_owned(),
+        ),
         (REVERTER, "0x366000600037366000fd".to_owned()),
         (NESTED, nested),
         (BIG_LOG, "0x6000356000a000".to_owned()),
@@ -83,8 +83,16 @@ fn genesis() -> ChainSpec {
         (
             OBSERVER,
             [
-                "0x43600052", "42602052", "48604052", "41606052", "44608052", "4560a052",
-                "333160c052", "60075460e052", "60074061010052", "6101206000f3",
+                "0x43600052",
+                "42602052",
+                "48604052",
+                "41606052",
+                "44608052",
+                "4560a052",
+                "333160c052",
+                "60075460e052",
+                "60074061010052",
+                "6101206000f3",
             ]
             .concat(),
         ),
@@ -262,7 +270,9 @@ impl Node {
             loop {
                 node.mempool.ready().await;
                 let node = Arc::clone(&node);
-                tokio::task::spawn_blocking(move || node.mine()).await.unwrap();
+                tokio::task::spawn_blocking(move || node.mine())
+                    .await
+                    .unwrap();
             }
         })
     }
@@ -291,7 +301,13 @@ impl Node {
 
     /// Posts a body and gives status and answer; null when the answer is empty.
     pub(crate) async fn raw(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
-        let response = self.client.post(self.url()).body(body).send().await.unwrap();
+        let response = self
+            .client
+            .post(self.url())
+            .body(body)
+            .send()
+            .await
+            .unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
         if text.is_empty() {
@@ -328,9 +344,7 @@ fn rules(chain: &ChainHandle) -> AdmissionRules {
         chain_id: chain.spec().chain_id(),
         fork: chain.spec().fork(),
         block_gas_limit: head.gas_limit,
-        base_fee: head
-            .next_block_base_fee(BaseFeeParams::ethereum())
-            .unwrap(),
+        base_fee: head.next_block_base_fee(BaseFeeParams::ethereum()).unwrap(),
     }
 }
 
@@ -482,7 +496,9 @@ pub(crate) fn init_code() -> Bytes {
 }
 
 pub(crate) fn number(value: &Value) -> u64 {
-    let text = value.as_str().unwrap_or_else(|| panic!("no quantity: {value}"));
+    let text = value
+        .as_str()
+        .unwrap_or_else(|| panic!("no quantity: {value}"));
     let digits = text.strip_prefix("0x").unwrap();
     assert!(
         digits == "0" || !digits.starts_with('0'),

@@ -8,7 +8,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use weft_sequencer::rpc::{RpcConfig, RpcServer, RpcContext, NoL1, RpcServerError};
+use weft_sequencer::rpc::{NoL1, RpcConfig, RpcContext, RpcServer, RpcServerError};
 
 use crate::harness::{LOOP, Node, PATIENCE, config, error_of};
 
@@ -43,55 +43,97 @@ async fn a_batch_that_is_too_long_is_refused_as_a_whole() {
     let (_, answer) = node.raw(json!(over).to_string()).await;
     let (code, message, _) = error_of(&answer).unwrap();
     assert_eq!(code, -32600);
-    assert!(message.contains("batch too large: 1001 requests"), "{message}");
+    assert!(
+        message.contains("batch too large: 1001 requests"),
+        "{message}"
+    );
     let (_, answer) = node.raw(format!("[{}1]", "1,".repeat(2_000_000))).await;
-    assert!(error_of(&answer).unwrap().1.contains("batch too large: 2000001"));
+    assert!(
+        error_of(&answer)
+            .unwrap()
+            .1
+            .contains("batch too large: 2000001")
+    );
 }
 
 #[tokio::test]
 async fn answers_are_bounded() {
     let node = Node::start_with(
-        RpcConfig { max_response_bytes: 3000, max_batch_response_bytes: 5000, ..config() },
+        RpcConfig {
+            max_response_bytes: 3000,
+            max_batch_response_bytes: 5000,
+            ..config()
+        },
         true,
     )
     .await;
-    let (code, message, _) = node.error("eth_getProof", json!([LOOP, vec!["0x0"; 60]])).await;
+    let (code, message, _) = node
+        .error("eth_getProof", json!([LOOP, vec!["0x0"; 60]]))
+        .await;
     assert_eq!((code, message.as_str()), (-32008, "Response is too big"));
     let block = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x0", false]});
     let (_, answer) = node.raw(json!(vec![block; 9]).to_string()).await;
     let (code, message, _) = error_of(&answer).unwrap();
     assert_eq!(code, -32005);
-    assert!(message.contains("batch response is over 5000 bytes"), "{message}");
+    assert!(
+        message.contains("batch response is over 5000 bytes"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
 async fn calls_are_bounded_in_gas_and_in_time() {
-    let node = Node::start_with(RpcConfig { call_gas: 100_000, ..config() }, true).await;
+    let node = Node::start_with(
+        RpcConfig {
+            call_gas: 100_000,
+            ..config()
+        },
+        true,
+    )
+    .await;
     let endless = json!({"to": LOOP, "input": Bytes::from(vec![0xff; 32]), "gas": "0xffffffff"});
     let (code, message, _) = node.error("eth_call", json!([endless])).await;
     assert_eq!((code, message.as_str()), (-32000, "out of gas"));
 
     let node = Node::start_with(
-        RpcConfig { call_timeout: Duration::from_millis(1), call_gas: 1 << 33, threads: 2, ..config() },
+        RpcConfig {
+            call_timeout: Duration::from_millis(1),
+            call_gas: 1 << 33,
+            threads: 2,
+            ..config()
+        },
         true,
     )
     .await;
     let slow = json!({"to": LOOP, "input": Bytes::from([vec![0; 29], vec![0x05, 0, 0]].concat())});
     let (code, message, _) = node.error("eth_call", json!([slow])).await;
-    assert_eq!((code, message.as_str()), (-32000, "execution aborted (timeout = 1ms)"));
+    assert_eq!(
+        (code, message.as_str()),
+        (-32000, "execution aborted (timeout = 1ms)")
+    );
     // Short work goes on while the call that nobody waits for ends.
-    assert_eq!(node.call("eth_getBalance", json!([Address::ZERO])).await, "0x0");
+    assert_eq!(
+        node.call("eth_getBalance", json!([Address::ZERO])).await,
+        "0x0"
+    );
 }
 
 #[tokio::test]
 async fn calls_that_wait_are_bounded() {
     let node = Node::start_with(
-        RpcConfig { threads: 2, max_waiting_calls: 1, call_gas: 1 << 33, ..config() },
+        RpcConfig {
+            threads: 2,
+            max_waiting_calls: 1,
+            call_gas: 1 << 33,
+            ..config()
+        },
         true,
     )
     .await;
-    let slow = json!([{"to": LOOP, "input": Bytes::from([vec![0; 29], vec![0x05, 0, 0]].concat())}]);
-    let answers = futures::future::join_all((0..4).map(|_| node.request("eth_call", slow.clone()))).await;
+    let slow =
+        json!([{"to": LOOP, "input": Bytes::from([vec![0; 29], vec![0x05, 0, 0]].concat())}]);
+    let answers =
+        futures::future::join_all((0..4).map(|_| node.request("eth_call", slow.clone()))).await;
     let refused = answers
         .iter()
         .filter_map(error_of)
@@ -102,7 +144,14 @@ async fn calls_that_wait_are_bounded() {
 
 #[tokio::test]
 async fn filters_are_bounded() {
-    let node = Node::start_with(RpcConfig { max_filters: 2, ..config() }, true).await;
+    let node = Node::start_with(
+        RpcConfig {
+            max_filters: 2,
+            ..config()
+        },
+        true,
+    )
+    .await;
     let first = node.call("eth_newBlockFilter", json!([])).await;
     node.call("eth_newFilter", json!([{}])).await;
     let (code, message, _) = node.error("eth_newBlockFilter", json!([])).await;
@@ -115,24 +164,41 @@ async fn filters_are_bounded() {
 #[tokio::test]
 async fn connections_are_bounded_and_idle_ones_closed() {
     let node = Node::start_with(
-        RpcConfig { max_connections: 1, idle_timeout: Duration::from_millis(100), ..config() },
+        RpcConfig {
+            max_connections: 1,
+            idle_timeout: Duration::from_millis(100),
+            ..config()
+        },
         true,
     )
     .await;
     let mut idle = TcpStream::connect(node.address()).await.unwrap();
     // The server has taken the connection once it answers on it.
-    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     let mut buffer = [0; 1024];
     assert!(idle.read(&mut buffer).await.unwrap() > 0);
     let mut second = TcpStream::connect(node.address()).await.unwrap();
     let mut refusal = String::new();
-    tokio::time::timeout(PATIENCE, second.read_to_string(&mut refusal)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, second.read_to_string(&mut refusal))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(refusal.starts_with("HTTP/1.1 503"), "{refusal}");
     // The first one is closed, which makes room.
-    let closed = tokio::time::timeout(PATIENCE, idle.read(&mut buffer)).await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, idle.read(&mut buffer))
+        .await
+        .unwrap();
     assert!(matches!(closed, Ok(0) | Err(_)));
     let answered = tokio::time::timeout(PATIENCE, async {
-        while node.client().get(format!("{}health", node.url())).send().await.is_err() {
+        while node
+            .client()
+            .get(format!("{}health", node.url()))
+            .send()
+            .await
+            .is_err()
+        {
             tokio::task::yield_now().await;
         }
     });
@@ -152,21 +218,41 @@ async fn browsers_may_call_from_the_configured_origins() {
     let answer = from(&everywhere, "https://a.example").await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], "*");
     let listed = Node::start_with(
-        RpcConfig { cors: vec!["https://a.example".into()], ..config() },
+        RpcConfig {
+            cors: vec!["https://a.example".into()],
+            ..config()
+        },
         true,
     )
     .await;
     let answer = from(&listed, "https://a.example").await.unwrap();
-    assert_eq!(answer.headers()["access-control-allow-origin"], "https://a.example");
+    assert_eq!(
+        answer.headers()["access-control-allow-origin"],
+        "https://a.example"
+    );
     let answer = from(&listed, "https://b.example").await.unwrap();
-    assert!(answer.headers().get("access-control-allow-origin").is_none());
+    assert!(
+        answer
+            .headers()
+            .get("access-control-allow-origin")
+            .is_none()
+    );
 }
 
 #[tokio::test]
 async fn a_port_in_use_is_an_error() {
     let node = Node::start().await;
-    let context = RpcContext { chain: node.chain.clone(), mempool: None, l1: std::sync::Arc::new(NoL1) };
-    let config = RpcConfig { port: node.address().port(), ..config() };
-    let error = RpcServer::start(config, context, axum::Router::new()).await.unwrap_err();
+    let context = RpcContext {
+        chain: node.chain.clone(),
+        mempool: None,
+        l1: std::sync::Arc::new(NoL1),
+    };
+    let config = RpcConfig {
+        port: node.address().port(),
+        ..config()
+    };
+    let error = RpcServer::start(config, context, axum::Router::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, RpcServerError::Bind { .. }), "{error}");
 }

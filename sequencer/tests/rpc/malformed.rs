@@ -15,12 +15,16 @@ async fn malformed_messages_are_refused_as_json_rpc_says() {
         "]".repeat(100_000)
     );
     let nested_object = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
-    let request = |rest: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_chainId"{rest}}}"#);
+    let request =
+        |rest: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"eth_chainId"{rest}}}"#);
     let cases: Vec<(String, i64)> = vec![
         (String::new(), -32700),
         ("{".into(), -32700),
         ("nonsense".into(), -32700),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}}"#.into(), -32700),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_chainId"}}"#.into(),
+            -32700,
+        ),
         (nested, -32700),
         ("\"text\"".into(), -32600),
         ("5".into(), -32600),
@@ -28,20 +32,38 @@ async fn malformed_messages_are_refused_as_json_rpc_says() {
         ("{}".into(), -32600),
         ("[]".into(), -32600),
         (nested_object, -32600),
-        (r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#.into(), -32600),
+        (
+            r#"{"jsonrpc":"1.0","id":1,"method":"eth_chainId"}"#.into(),
+            -32600,
+        ),
         (r#"{"id":1,"method":"eth_chainId"}"#.into(), -32600),
         (r#"{"jsonrpc":"2.0","id":1}"#.into(), -32600),
         (r#"{"jsonrpc":"2.0","id":1,"method":5}"#.into(), -32600),
-        (r#"{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}"#.into(), -32600),
-        (r#"{"jsonrpc":"2.0","id":1.5,"method":"eth_chainId"}"#.into(), -32600),
-        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"eth_chainId"}"#.into(), -32600),
+        (
+            r#"{"jsonrpc":"2.0","id":{},"method":"eth_chainId"}"#.into(),
+            -32600,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1.5,"method":"eth_chainId"}"#.into(),
+            -32600,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"eth_chainId"}"#.into(),
+            -32600,
+        ),
         (request(r#","params":{"a":1}"#), -32602),
         (request(r#","params":5"#), -32602),
         (request(r#","params":[1]"#), -32602),
         (nested_params, -32602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_nothing"}"#.into(), -32601),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_nothing"}"#.into(),
+            -32601,
+        ),
         (r#"{"jsonrpc":"2.0","id":1,"method":""}"#.into(), -32601),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#.into(), -32601),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_subscribe","params":["newHeads"]}"#.into(),
+            -32601,
+        ),
     ];
     for (body, expected) in cases {
         let shown: String = body.chars().take(80).collect();
@@ -53,7 +75,10 @@ async fn malformed_messages_are_refused_as_json_rpc_says() {
         assert!(answer.get("id").is_some());
     }
     let (_, message, _) = node.error("eth_nothing", json!([])).await;
-    assert_eq!(message, "the method eth_nothing does not exist/is not available");
+    assert_eq!(
+        message,
+        "the method eth_nothing does not exist/is not available"
+    );
     let (status, _) = node.raw(vec![0xff, 0xfe, 0x00]).await;
     assert_eq!(status, 200);
 }
@@ -62,18 +87,58 @@ async fn malformed_messages_are_refused_as_json_rpc_says() {
 async fn wrong_arguments_say_what_was_expected() {
     let node = Node::start().await;
     for (method, params, expected) in [
-        ("eth_getBalance", json!([]), "missing value for required argument 0: expected a 20-byte address"),
-        ("eth_getBalance", json!(["0x12"]), "invalid argument 0: expected a 20-byte address"),
-        ("eth_getBalance", json!([COUNTER, "soon"]), "invalid argument 1: expected a block number"),
+        (
+            "eth_getBalance",
+            json!([]),
+            "missing value for required argument 0: expected a 20-byte address",
+        ),
+        (
+            "eth_getBalance",
+            json!(["0x12"]),
+            "invalid argument 0: expected a 20-byte address",
+        ),
+        (
+            "eth_getBalance",
+            json!([COUNTER, "soon"]),
+            "invalid argument 1: expected a block number",
+        ),
         ("eth_getBalance", json!([COUNTER, 5]), "invalid argument 1"),
-        ("eth_getBalance", json!([COUNTER, "latest", 1]), "too many arguments, want at most 2"),
-        ("eth_getStorageAt", json!([COUNTER, format!("0x{}", "1".repeat(66))]), "invalid argument 1"),
-        ("eth_call", json!(["0x"]), "invalid argument 0: expected a transaction object"),
+        (
+            "eth_getBalance",
+            json!([COUNTER, "latest", 1]),
+            "too many arguments, want at most 2",
+        ),
+        (
+            "eth_getStorageAt",
+            json!([COUNTER, format!("0x{}", "1".repeat(66))]),
+            "invalid argument 1",
+        ),
+        (
+            "eth_call",
+            json!(["0x"]),
+            "invalid argument 0: expected a transaction object",
+        ),
         ("eth_call", json!([{"gas": "lots"}]), "invalid argument 0"),
-        ("eth_getLogs", json!([{"topics": [[[[]]]]}]), "invalid argument 0: expected a filter"),
-        ("eth_getLogs", json!([{"topics": [null, null, null, null, null]}]), "exceeded maximum topics"),
-        ("eth_getTransactionReceipt", json!(["0x1234"]), "expected a 32-byte transaction hash"),
-        ("eth_feeHistory", json!(["0x1", "latest", "all"]), "expected a list of percentiles"),
+        (
+            "eth_getLogs",
+            json!([{"topics": [[[[]]]]}]),
+            "invalid argument 0: expected a filter",
+        ),
+        (
+            "eth_getLogs",
+            json!([{"topics": [null, null, null, null, null]}]),
+            "exceeded maximum topics",
+        ),
+        (
+            "eth_getTransactionReceipt",
+            json!(["0x1234"]),
+            "expected a 32-byte transaction hash",
+        ),
+        (
+            "eth_feeHistory",
+            json!(["0x1", "latest", "all"]),
+            "expected a list of percentiles",
+        ),
         ("weft_getBatch", json!(["first"]), "expected a batch index"),
     ] {
         let (code, message, _) = node.error(method, params.clone()).await;
@@ -96,7 +161,10 @@ async fn batches_are_answered_in_order_and_notifications_are_not() {
     let (_, answers) = node.raw(batch.to_string()).await;
     let answers = answers.as_array().unwrap();
     let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
-    assert_eq!(ids, [json!("a"), Value::Null, Value::Null, Value::Null, json!(2)]);
+    assert_eq!(
+        ids,
+        [json!("a"), Value::Null, Value::Null, Value::Null, json!(2)]
+    );
     assert_eq!(answers[0]["result"], "0x7a6a");
     assert_eq!(answers[1]["error"]["code"], -32600);
     assert_eq!(answers[3]["result"], "0x0");
@@ -113,7 +181,12 @@ async fn batches_are_answered_in_order_and_notifications_are_not() {
 #[tokio::test]
 async fn any_content_type_is_taken() {
     let node = Node::start().await;
-    for content_type in ["application/json", "text/plain", "application/json; charset=utf-8", "x"] {
+    for content_type in [
+        "application/json",
+        "text/plain",
+        "application/json; charset=utf-8",
+        "x",
+    ] {
         let response = node
             .client()
             .post(node.url())
@@ -129,15 +202,39 @@ async fn any_content_type_is_taken() {
 }
 
 const METHODS: &[&str] = &[
-    "eth_call", "eth_estimateGas", "eth_createAccessList", "eth_getBalance", "eth_getBlockByNumber",
-    "eth_getBlockByHash", "eth_getBlockReceipts", "eth_getCode", "eth_getFilterChanges",
-    "eth_getFilterLogs", "eth_getLogs", "eth_getProof", "eth_getStorageAt",
-    "eth_getTransactionByBlockHashAndIndex", "eth_getTransactionByBlockNumberAndIndex",
-    "eth_getTransactionByHash", "eth_getTransactionCount", "eth_getTransactionReceipt",
-    "eth_feeHistory", "eth_newFilter", "eth_newPendingTransactionFilter", "eth_sendRawTransaction",
-    "eth_sendRawTransactionSync", "eth_subscribe", "eth_unsubscribe", "eth_uninstallFilter",
-    "debug_getRawBlock", "debug_getRawReceipts", "txpool_contentFrom", "web3_sha3",
-    "weft_getBatch", "weft_getBatchByBlock", "weft_getL1Origin",
+    "eth_call",
+    "eth_estimateGas",
+    "eth_createAccessList",
+    "eth_getBalance",
+    "eth_getBlockByNumber",
+    "eth_getBlockByHash",
+    "eth_getBlockReceipts",
+    "eth_getCode",
+    "eth_getFilterChanges",
+    "eth_getFilterLogs",
+    "eth_getLogs",
+    "eth_getProof",
+    "eth_getStorageAt",
+    "eth_getTransactionByBlockHashAndIndex",
+    "eth_getTransactionByBlockNumberAndIndex",
+    "eth_getTransactionByHash",
+    "eth_getTransactionCount",
+    "eth_getTransactionReceipt",
+    "eth_feeHistory",
+    "eth_newFilter",
+    "eth_newPendingTransactionFilter",
+    "eth_sendRawTransaction",
+    "eth_sendRawTransactionSync",
+    "eth_subscribe",
+    "eth_unsubscribe",
+    "eth_uninstallFilter",
+    "debug_getRawBlock",
+    "debug_getRawReceipts",
+    "txpool_contentFrom",
+    "web3_sha3",
+    "weft_getBatch",
+    "weft_getBatchByBlock",
+    "weft_getL1Origin",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -155,17 +252,25 @@ fn any_json() -> impl Strategy<Value = Value> {
         Just(json!(alloy_primitives::B256::ZERO)),
     ];
     let name = prop_oneof![
-        Just("to".to_owned()), Just("from".to_owned()), Just("gas".to_owned()),
-        Just("value".to_owned()), Just("input".to_owned()), Just("nonce".to_owned()),
-        Just("gasPrice".to_owned()), Just("accessList".to_owned()), Just("fromBlock".to_owned()),
-        Just("toBlock".to_owned()), Just("topics".to_owned()), Just("address".to_owned()),
-        Just("blockHash".to_owned()), "\\PC{0,6}",
+        Just("to".to_owned()),
+        Just("from".to_owned()),
+        Just("gas".to_owned()),
+        Just("value".to_owned()),
+        Just("input".to_owned()),
+        Just("nonce".to_owned()),
+        Just("gasPrice".to_owned()),
+        Just("accessList".to_owned()),
+        Just("fromBlock".to_owned()),
+        Just("toBlock".to_owned()),
+        Just("topics".to_owned()),
+        Just("address".to_owned()),
+        Just("blockHash".to_owned()),
+        "\\PC{0,6}",
     ];
     leaf.prop_recursive(4, 24, 5, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            proptest::collection::btree_map(name.clone(), inner, 0..5)
-                .prop_map(|map| json!(map)),
+            proptest::collection::btree_map(name.clone(), inner, 0..5).prop_map(|map| json!(map)),
         ]
     })
 }
@@ -175,7 +280,10 @@ fn is_answer(answer: &Value) -> bool {
     let has_result = answer.get("result").is_some();
     let error = answer.get("error");
     let error_is_whole = error.is_none_or(|error| {
-        error["code"].is_i64() && error["message"].as_str().is_some_and(|text| !text.is_empty())
+        error["code"].is_i64()
+            && error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
     });
     answer["jsonrpc"] == "2.0"
         && answer.get("id").is_some()
@@ -200,7 +308,10 @@ fn any_json_gets_a_valid_answer() {
         node.mine();
         node
     });
-    let config = ProptestConfig { cases: 800, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 800,
+        ..ProptestConfig::default()
+    };
     let params = proptest::collection::vec(any_json(), 0..4).prop_map(Value::from);
     let strategy = prop_oneof![
         1 => any_json(),
@@ -221,5 +332,8 @@ fn any_json_gets_a_valid_answer() {
             Ok(())
         })
         .unwrap();
-    assert_eq!(runtime.block_on(node.call("eth_blockNumber", json!([]))), "0x1");
+    assert_eq!(
+        runtime.block_on(node.call("eth_blockNumber", json!([]))),
+        "0x1"
+    );
 }

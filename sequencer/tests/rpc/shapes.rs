@@ -30,14 +30,26 @@ async fn every_type_of_transaction_is_read_by_alloy() {
         sign(0, transfer(2)),
         sign(0, delegating(3, &key(9))),
         sign(0, message(4, EMITTER, words(&[1, 2, 3]))),
-        sign(0, TxLegacy { to: TxKind::Create, input: init_code(), ..legacy(5) }),
+        sign(
+            0,
+            TxLegacy {
+                to: TxKind::Create,
+                input: init_code(),
+                ..legacy(5)
+            },
+        ),
     ];
     let (block, receipts) = mined(&node, &transactions).await;
     let parsed: Block = serde_json::from_value(block.clone()).unwrap();
     let head = node.chain.head();
     assert_eq!(parsed.header.hash, head.hash());
     assert_eq!(parsed.header.inner, *head.inner());
-    let types: Vec<_> = block["transactions"].as_array().unwrap().iter().map(|t| t["type"].clone()).collect();
+    let types: Vec<_> = block["transactions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|t| t["type"].clone())
+        .collect();
     assert_eq!(types, ["0x0", "0x1", "0x2", "0x4", "0x2", "0x0"]);
     for ((json, sent), parsed) in block["transactions"]
         .as_array()
@@ -55,26 +67,61 @@ async fn every_type_of_transaction_is_read_by_alloy() {
             assert_eq!(json["chainId"], json!("0x7a6a"));
         }
     }
-    assert_eq!(block["transactions"][3]["authorizationList"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        block["transactions"][3]["authorizationList"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     let base_fee = number(&block["baseFeePerGas"]);
-    assert_eq!(number(&block["transactions"][2]["gasPrice"]), base_fee + 1_000_000_000);
+    assert_eq!(
+        number(&block["transactions"][2]["gasPrice"]),
+        base_fee + 1_000_000_000
+    );
     assert_eq!(block["transactions"][5]["to"], Value::Null);
 
     let parsed: Vec<TransactionReceipt> = serde_json::from_value(receipts.clone()).unwrap();
-    assert!(parsed.iter().all(|receipt| receipt.inner.status()), "{receipts}");
-    assert_eq!(parsed.last().unwrap().inner.cumulative_gas_used(), head.gas_used);
-    assert_eq!(parsed.iter().map(|r| r.gas_used).sum::<u64>(), head.gas_used);
-    assert_eq!(receipts[5]["contractAddress"], json!(key(0).address().create(5)));
+    assert!(
+        parsed.iter().all(|receipt| receipt.inner.status()),
+        "{receipts}"
+    );
+    assert_eq!(
+        parsed.last().unwrap().inner.cumulative_gas_used(),
+        head.gas_used
+    );
+    assert_eq!(
+        parsed.iter().map(|r| r.gas_used).sum::<u64>(),
+        head.gas_used
+    );
+    assert_eq!(
+        receipts[5]["contractAddress"],
+        json!(key(0).address().create(5))
+    );
     assert_eq!(receipts[4]["contractAddress"], Value::Null);
-    assert_eq!(number(&receipts[2]["effectiveGasPrice"]), base_fee + 1_000_000_000);
+    assert_eq!(
+        number(&receipts[2]["effectiveGasPrice"]),
+        base_fee + 1_000_000_000
+    );
     let log = &receipts[4]["logs"][0];
     assert_eq!(log["removed"], false);
     assert_eq!(log["transactionIndex"], "0x4");
     assert_eq!(log["blockHash"], json!(head.hash()));
     let expected_keys = [
-        "blockHash", "blockNumber", "contractAddress", "cumulativeGasUsed", "effectiveGasPrice",
-        "from", "gasUsed", "logs", "logsBloom", "status", "to", "transactionHash",
-        "transactionIndex", "type",
+        "blockHash",
+        "blockNumber",
+        "contractAddress",
+        "cumulativeGasUsed",
+        "effectiveGasPrice",
+        "from",
+        "gasUsed",
+        "logs",
+        "logsBloom",
+        "status",
+        "to",
+        "transactionHash",
+        "transactionIndex",
+        "type",
     ];
     for receipt in receipts.as_array().unwrap() {
         let mut keys: Vec<_> = receipt.as_object().unwrap().keys().collect();
@@ -82,10 +129,31 @@ async fn every_type_of_transaction_is_read_by_alloy() {
         assert_eq!(keys, expected_keys);
     }
     for key in [
-        "baseFeePerGas", "blobGasUsed", "difficulty", "excessBlobGas", "extraData", "gasLimit",
-        "gasUsed", "hash", "logsBloom", "miner", "mixHash", "nonce", "number",
-        "parentBeaconBlockRoot", "parentHash", "receiptsRoot", "requestsHash", "sha3Uncles", "size",
-        "stateRoot", "timestamp", "transactions", "transactionsRoot", "uncles", "withdrawals",
+        "baseFeePerGas",
+        "blobGasUsed",
+        "difficulty",
+        "excessBlobGas",
+        "extraData",
+        "gasLimit",
+        "gasUsed",
+        "hash",
+        "logsBloom",
+        "miner",
+        "mixHash",
+        "nonce",
+        "number",
+        "parentBeaconBlockRoot",
+        "parentHash",
+        "receiptsRoot",
+        "requestsHash",
+        "sha3Uncles",
+        "size",
+        "stateRoot",
+        "timestamp",
+        "transactions",
+        "transactionsRoot",
+        "uncles",
+        "withdrawals",
         "withdrawalsRoot",
     ] {
         assert!(block.get(key).is_some(), "{key}");
@@ -106,7 +174,15 @@ async fn deposits_have_the_fields_of_the_op_stack() {
     let zero = json!("0x0");
     for (field, expected) in [
         ("type", json!("0x7e")),
-        ("sourceHash", json!(bundle.block.transactions[0].as_deposit().unwrap().source_hash)),
+        (
+            "sourceHash",
+            json!(
+                bundle.block.transactions[0]
+                    .as_deposit()
+                    .unwrap()
+                    .source_hash
+            ),
+        ),
         ("mint", json!("0x3e8")),
         ("gasPrice", zero.clone()),
         ("nonce", zero.clone()),
@@ -126,7 +202,10 @@ async fn deposits_have_the_fields_of_the_op_stack() {
     assert_eq!(receipts[0]["depositNonce"], "0x0");
     assert_eq!(receipts[0]["depositReceiptVersion"], "0x1");
     assert_eq!(receipts[0]["effectiveGasPrice"], "0x0");
-    assert_eq!(receipts[1]["contractAddress"], json!(Address::repeat_byte(0x31).create(1)));
+    assert_eq!(
+        receipts[1]["contractAddress"],
+        json!(Address::repeat_byte(0x31).create(1))
+    );
     assert_eq!(receipts[1]["type"], "0x7e");
 }
 

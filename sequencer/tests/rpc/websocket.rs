@@ -16,12 +16,17 @@ struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
     async fn connect(node: &Node) -> Self {
-        let (socket, _) = connect_async(format!("ws://{}/", node.address())).await.unwrap();
+        let (socket, _) = connect_async(format!("ws://{}/", node.address()))
+            .await
+            .unwrap();
         Self(socket)
     }
 
     async fn send(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        self.0
+            .send(Message::text(message.to_string()))
+            .await
+            .unwrap();
     }
 
     /// The next JSON message; `None` when the connection ends.
@@ -38,7 +43,8 @@ impl Client {
     }
 
     async fn request(&mut self, method: &str, params: Value) -> Value {
-        self.send(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})).await;
+        self.send(json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+            .await;
         self.next().await.unwrap()
     }
 
@@ -55,7 +61,10 @@ fn notification(id: &Value, result: Value) -> Value {
 async fn requests_and_batches_work_over_websocket() {
     let node = Node::start().await;
     let mut client = Client::connect(&node).await;
-    assert_eq!(client.request("eth_chainId", json!([])).await["result"], "0x7a6a");
+    assert_eq!(
+        client.request("eth_chainId", json!([])).await["result"],
+        "0x7a6a"
+    );
     client
         .send(json!([{"jsonrpc": "2.0", "id": 1, "method": "eth_chainId"}, {"jsonrpc": "2.0", "id": 2, "method": "eth_nothing"}]))
         .await;
@@ -64,7 +73,13 @@ async fn requests_and_batches_work_over_websocket() {
     assert_eq!(answers[1]["error"]["code"], -32601);
     client.0.send(Message::text("{")).await.unwrap();
     assert_eq!(error_of(&client.next().await.unwrap()).unwrap().0, -32700);
-    client.0.send(Message::binary(json!({"jsonrpc": "2.0", "id": 9, "method": "eth_blockNumber"}).to_string())).await.unwrap();
+    client
+        .0
+        .send(Message::binary(
+            json!({"jsonrpc": "2.0", "id": 9, "method": "eth_blockNumber"}).to_string(),
+        ))
+        .await
+        .unwrap();
     assert_eq!(client.next().await.unwrap()["id"], 9);
 }
 
@@ -78,12 +93,24 @@ async fn subscriptions_send_what_happens() {
     let mut hashes = Client::connect(&node).await;
     let hashes_id = hashes.subscribe(json!(["newPendingTransactions"])).await;
     let mut whole = Client::connect(&node).await;
-    let whole_id = whole.subscribe(json!(["newPendingTransactions", true])).await;
+    let whole_id = whole
+        .subscribe(json!(["newPendingTransactions", true]))
+        .await;
 
-    let other = node.send(&sign(0, message(0, EMITTER_2, words(&[1, 2, 3])))).await;
-    let sent = node.send(&sign(0, message(1, EMITTER, words(&[1, 2, 3])))).await;
-    assert_eq!(hashes.next().await.unwrap(), notification(&hashes_id, json!(other)));
-    assert_eq!(hashes.next().await.unwrap(), notification(&hashes_id, json!(sent)));
+    let other = node
+        .send(&sign(0, message(0, EMITTER_2, words(&[1, 2, 3]))))
+        .await;
+    let sent = node
+        .send(&sign(0, message(1, EMITTER, words(&[1, 2, 3]))))
+        .await;
+    assert_eq!(
+        hashes.next().await.unwrap(),
+        notification(&hashes_id, json!(other))
+    );
+    assert_eq!(
+        hashes.next().await.unwrap(),
+        notification(&hashes_id, json!(sent))
+    );
     let pending = whole.next().await.unwrap();
     assert_eq!(pending["params"]["subscription"], whole_id);
     assert_eq!(pending["params"]["result"]["hash"], json!(other));
@@ -93,15 +120,32 @@ async fn subscriptions_send_what_happens() {
     assert_eq!(head["params"]["subscription"], heads_id);
     assert_eq!(head["params"]["result"]["hash"], json!(block.block.hash()));
     assert!(head["params"]["result"].get("transactions").is_none());
-    let expected = node.call("eth_getLogs", json!([{"address": EMITTER}])).await;
-    assert_eq!(logs.next().await.unwrap(), notification(&logs_id, expected[0].clone()));
+    let expected = node
+        .call("eth_getLogs", json!([{"address": EMITTER}]))
+        .await;
+    assert_eq!(
+        logs.next().await.unwrap(),
+        notification(&logs_id, expected[0].clone())
+    );
 
-    assert_eq!(heads.request("eth_unsubscribe", json!([heads_id])).await["result"], true);
-    assert_eq!(heads.request("eth_unsubscribe", json!([heads_id])).await["result"], false);
+    assert_eq!(
+        heads.request("eth_unsubscribe", json!([heads_id])).await["result"],
+        true
+    );
+    assert_eq!(
+        heads.request("eth_unsubscribe", json!([heads_id])).await["result"],
+        false
+    );
     // Another connection's subscription cannot be closed.
-    assert_eq!(heads.request("eth_unsubscribe", json!([logs_id])).await["result"], false);
+    assert_eq!(
+        heads.request("eth_unsubscribe", json!([logs_id])).await["result"],
+        false
+    );
     node.mine();
-    assert_eq!(heads.request("eth_blockNumber", json!([])).await["result"], "0x2");
+    assert_eq!(
+        heads.request("eth_blockNumber", json!([])).await["result"],
+        "0x2"
+    );
 }
 
 #[tokio::test]
@@ -117,14 +161,30 @@ async fn a_subscription_in_a_batch_is_answered_before_it_sends() {
     let answers = client.next().await.unwrap();
     assert_eq!(answers[1]["result"], "0x7a6a");
     node.mine();
-    assert_eq!(client.next().await.unwrap()["params"]["subscription"], answers[0]["result"]);
+    assert_eq!(
+        client.next().await.unwrap()["params"]["subscription"],
+        answers[0]["result"]
+    );
 }
 
 #[tokio::test]
 async fn what_cannot_be_subscribed_to_is_refused() {
-    let node = Node::start_with(RpcConfig { max_subscriptions_per_connection: 2, ..config() }, true).await;
+    let node = Node::start_with(
+        RpcConfig {
+            max_subscriptions_per_connection: 2,
+            ..config()
+        },
+        true,
+    )
+    .await;
     let mut client = Client::connect(&node).await;
-    for params in [json!([]), json!(["everything"]), json!(["logs", {"adress": 1}]), json!([5]), json!(["newHeads", 1, 2])] {
+    for params in [
+        json!([]),
+        json!(["everything"]),
+        json!(["logs", {"adress": 1}]),
+        json!([5]),
+        json!(["newHeads", 1, 2]),
+    ] {
         let answer = client.request("eth_subscribe", params.clone()).await;
         assert_eq!(error_of(&answer).unwrap().0, -32602, "{params}");
     }
@@ -144,16 +204,30 @@ async fn what_cannot_be_subscribed_to_is_refused() {
 
 #[tokio::test]
 async fn a_message_that_is_too_large_closes_the_connection() {
-    let node = Node::start_with(RpcConfig { max_body_bytes: 1000, ..config() }, true).await;
+    let node = Node::start_with(
+        RpcConfig {
+            max_body_bytes: 1000,
+            ..config()
+        },
+        true,
+    )
+    .await;
     let mut client = Client::connect(&node).await;
-    client.0.send(Message::text("x".repeat(1001))).await.unwrap();
+    client
+        .0
+        .send(Message::text("x".repeat(1001)))
+        .await
+        .unwrap();
     assert!(client.next().await.is_none());
 }
 
 #[tokio::test]
 async fn a_subscriber_that_falls_behind_is_told_by_a_closed_connection() {
     let node = Node::start_with(
-        RpcConfig { max_websocket_buffer_bytes: 1 << 16, ..config() },
+        RpcConfig {
+            max_websocket_buffer_bytes: 1 << 16,
+            ..config()
+        },
         true,
     )
     .await;
@@ -161,7 +235,9 @@ async fn a_subscriber_that_falls_behind_is_told_by_a_closed_connection() {
     socket.set_recv_buffer_size(1 << 14).unwrap();
     let stream = socket.connect(node.address()).await.unwrap();
     let url = format!("ws://{}/", node.address());
-    let (socket, _) = client_async(url, MaybeTlsStream::Plain(stream)).await.unwrap();
+    let (socket, _) = client_async(url, MaybeTlsStream::Plain(stream))
+        .await
+        .unwrap();
     let mut slow = Client(socket);
     slow.subscribe(json!(["logs"])).await;
 
