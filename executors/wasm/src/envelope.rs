@@ -220,15 +220,19 @@ impl Envelope {
             let sender = self.account(message.sender, state)?;
             sender.balance += message.value;
         }
-        if created.is_some() {
-            let account = self.account(receiver, state)?;
+        let change = self.change(receiver, state)?;
+        change.storage_wiped = false;
+        if created.is_some()
+            && let Some(account) = &mut change.account
+        {
             account.nonce = 0;
             account.code_hash = KECCAK256_EMPTY;
             if account.is_empty() {
-                self.accounts.remove(&receiver);
-            } else if let Some(change) = self.accounts.get_mut(&receiver) {
-                change.storage_wiped = false;
+                change.account = None;
             }
+        }
+        if change.account == state.account(receiver)? {
+            self.accounts.remove(&receiver);
         }
         Ok(())
     }
