@@ -1,11 +1,18 @@
 //! Programs that do something useful, from their creation on.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod common;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use common::*;
-use weft_executor_core::{Call, ExecutionLayer, MemoryState, Outcome};
+use weft_executor_core::{
+    Account, Call, ExecuteError, ExecutionLayer, MemoryState, Outcome, StateView,
+};
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::execute_sequential;
 use weft_executor_wasm::{
@@ -96,8 +103,7 @@ fn a_creation_moves_value_and_pays_fees() {
     let mut chain = Chain::new();
     let module = wat::parse_str(counter()).unwrap();
     let value = U256::from(5 * ETHER);
-    let transaction =
-        chain.transaction(ALICE, TxKind::Create, module.into(), value, GAS_CAP);
+    let transaction = chain.transaction(ALICE, TxKind::Create, module.into(), value, GAS_CAP);
     let before = chain.balance(ALICE);
     let execution = chain.execute(&transaction);
     assert!(execution.outcome.is_success());
@@ -111,16 +117,27 @@ fn a_creation_moves_value_and_pays_fees() {
 fn a_token_mints_transfers_logs_and_reverts() {
     let mut chain = Chain::new();
     let token = chain.deploy(&token()).1.expect("created");
-    assert!(chain.send(ALICE, token, token_input(0, BOB, 1_000)).outcome.is_success());
+    assert!(
+        chain
+            .send(ALICE, token, token_input(0, BOB, 1_000))
+            .outcome
+            .is_success()
+    );
     let execution = chain.send(ALICE, token, token_input(1, BOB, 400));
     assert!(execution.outcome.is_success());
-    assert_eq!((held(&chain, token, ALICE), held(&chain, token, BOB)), (600, 400));
+    assert_eq!(
+        (held(&chain, token, ALICE), held(&chain, token, BOB)),
+        (600, 400)
+    );
 
     let [log] = &execution.logs[..] else {
         panic!("one log: {:?}", execution.logs)
     };
     assert_eq!(log.address, token);
-    assert_eq!(log.topics(), [B256::ZERO, ALICE.into_word(), BOB.into_word()]);
+    assert_eq!(
+        log.topics(),
+        [B256::ZERO, ALICE.into_word(), BOB.into_word()]
+    );
     assert_eq!(log.data.data[..], 400_u64.to_le_bytes());
 
     let execution = chain.send(ALICE, token, token_input(1, BOB, 601));
@@ -129,8 +146,14 @@ fn a_token_mints_transfers_logs_and_reverts() {
     };
     assert_eq!(output[..], 600_u64.to_le_bytes());
     assert!(execution.logs.is_empty());
-    assert!(execution.gas_used < 100_000, "a revert gives the rest of the gas back");
-    assert_eq!((held(&chain, token, ALICE), held(&chain, token, BOB)), (600, 400));
+    assert!(
+        execution.gas_used < 100_000,
+        "a revert gives the rest of the gas back"
+    );
+    assert_eq!(
+        (held(&chain, token, ALICE), held(&chain, token, BOB)),
+        (600, 400)
+    );
     assert_eq!(chain.state.accounts[&ALICE].nonce, 4);
 }
 
@@ -164,11 +187,18 @@ fn the_host_answers_with_the_transaction_and_its_block() {
         (call $write_result (i32.const 0) (i32.const 400))
         (i32.const 0)";
     let mut chain = Chain::with_program(&entrypoint(body));
-    chain.state.insert(BENEFICIARY, 0, U256::from(77), Bytes::new(), []);
+    chain
+        .state
+        .insert(BENEFICIARY, 0, U256::from(77), Bytes::new(), []);
     let value = U256::from(1_234_567);
     let gas = 500_000;
-    let transaction =
-        chain.transaction(ALICE, PROGRAM.into(), Bytes::from_static(b"input"), value, gas);
+    let transaction = chain.transaction(
+        ALICE,
+        PROGRAM.into(),
+        Bytes::from_static(b"input"),
+        value,
+        gas,
+    );
     let before = chain.balance(ALICE);
     let execution = chain.execute(&transaction);
     let word = |number: U256| number.to_be_bytes::<32>().to_vec();
@@ -236,7 +266,9 @@ fn clearing_a_slot_is_refunded_up_to_a_fifth() {
     );
     let mut chain = Chain::with_program(&clear);
     let code = chain.state.code[&chain.state.accounts[&PROGRAM].code_hash].clone();
-    chain.state.insert(PROGRAM, 1, U256::ZERO, code, [(U256::ZERO, U256::from(9))]);
+    chain
+        .state
+        .insert(PROGRAM, 1, U256::ZERO, code, [(U256::ZERO, U256::from(9))]);
     let execution = chain.send(ALICE, PROGRAM, Bytes::new());
     assert_eq!(execution.gas_refunded, 4_800);
     assert_eq!(chain.storage(PROGRAM, U256::ZERO), U256::ZERO);
@@ -251,7 +283,12 @@ fn what_is_not_flushed_is_lost() {
          (call $storage_cache (i32.const 0) (i32.const 32))
          (i32.const 0)",
     ));
-    assert!(chain.send(ALICE, PROGRAM, Bytes::new()).outcome.is_success());
+    assert!(
+        chain
+            .send(ALICE, PROGRAM, Bytes::new())
+            .outcome
+            .is_success()
+    );
     assert_eq!(chain.storage(PROGRAM, U256::ZERO), U256::ZERO);
 }
 
@@ -266,7 +303,11 @@ fn a_call_costs_nothing_without_a_price_and_says_what_was_looked_at() {
     };
     let outcome = chain.call(&call);
     assert_eq!(output(&outcome.execution)[31], 1);
-    let program = outcome.accessed.iter().find(|a| a.address == PROGRAM).unwrap();
+    let program = outcome
+        .accessed
+        .iter()
+        .find(|a| a.address == PROGRAM)
+        .unwrap();
     assert_eq!(program.slots, [U256::ZERO]);
     assert!(outcome.accessed.is_sorted_by_key(|account| account.address));
     let sender = outcome
@@ -345,14 +386,21 @@ fn a_block_with_creation_calls_and_transfers_executes_the_same_twice() {
     };
     let (first, second) = (run(), run());
     assert_eq!(first, second);
-    let success: Vec<bool> = first.receipts.iter().map(|receipt| receipt.success).collect();
+    let success: Vec<bool> = first
+        .receipts
+        .iter()
+        .map(|receipt| receipt.success)
+        .collect();
     assert_eq!(success, [true, true, false, true, true, true]);
     assert!(first.dropped.is_empty());
 
     let mut state: MemoryState = chain.state.clone();
     state.apply(&first.changes);
     let chain = Chain { state, ..chain };
-    assert_eq!((held(&chain, token, ALICE), held(&chain, token, BOB)), (37, 13));
+    assert_eq!(
+        (held(&chain, token, ALICE), held(&chain, token, BOB)),
+        (37, 13)
+    );
 }
 
 #[test]
@@ -361,4 +409,50 @@ fn before_prague_there_are_no_programs() {
     chain.block.fork = weft_primitives::Fork::Cancun;
     let execution = chain.send(ALICE, PROGRAM, Bytes::new());
     assert_eq!(halt(&execution), "invalid opcode");
+}
+
+/// A state whose storage cannot be read.
+struct Unreadable(MemoryState);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the disk is gone")]
+struct Gone;
+
+impl StateView for Unreadable {
+    type Error = Gone;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, Gone> {
+        Ok(self.0.account(address).unwrap())
+    }
+
+    fn storage(&mut self, _address: Address, _slot: U256) -> Result<U256, Gone> {
+        Err(Gone)
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, Gone> {
+        Ok(self.0.code(code_hash).unwrap())
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Gone> {
+        Ok(self.0.block_hash(number).unwrap())
+    }
+}
+
+#[test]
+fn a_read_that_fails_ends_the_execution_and_not_the_program() {
+    let flush = entrypoint(
+        "(call $storage_cache (i32.const 0) (i32.const 0))
+         (call $storage_flush (i32.const 0)) (i32.const 0)",
+    );
+    for module in [counter(), flush] {
+        let chain = Chain::with_program(&module);
+        let transaction =
+            chain.transaction(ALICE, PROGRAM.into(), Bytes::new(), U256::ZERO, 100_000);
+        let mut state = Unreadable(chain.state.clone());
+        let result = chain.layer.execute(&chain.block, &transaction, &mut state);
+        assert!(
+            matches!(result, Err(ExecuteError::State(Gone))),
+            "{result:?}"
+        );
+    }
 }

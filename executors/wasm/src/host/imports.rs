@@ -64,13 +64,12 @@ const FUNCTIONS: [Function; 26] = functions! {
 };
 
 /// Functions of Stylus' interface that are not here yet, with the reason for refusing them.
-const NOT_YET: [(&str, &str); 19] = not_yet! {
+const NOT_YET: [(&str, &str); 17] = not_yet! {
     "call_contract" "delegate_call_contract" "static_call_contract" "create1" "create2"
     "account_code" "account_code_size" "account_codehash"
     "transient_load_bytes32" "transient_store_bytes32" "storage_store_bytes32"
     "exit_early"
     "math_div" "math_mod" "math_pow" "math_add_mod" "math_mul_mod"
-    "log_txt" "console_log"
 };
 
 /// Checks an import from [`super::MODULE`].

@@ -127,8 +127,7 @@ impl Chain {
     }
 
     pub(crate) fn deploy_bytes(&mut self, module: Bytes) -> (Execution, Option<Address>) {
-        let transaction =
-            self.transaction(ALICE, TxKind::Create, module, U256::ZERO, GAS_CAP);
+        let transaction = self.transaction(ALICE, TxKind::Create, module, U256::ZERO, GAS_CAP);
         let execution = self.execute(&transaction);
         let created = match execution.outcome {
             Outcome::Success { created, .. } => created,
@@ -138,9 +137,13 @@ impl Chain {
     }
 
     /// Sends input to a program.
-    pub(crate) fn send(&mut self, from: Address, to: Address, input: impl Into<Bytes>) -> Execution {
-        let transaction =
-            self.transaction(from, to.into(), input.into(), U256::ZERO, 5_000_000);
+    pub(crate) fn send(
+        &mut self,
+        from: Address,
+        to: Address,
+        input: impl Into<Bytes>,
+    ) -> Execution {
+        let transaction = self.transaction(from, to.into(), input.into(), U256::ZERO, 5_000_000);
         self.execute(&transaction)
     }
 
