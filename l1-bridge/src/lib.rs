@@ -1,1 +1,33 @@
 //! Between the chain and its L1: contracts, client, watcher, derivation.
+//!
+//! Nothing that an L1 node answers is trusted: answers are bounded in size and time, and checked
+//! before they are used (I7).
+
+mod client;
+mod contract;
+mod deposit;
+mod derivation;
+mod error;
+pub mod genesis;
+mod labels;
+mod logs;
+mod origin;
+mod poster;
+mod rollup;
+mod sender;
+mod transport;
+
+pub use client::{L1Block, L1Client, L1ClientConfig};
+pub use contract::Revert;
+pub use deposit::{DepositReceipt, deposit_eth};
+pub use derivation::{
+    BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
+    PostedBatch, ResumePoint, posted_batches,
+};
+pub use error::L1Error;
+pub use labels::{L1LabelSource, PostedLabels};
+pub use logs::PlacedDeposit;
+pub use origin::{OriginAdvance, OriginConfig, OriginError, OriginSource};
+pub use poster::ContractPoster;
+pub use rollup::{DeployParameters, Deployment, RollupError, RollupInfo, deploy};
+pub use sender::{Lane, SendError, SenderConfig, SentTransaction, TransactionSender};

@@ -2,6 +2,21 @@
 
 pub mod chain;
 pub mod config;
+pub mod deploy;
+pub mod dev;
+mod error;
+pub mod follower;
+pub mod l1;
 pub mod ledger;
 pub mod mempool;
+pub mod metrics;
+pub mod node;
+mod ops;
+pub mod production;
 pub mod rpc;
+pub mod signal;
+mod tasks;
+pub mod watcher;
+
+pub use error::{Mismatch, NodeError};
+pub use weft_primitives::ChainSpec;

@@ -1,11 +1,29 @@
 //! The chain's store on disk: flat state, Merkle Patricia trie, blocks, receipts, indexes and
 //! history in one fjall database, so that one atomic batch covers all that a block changes.
+//!
+//! `docs/state.md` lists every keyspace with its keys and values.
 
+mod commit;
+mod data_folder;
+mod encoding;
 mod error;
+mod genesis;
+mod open;
+mod options;
+mod proof;
+mod reader;
 mod store;
+mod tables;
+mod trie;
 
+pub use commit::BlockBundle;
 pub use error::StateError;
-pub use store::{
-    AccountProof, BlockBundle, BlockWithReceipts, StateReader, StorageProof, Store,
-    TransactionLocation, TrieUpdates,
-};
+pub use genesis::genesis_header;
+pub use options::StoreOptions;
+pub use proof::{AccountProof, StorageProof};
+pub use reader::StateReader;
+pub use store::{BlockWithReceipts, Store, TransactionLocation};
+pub use trie::TrieUpdates;
+
+#[cfg(test)]
+mod tests;

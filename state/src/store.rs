@@ -1,156 +1,329 @@
-#![allow(missing_docs, unused_variables, dead_code)]
-use std::{path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use alloy_consensus::{Header, Sealed};
-use alloy_primitives::{Address, B256, Bytes, U256};
-use weft_executor_core::{Account, ChangeSet, StateView};
-use weft_primitives::{Block, ChainSpec, L1Origin, Receipt, SealedBlock};
+use alloy_primitives::{Address, B256, U256};
+use fjall::Snapshot;
+use parking_lot::{Mutex, RwLock};
+use weft_executor_core::ChangeSet;
+use weft_primitives::{L1Origin, Receipt, SealedBlock};
 
-use crate::StateError;
+use crate::{
+    AccountProof, StateError, StateReader, TrieUpdates,
+    commit::Writer,
+    data_folder::DataFolder,
+    encoding::{self, L1Progress},
+    proof,
+    tables::Tables,
+    trie::{self, AccountNodes},
+};
 
-/// Handle to the store; clones share it.
-#[derive(Debug, Clone)]
+/// Handle to the store; clones share it. All methods may be called from any thread.
+#[derive(Clone)]
 pub struct Store {
-    inner: Arc<()>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-/// A block that is ready to be made durable, with all that belongs to it.
-#[derive(Debug, Clone)]
-pub struct BlockBundle {
-    pub block: SealedBlock,
-    /// Senders of the transactions, in order.
-    pub senders: Vec<Address>,
-    pub receipts: Vec<Receipt>,
-    pub changes: Arc<ChangeSet>,
-    pub trie: TrieUpdates,
+/// Fields are dropped in order: the folder is unlocked last.
+pub(crate) struct Inner {
+    pub(crate) tables: Tables,
+    pub(crate) head: RwLock<Arc<Head>>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) _folder: DataFolder,
 }
 
-/// Trie nodes that a block changed; made by [`Store::state_root`].
-#[derive(Debug, Clone, Default)]
-pub struct TrieUpdates {}
+/// The last durable block, and the database as it was when that block had just been written.
+pub(crate) struct Head {
+    pub(crate) header: Sealed<Header>,
+    pub(crate) snapshot: Snapshot,
+}
 
 /// Where a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransactionLocation {
+    /// Number of the block.
     pub block_number: u64,
+    /// Index in the block.
     pub index: u64,
 }
 
 /// A stored block with what RPC needs to answer about its transactions.
 #[derive(Debug, Clone)]
 pub struct BlockWithReceipts {
+    /// The block.
     pub block: SealedBlock,
+    /// Senders of the transactions, in order.
     pub senders: Vec<Address>,
+    /// Receipts of the transactions, in order.
     pub receipts: Vec<Receipt>,
 }
 
-/// Merkle proof of an account (EIP-1186).
-#[derive(Debug, Clone)]
-pub struct AccountProof {
-    pub address: Address,
-    pub account: Option<Account>,
-    pub storage_root: B256,
-    pub proof: Vec<Bytes>,
-    pub storage: Vec<StorageProof>,
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("head", &self.head_state().header.number)
+            .finish_non_exhaustive()
+    }
 }
-
-/// Merkle proof of a slot (EIP-1186).
-#[derive(Debug, Clone)]
-pub struct StorageProof {
-    pub slot: U256,
-    pub value: U256,
-    pub proof: Vec<Bytes>,
-}
-
-/// The world state after one block, as of when the reader was made: later commits do not show.
-#[derive(Debug, Clone)]
-pub struct StateReader {}
 
 impl Store {
-    /// Opens the store in `path`, or creates it with the genesis of `spec` when the folder is
-    /// absent or empty.
-    pub fn open(path: &Path, spec: &ChainSpec) -> Result<Self, StateError> {
-        todo!()
+    pub(crate) fn head_state(&self) -> Arc<Head> {
+        self.inner.head.read().clone()
     }
+
     /// Header of the last durable block.
+    ///
+    /// # Errors
+    /// None at present: the header is in memory.
     pub fn head(&self) -> Result<Sealed<Header>, StateError> {
-        todo!()
+        Ok(self.head_state().header.clone())
     }
+
     /// State after the last durable block.
+    ///
+    /// # Errors
+    /// None at present: making a reader reads nothing.
     pub fn latest_state(&self) -> Result<StateReader, StateError> {
-        todo!()
+        let head = self.head_state();
+        let number = head.header.number;
+        Ok(StateReader::new(self.inner.clone(), head, number))
     }
+
     /// State after block `number`; `None` when there is no such block.
+    ///
+    /// # Errors
+    /// None at present: making a reader reads nothing.
     pub fn state_at(&self, number: u64) -> Result<Option<StateReader>, StateError> {
-        todo!()
+        let head = self.head_state();
+        Ok((number <= head.header.number)
+            .then(|| StateReader::new(self.inner.clone(), head, number)))
     }
+
     /// State root after `changes` on top of the last durable block, and the trie nodes to commit.
+    ///
+    /// # Errors
+    /// When the trie cannot be read.
     pub fn state_root(&self, changes: &ChangeSet) -> Result<(B256, TrieUpdates), StateError> {
-        todo!()
+        self.state_root_on(&[], changes)
     }
-    /// Makes one block durable (one atomic batch, fsync before return). It must be the child of
-    /// the head.
-    pub fn commit(&self, bundle: &BlockBundle) -> Result<(), StateError> {
-        todo!()
+
+    /// State root after `changes` on top of blocks that are not durable yet, whose trie nodes are
+    /// `parents`, oldest first. The first of them stands on the last durable block, or is durable
+    /// by now itself.
+    ///
+    /// # Errors
+    /// [`StateError::TrieBase`] when the parents do not follow on the last durable block or on each
+    /// other, and when the trie cannot be read.
+    pub fn state_root_on(
+        &self,
+        parents: &[&TrieUpdates],
+        changes: &ChangeSet,
+    ) -> Result<(B256, TrieUpdates), StateError> {
+        let head = self.head_state();
+        let base = head.header.state_root;
+        for pair in parents.windows(2) {
+            if let [below, above] = pair
+                && below.root() != above.parent_root()
+            {
+                return Err(StateError::TrieBase {
+                    expected: below.root(),
+                    found: above.parent_root(),
+                });
+            }
+        }
+        // A block becomes durable while its child's root is computed: nodes that are on disk and
+        // in a layer are the same.
+        if let Some(first) = parents.first()
+            && first.parent_root() != base
+            && parents.iter().all(|layer| layer.root() != base)
+        {
+            return Err(StateError::TrieBase {
+                expected: base,
+                found: first.parent_root(),
+            });
+        }
+        let nodes = AccountNodes {
+            tables: &self.inner.tables,
+            snapshot: &head.snapshot,
+            layers: parents,
+        };
+        let parent_root = parents.last().map_or(base, |layer| layer.root());
+        let updates = trie::state_root(&nodes, parent_root, changes)?;
+        Ok((updates.root(), updates))
     }
+
+    /// Header of block `number`; `None` when there is no such block.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn header(&self, number: u64) -> Result<Option<Sealed<Header>>, StateError> {
-        todo!()
+        read_header(&self.inner.tables, &self.head_state().snapshot, number)
     }
+
+    /// Number of the block with this hash; `None` when the chain has no such block.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn block_number(&self, hash: B256) -> Result<Option<u64>, StateError> {
-        todo!()
+        self.inner.tables.block_numbers.read(
+            &self.head_state().snapshot,
+            hash.as_slice(),
+            encoding::decode_number,
+        )
     }
+
+    /// Block `number`; `None` when there is no such block.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn block(&self, number: u64) -> Result<Option<SealedBlock>, StateError> {
-        todo!()
+        read_block(&self.inner.tables, &self.head_state().snapshot, number)
     }
+
+    /// Block `number` with senders and receipts; `None` when there is no such block.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn block_with_receipts(
         &self,
         number: u64,
     ) -> Result<Option<BlockWithReceipts>, StateError> {
-        todo!()
+        let (tables, head) = (&self.inner.tables, self.head_state());
+        let Some(block) = read_block(tables, &head.snapshot, number)? else {
+            return Ok(None);
+        };
+        let key = encoding::number_key(number);
+        let senders = tables
+            .senders
+            .read(&head.snapshot, &key, encoding::decode_senders)?
+            .ok_or_else(|| tables.senders.corrupt(&key, NO_ENTRY_OF_BLOCK))?;
+        let receipts: Vec<Receipt> = tables
+            .receipts
+            .read(&head.snapshot, &key, |bytes| alloy_rlp::decode_exact(bytes))?
+            .ok_or_else(|| tables.receipts.corrupt(&key, NO_ENTRY_OF_BLOCK))?;
+        let transactions = block.transactions.len();
+        for (table, count) in [
+            (&tables.senders, senders.len()),
+            (&tables.receipts, receipts.len()),
+        ] {
+            if count != transactions {
+                return Err(table.corrupt(
+                    &key,
+                    format!(
+                        "expected {transactions} entries, one for each transaction, found {count}"
+                    ),
+                ));
+            }
+        }
+        Ok(Some(BlockWithReceipts {
+            block,
+            senders,
+            receipts,
+        }))
     }
+
+    /// Where the transaction with this hash is; `None` when the chain has no such transaction.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn transaction_location(
         &self,
         hash: B256,
     ) -> Result<Option<TransactionLocation>, StateError> {
-        todo!()
+        self.inner.tables.transactions.read(
+            &self.head_state().snapshot,
+            hash.as_slice(),
+            encoding::decode_location,
+        )
     }
-    /// L1 origin that was in force after block `number`; `None` when the chain had none yet.
+
+    /// L1 origin that was in force after block `number`, or after the last block when that is
+    /// lower; `None` when the chain had none yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, StateError> {
-        todo!()
+        Ok(self.l1_progress(number)?.origin)
     }
-    /// Number of user deposits executed up to and including block `number`.
+
+    /// Number of user deposits executed up to and including block `number`, or the last block when
+    /// that is lower.
+    ///
+    /// # Errors
+    /// When it cannot be read.
     pub fn deposit_count(&self, number: u64) -> Result<u64, StateError> {
-        todo!()
+        Ok(self.l1_progress(number)?.deposits)
     }
+
+    fn l1_progress(&self, number: u64) -> Result<L1Progress, StateError> {
+        let head = self.head_state();
+        read_l1_progress(
+            &self.inner.tables,
+            &head.snapshot,
+            number.min(head.header.number),
+        )
+    }
+
     /// Proof against the state root of the last durable block, and that block's header.
+    ///
+    /// # Errors
+    /// When the trie cannot be read.
     pub fn proof(
         &self,
         address: Address,
         slots: &[U256],
     ) -> Result<(Sealed<Header>, AccountProof), StateError> {
-        todo!()
+        let head = self.head_state();
+        let nodes = AccountNodes {
+            tables: &self.inner.tables,
+            snapshot: &head.snapshot,
+            layers: &[],
+        };
+        let proof = proof::account_proof(&nodes, head.header.state_root, address, slots)?;
+        Ok((head.header.clone(), proof))
     }
 }
 
-impl StateReader {
-    /// Number of the block whose state this is.
-    pub fn number(&self) -> u64 {
-        todo!()
-    }
+const NO_ENTRY_OF_BLOCK: &str = "the chain has this block, found no entry";
+
+pub(crate) fn read_header(
+    tables: &Tables,
+    snapshot: &Snapshot,
+    number: u64,
+) -> Result<Option<Sealed<Header>>, StateError> {
+    tables.headers.read(
+        snapshot,
+        &encoding::number_key(number),
+        encoding::decode_header,
+    )
 }
 
-impl StateView for StateReader {
-    type Error = StateError;
-    fn account(&mut self, address: Address) -> Result<Option<Account>, StateError> {
-        todo!()
-    }
-    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, StateError> {
-        todo!()
-    }
-    fn code(&mut self, code_hash: B256) -> Result<Bytes, StateError> {
-        todo!()
-    }
-    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
-        todo!()
-    }
+fn read_block(
+    tables: &Tables,
+    snapshot: &Snapshot,
+    number: u64,
+) -> Result<Option<SealedBlock>, StateError> {
+    let Some(header) = read_header(tables, snapshot, number)? else {
+        return Ok(None);
+    };
+    let key = encoding::number_key(number);
+    let transactions = tables
+        .bodies
+        .read(snapshot, &key, |bytes| alloy_rlp::decode_exact(bytes))?
+        .ok_or_else(|| tables.bodies.corrupt(&key, NO_ENTRY_OF_BLOCK))?;
+    Ok(Some(SealedBlock {
+        header,
+        transactions,
+    }))
+}
+
+pub(crate) fn read_l1_progress(
+    tables: &Tables,
+    snapshot: &Snapshot,
+    number: u64,
+) -> Result<L1Progress, StateError> {
+    let key = encoding::number_key(number);
+    tables
+        .l1_progress
+        .read(snapshot, &key, |bytes| alloy_rlp::decode_exact(bytes))?
+        .ok_or_else(|| tables.l1_progress.corrupt(&key, NO_ENTRY_OF_BLOCK))
 }

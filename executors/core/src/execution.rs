@@ -60,6 +60,9 @@ pub enum HaltReason {
     /// More nested calls than the layer allows.
     #[error("max call depth exceeded")]
     CallDepth,
+    /// A deposit that could not start; what it minted stays minted.
+    #[error("failed deposit: {0}")]
+    FailedDeposit(Box<InvalidTransaction>),
     /// A layer's own reason.
     #[error("{0}")]
     Other(&'static str),

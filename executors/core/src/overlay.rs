@@ -135,7 +135,9 @@ impl<S: StateView> Overlay<S> {
                 .filter(|(_, slot)| slot.written && slot.before != slot.current)
                 .map(|(key, slot)| (key, (slot.before, slot.current)))
                 .collect();
-            if account.before == account.current && storage.is_empty() && !account.wiped {
+            // What did not exist before the block had nothing to wipe.
+            let storage_wiped = account.wiped && account.before.is_some();
+            if account.before == account.current && storage.is_empty() && !storage_wiped {
                 continue;
             }
             changes.accounts.insert(
@@ -143,7 +145,7 @@ impl<S: StateView> Overlay<S> {
                 AccountChange {
                     before: account.before,
                     after: account.current,
-                    storage_wiped: account.wiped,
+                    storage_wiped,
                     storage,
                 },
             );
@@ -182,6 +184,18 @@ impl<S: StateView> StateView for Overlay<S> {
         Ok(current)
     }
 
+    fn has_storage(&mut self, address: Address) -> Result<bool, S::Error> {
+        let account = self.entry(address)?;
+        if account.slots.values().any(|slot| !slot.current.is_zero()) {
+            return Ok(true);
+        }
+        // Nothing clears single slots of an account that has no code.
+        if account.wiped || account.before.is_none() {
+            return Ok(false);
+        }
+        self.base.has_storage(address)
+    }
+
     fn code(&mut self, code_hash: B256) -> Result<Bytes, S::Error> {
         match self.code.entry(code_hash) {
             Entry::Occupied(entry) => Ok(entry.get().clone()),
@@ -199,7 +213,7 @@ impl<S: StateView> StateView for Overlay<S> {
 pub struct MemoryState {
     /// Accounts that exist.
     pub accounts: HashMap<Address, Account, DefaultHashBuilder>,
-    /// Slots that are not zero.
+    /// Slots that are not zero, of the accounts that have any.
     pub storage: HashMap<Address, BTreeMap<U256, U256>, DefaultHashBuilder>,
     /// Code by its hash.
     pub code: HashMap<B256, Bytes, DefaultHashBuilder>,
@@ -229,13 +243,15 @@ impl MemoryState {
                 code_hash,
             },
         );
-        self.storage.insert(
-            address,
-            storage
-                .into_iter()
-                .filter(|(_, value)| !value.is_zero())
-                .collect(),
-        );
+        let storage: BTreeMap<_, _> = storage
+            .into_iter()
+            .filter(|(_, value)| !value.is_zero())
+            .collect();
+        if storage.is_empty() {
+            self.storage.remove(&address);
+        } else {
+            self.storage.insert(address, storage);
+        }
     }
 
     /// Goes forward by one block.
@@ -283,6 +299,10 @@ impl StateView for MemoryState {
             .and_then(|slots| slots.get(&slot))
             .copied()
             .unwrap_or_default())
+    }
+
+    fn has_storage(&mut self, address: Address) -> Result<bool, Infallible> {
+        Ok(self.storage.contains_key(&address))
     }
 
     fn code(&mut self, code_hash: B256) -> Result<Bytes, Infallible> {

@@ -43,6 +43,13 @@ pub trait StateView {
     /// Value of a storage slot; zero when it was never written.
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error>;
 
+    /// Whether any slot of the account is not zero; asked for an account with neither nonce nor code
+    /// that a creation would take over (EIP-7610). Only the genesis of a chain can make such an
+    /// account, and a state that never has one need not look.
+    fn has_storage(&mut self, _address: Address) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
     /// Code by its hash, which an [`Account`] named.
     fn code(&mut self, code_hash: B256) -> Result<Bytes, Self::Error>;
 
@@ -60,6 +67,10 @@ impl<S: StateView + ?Sized> StateView for &mut S {
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {
         (**self).storage(address, slot)
+    }
+
+    fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
+        (**self).has_storage(address)
     }
 
     fn code(&mut self, code_hash: B256) -> Result<Bytes, Self::Error> {

@@ -1,35 +1,19 @@
 //! The EVM as an execution layer, on revm.
-#![allow(missing_docs, unused_variables)]
-use weft_executor_core::{
-    BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, StateView,
-};
-use weft_primitives::RecoveredTransaction;
+//!
+//! [`EvmLayer`] executes Ethereum's transactions of all types under the rules of any fork, so that
+//! blocks of Ethereum itself can be replayed, and the OP Stack's deposits. It does what belongs to a
+//! transaction and nothing else: block rewards, withdrawals and system calls (EIP-4788, EIP-2935,
+//! EIP-7002, EIP-7251) are not transactions and are not made here.
 
-/// The EVM.
-#[derive(Debug, Clone, Default)]
-pub struct EvmLayer {}
+mod changes;
+mod code_cache;
+mod database;
+mod environment;
+mod handler;
+mod intrinsic;
+mod layer;
+mod outcome;
+mod scratch;
 
-impl EvmLayer {
-    pub fn new() -> Self {
-        Self {}
-    }
-}
-
-impl ExecutionLayer for EvmLayer {
-    fn execute<S: StateView>(
-        &self,
-        block: &BlockEnv,
-        transaction: &RecoveredTransaction,
-        state: &mut S,
-    ) -> Result<Execution, ExecuteError<S::Error>> {
-        todo!()
-    }
-    fn call<S: StateView>(
-        &self,
-        block: &BlockEnv,
-        call: &Call,
-        state: &mut S,
-    ) -> Result<CallOutcome, ExecuteError<S::Error>> {
-        todo!()
-    }
-}
+pub use intrinsic::{IntrinsicGas, MAX_INITCODE_SIZE, intrinsic_gas};
+pub use layer::EvmLayer;

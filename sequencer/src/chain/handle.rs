@@ -3,9 +3,10 @@ use std::sync::Arc;
 use alloy_consensus::{Header, Sealed};
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, Call, CallOutcome, ExecuteError, ExecutionLayer, StateView};
-use weft_executor_evm::EvmLayer;
 use weft_primitives::{BlockAttributes, ChainSpec, child_header};
 use weft_state::{BlockBundle, Store};
+
+use super::Layers;
 
 /// The last durable block.
 #[derive(Debug, Clone)]
@@ -23,15 +24,24 @@ pub struct L1Labels {
     pub finalized: u64,
 }
 
+/// Where the labels come from.
+#[derive(Debug, Clone)]
+pub enum LabelSource {
+    /// From what L1 says about the posted batches.
+    L1(watch::Receiver<L1Labels>),
+    /// The chain has no L1 above it: a durable block is final.
+    Durable,
+}
+
 /// What readers of the chain hold; clones share it.
 #[derive(Debug, Clone)]
 pub struct ChainHandle {
     spec: Arc<ChainSpec>,
     store: Store,
-    layer: Arc<EvmLayer>,
+    layers: Arc<Layers>,
     head: watch::Receiver<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
-    labels: watch::Receiver<L1Labels>,
+    labels: LabelSource,
 }
 
 impl ChainHandle {
@@ -39,15 +49,15 @@ impl ChainHandle {
     pub fn new(
         spec: Arc<ChainSpec>,
         store: Store,
-        layer: Arc<EvmLayer>,
+        layers: Arc<Layers>,
         head: watch::Receiver<Head>,
         blocks: broadcast::Sender<Arc<BlockBundle>>,
-        labels: watch::Receiver<L1Labels>,
+        labels: LabelSource,
     ) -> Self {
         Self {
             spec,
             store,
-            layer,
+            layers,
             head,
             blocks,
             labels,
@@ -82,7 +92,16 @@ impl ChainHandle {
 
     /// How far L1 has taken the chain in.
     pub fn labels(&self) -> L1Labels {
-        *self.labels.borrow()
+        match &self.labels {
+            LabelSource::L1(labels) => *labels.borrow(),
+            LabelSource::Durable => {
+                let head = self.head.borrow().header.number;
+                L1Labels {
+                    safe: head,
+                    finalized: head,
+                }
+            }
+        }
     }
 
     /// Environment of a block that would follow the head now.
@@ -116,6 +135,6 @@ impl ChainHandle {
         call: &Call,
         state: &mut S,
     ) -> Result<CallOutcome, ExecuteError<S::Error>> {
-        self.layer.call(env, call, state)
+        self.layers.call(env, call, state)
     }
 }

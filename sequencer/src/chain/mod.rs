@@ -1,5 +1,13 @@
 //! The chain as the rest of the node sees it: one writer makes blocks, many readers follow the head.
 
 mod handle;
+mod layers;
+mod producer;
+mod replay;
+mod writer;
 
-pub use handle::{ChainHandle, Head, L1Labels};
+pub use handle::{ChainHandle, Head, L1Labels, LabelSource};
+pub use layers::{ExecutionMode, Layers};
+pub use producer::{OriginUpdate, Producer, ProducerConfig};
+pub use replay::Replayer;
+pub use writer::{ChainWriter, ExecutedBlock};

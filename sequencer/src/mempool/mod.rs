@@ -1,112 +1,225 @@
 //! Transactions that wait for a block.
-#![allow(missing_docs, unused_variables)]
+//!
+//! A transaction comes in when it passes the checks that need no state and those against its
+//! sender's account. Those of one sender form a queue by nonce: an unbroken run from the account's
+//! nonce on that the balance covers is executable, the rest is queued. The rules, bounds and errors
+//! are those of geth where users can see them; `docs/mempool.md` lists them.
+
+mod admission;
+mod error;
+mod pool;
+mod price_index;
+mod recent_accounts;
+mod selection;
+mod sender;
+mod transaction;
+
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
-use tokio::sync::broadcast;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{broadcast, watch};
 use weft_executor_core::Account;
-use weft_primitives::RecoveredTransaction;
+use weft_primitives::{Fork, RecoveredTransaction};
+
+pub use admission::check_sender_code;
+pub use error::MempoolError;
+pub use transaction::PooledTransaction;
+
+use pool::Pool;
+
+/// Transactions that a subscriber may lag behind before it misses some.
+const SUBSCRIPTION_CAPACITY: usize = 4096;
 
 /// Bounds of the pool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MempoolLimits {
     /// Transactions in total.
     pub max_transactions: usize,
-    /// Transactions of one sender.
+    /// Transactions of one sender, and how far a nonce may be ahead of its account's.
     pub max_per_sender: usize,
     /// Bytes (EIP-2718 encodings) in total.
     pub max_bytes: usize,
-    /// Lowest tip that is taken in, in wei per gas.
+    /// Lowest tip cap that is taken in, in wei per gas.
     pub min_tip: u128,
     /// Largest encoding of one transaction, in bytes.
     pub max_transaction_bytes: usize,
+    /// Whether legacy transactions without a chain id (EIP-155) are taken in. Off, as in geth;
+    /// deployers that publish one presigned transaction for every chain need it on.
+    pub allow_unprotected: bool,
+}
+
+impl Default for MempoolLimits {
+    fn default() -> Self {
+        Self {
+            max_transactions: 100_000,
+            max_per_sender: 16_384,
+            max_bytes: 256 << 20,
+            min_tip: 0,
+            max_transaction_bytes: 128 << 10,
+            allow_unprotected: false,
+        }
+    }
 }
 
 /// What admission checks a transaction against: the rules of the next block.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdmissionRules {
+    /// EIP-155 chain id.
     pub chain_id: u64,
-    pub fork: weft_primitives::Fork,
+    /// Rules in force.
+    pub fork: Fork,
+    /// Gas limit of the next block, in gas.
     pub block_gas_limit: u64,
     /// Base fee of the next block, in wei per gas.
     pub base_fee: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MempoolError {
-    #[error("already known")]
-    AlreadyKnown,
-}
-
 /// The pool; clones share it. No method blocks on I/O.
 #[derive(Debug, Clone)]
-pub struct Mempool {}
+pub struct Mempool {
+    shared: Arc<Shared>,
+}
 
-/// One waiting transaction.
 #[derive(Debug)]
-pub struct PooledTransaction {
-    pub transaction: RecoveredTransaction,
-    pub hash: B256,
+struct Shared {
+    limits: MempoolLimits,
+    pool: Mutex<Pool>,
+    /// Whether a block could be made. Set under the lock, so that it never lags behind the pool.
+    ready: watch::Sender<bool>,
+    promoted: broadcast::Sender<Arc<PooledTransaction>>,
 }
 
 impl Mempool {
+    /// An empty pool.
     pub fn new(limits: MempoolLimits, rules: AdmissionRules) -> Self {
-        todo!()
+        Self {
+            shared: Arc::new(Shared {
+                pool: Mutex::new(Pool::new(limits.clone(), rules)),
+                limits,
+                ready: watch::Sender::new(false),
+                promoted: broadcast::Sender::new(SUBSCRIPTION_CAPACITY),
+            }),
+        }
     }
-    /// Checks that need no state (size, type, chain id, intrinsic gas, initcode size, gas cap, fee fields, ...).
+
+    /// Checks that need no state: type, size, chain id, initcode size, gas, fee fields, ...
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub fn check_stateless(&self, transaction: &RecoveredTransaction) -> Result<(), MempoolError> {
-        todo!()
+        self.encoded_size(transaction).map(drop)
     }
-    /// Takes a transaction in, after all checks. `account` is the sender's at the head
-    /// (`Account::default()` when it does not exist).
+
+    /// Takes a transaction in, after all checks (but that of the sender's code, see
+    /// [`check_sender_code`]). `account` is the sender's at the head (`Account::default()` when it
+    /// does not exist); where [`Self::on_block`] has told of a newer state of it, that one counts.
+    ///
+    /// # Errors
+    /// The first check that fails; the pool is then as it was.
     pub fn add(
         &self,
         transaction: RecoveredTransaction,
         account: Account,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
-        todo!()
+        let size = self.encoded_size(&transaction)?;
+        let mut pool = self.shared.pool.lock();
+        let added = pool.add(transaction, size, account);
+        self.publish(&mut pool);
+        added
     }
+
     /// Whether any transaction could stand in the next block.
     pub fn has_ready(&self) -> bool {
-        todo!()
+        *self.shared.ready.borrow()
     }
+
     /// Resolves once [`Self::has_ready`] holds.
     pub async fn ready(&self) {
-        todo!()
+        // Fails only without a sender, and `self` holds one.
+        let _ = self.shared.ready.subscribe().wait_for(|ready| *ready).await;
     }
+
     /// Executable transactions for the next block in order of effective tip (first come among
     /// equals), nonces of one sender in order, gas limits adding up to at most `gas_limit`, at most
     /// `max_transactions` of them. They stay in the pool until [`Self::on_block`].
     pub fn best(&self, gas_limit: u64, max_transactions: usize) -> Vec<Arc<PooledTransaction>> {
-        todo!()
+        selection::best(&self.shared.pool.lock(), gas_limit, max_transactions)
     }
-    /// Follows a new head: `changed` are accounts that the block changed, with their new state;
-    /// `dropped` are transactions the engine found invalid.
+
+    /// Follows a new head: `changed` are accounts that the block changed, with their new state
+    /// (`Account::default()` for one that is gone); `dropped` are transactions the engine found
+    /// invalid.
     pub fn on_block(
         &self,
         rules: AdmissionRules,
         changed: &[(Address, Account)],
         dropped: &[B256],
     ) {
-        todo!()
+        let mut pool = self.shared.pool.lock();
+        pool.on_block(rules, changed, dropped);
+        self.publish(&mut pool);
     }
+
+    /// The waiting transaction with this hash.
     pub fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
-        todo!()
+        self.shared.pool.lock().get(hash)
     }
+
     /// Nonce after the sender's last executable transaction; `None` when it has none waiting.
     pub fn next_nonce(&self, sender: Address) -> Option<u64> {
-        todo!()
+        let pool = self.shared.pool.lock();
+        let queue = pool.sender(sender)?;
+        (queue.executable() > 0).then_some(queue.next_nonce)
     }
-    /// (pending = executable, queued = behind a nonce gap).
+
+    /// (pending = executable, queued = behind a nonce gap, or beyond what the balance covers).
     pub fn status(&self) -> (usize, usize) {
-        todo!()
+        self.shared.pool.lock().status()
     }
+
     /// All transactions: (pending, queued), by sender and nonce.
     pub fn content(&self) -> (Vec<Arc<PooledTransaction>>, Vec<Arc<PooledTransaction>>) {
-        todo!()
+        let (mut pending, mut queued) = (Vec::new(), Vec::new());
+        for (transaction, executable) in self.shared.pool.lock().transactions() {
+            let part = if executable {
+                &mut pending
+            } else {
+                &mut queued
+            };
+            part.push(Arc::clone(transaction));
+        }
+        for part in [&mut pending, &mut queued] {
+            part.sort_unstable_by_key(|transaction: &Arc<PooledTransaction>| {
+                (transaction.sender(), transaction.nonce())
+            });
+        }
+        (pending, queued)
     }
-    /// Each transaction once it becomes executable.
+
+    /// Each transaction once it becomes executable. A receiver that lags too far behind is told
+    /// how many it missed.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<PooledTransaction>> {
-        todo!()
+        self.shared.promoted.subscribe()
+    }
+
+    fn encoded_size(&self, transaction: &RecoveredTransaction) -> Result<usize, MempoolError> {
+        let rules = self.shared.pool.lock().rules().clone();
+        admission::check_stateless(&self.shared.limits, &rules, transaction)
+    }
+
+    /// Tells those who wait what a change of the pool means to them. Under the lock, so that they
+    /// hear of changes in their order.
+    fn publish(&self, pool: &mut MutexGuard<'_, Pool>) {
+        for transaction in pool.take_promoted() {
+            // Fails only when nobody listens.
+            let _ = self.shared.promoted.send(transaction);
+        }
+        let is_ready = pool.ready_senders().next().is_some();
+        self.shared.ready.send_if_modified(|ready| {
+            let changed = *ready != is_ready;
+            *ready = is_ready;
+            changed
+        });
     }
 }

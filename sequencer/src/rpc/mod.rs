@@ -1,1 +1,29 @@
-//! JSON-RPC over HTTP and WebSocket.
+//! JSON-RPC over HTTP and WebSocket, on one port.
+//!
+//! A message goes from the server (`server`, `websocket`) to the dispatcher, which finds its methods
+//! and keeps the bounds on batches and answers; the methods (`methods`) read the chain, execute on
+//! its state or hand transactions to the mempool (`ingress`). Everything that takes time runs on
+//! the server's own threads (`workers`), never on tokio's.
+
+mod api;
+mod blocks;
+mod config;
+mod context;
+mod dispatch;
+mod error;
+mod filters;
+mod ingress;
+mod json;
+mod listener;
+mod logs;
+mod methods;
+mod overrides;
+mod params;
+mod server;
+mod websocket;
+mod workers;
+
+pub use config::RpcConfig;
+pub use context::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1, RpcContext};
+pub use error::RpcError;
+pub use server::{RpcServer, RpcServerError, RpcServerHandle};

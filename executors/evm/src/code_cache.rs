@@ -1,0 +1,100 @@
+use std::collections::hash_map::Entry;
+
+use alloy_primitives::{B256, Bytes, map::B256Map};
+use parking_lot::RwLock;
+use revm::bytecode::Bytecode;
+
+const SHARDS: usize = 16;
+
+/// Bytes of code that one shard holds before it starts anew: 64 MiB over all shards.
+const SHARD_CAPACITY: usize = 4 << 20;
+
+/// Contracts whose jump destinations are known, by code hash. Shared by all threads.
+#[derive(Debug, Default)]
+pub(crate) struct CodeCache {
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    code: B256Map<Bytecode>,
+    bytes: usize,
+}
+
+impl CodeCache {
+    /// The analysed code of this hash; `load` gives the raw code when it is not known yet.
+    pub(crate) fn get_or_load<E>(
+        &self,
+        code_hash: B256,
+        load: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytecode, E> {
+        // The last byte of a hash chooses the shard; the map's own hasher uses all of it.
+        let Some(shard) = self.shards.get(usize::from(code_hash.0[31]) % SHARDS) else {
+            return load().map(analyse);
+        };
+        if let Some(code) = shard.read().code.get(&code_hash) {
+            return Ok(code.clone());
+        }
+        let code = analyse(load()?);
+        let mut shard = shard.write();
+        // A full shard starts anew: what is in use comes back at once, and the bound needs no
+        // bookkeeping on reads.
+        if shard.bytes.saturating_add(code.len()) > SHARD_CAPACITY {
+            *shard = Shard::default();
+        }
+        let length = code.len();
+        if let Entry::Vacant(entry) = shard.code.entry(code_hash) {
+            entry.insert(code.clone());
+            shard.bytes = shard.bytes.saturating_add(length);
+        }
+        Ok(code)
+    }
+}
+
+/// Code that starts like an EIP-7702 delegation but is none is ordinary code.
+fn analyse(code: Bytes) -> Bytecode {
+    Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use alloy_primitives::keccak256;
+
+    use super::*;
+
+    #[test]
+    fn stays_bounded_and_gives_the_code_that_was_loaded() {
+        let cache = CodeCache::default();
+        for number in 0..4000u32 {
+            let mut code = vec![0x5b; 24_576];
+            code[..4].copy_from_slice(&number.to_be_bytes());
+            let hash = keccak256(&code);
+            for _ in 0..2 {
+                let cached = cache
+                    .get_or_load(hash, || Ok::<_, Infallible>(code.clone().into()))
+                    .unwrap();
+                assert_eq!(cached.original_byte_slice(), code);
+            }
+        }
+        for shard in &cache.shards {
+            let shard = shard.read();
+            assert!(shard.bytes <= SHARD_CAPACITY);
+            assert_eq!(
+                shard.bytes,
+                shard.code.values().map(Bytecode::len).sum::<usize>()
+            );
+        }
+    }
+
+    #[test]
+    fn failed_load_is_an_error_and_is_not_remembered() {
+        let cache = CodeCache::default();
+        let code = Bytes::from_static(&[0xef, 0x01, 0x00]);
+        let hash = keccak256(&code);
+        assert_eq!(cache.get_or_load(hash, || Err("disk")), Err("disk"));
+        let loaded = cache.get_or_load(hash, || Ok::<_, &str>(code.clone()));
+        assert_eq!(loaded.unwrap().original_bytes(), code);
+    }
+}

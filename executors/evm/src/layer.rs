@@ -1,0 +1,325 @@
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use alloy_primitives::U256;
+use revm::{
+    Context, Journal,
+    context::{BlockEnv as RevmBlockEnv, CfgEnv, Evm, TxEnv},
+    context_interface::result::{EVMError, ExecutionResult},
+    handler::{EthPrecompiles, Handler, instructions::InstructionProvider},
+    interpreter::{
+        Host,
+        instructions::{GasTable, InstructionTable, gas_table_spec, instruction_table},
+        interpreter::EthInterpreter,
+    },
+    state::EvmState,
+};
+use weft_executor_core::{
+    Account, BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, HaltReason,
+    InvalidTransaction, Outcome, StateView, TransactionChange, TransactionChanges,
+};
+use weft_primitives::{Fork, RecoveredTransaction, Transaction, TxDeposit};
+
+use crate::{
+    changes::{accessed_accounts, nonce_before, transaction_changes},
+    code_cache::CodeCache,
+    database::{FallibleState, ReadFailed, State, StateDatabase},
+    environment::{block_env, call_env, rules, transaction_env},
+    handler::{Origin, TransactionHandler},
+    outcome::{execution, invalid_transaction},
+    scratch::Scratch,
+};
+
+/// The EVM.
+///
+/// Clones share one cache of analysed contracts.
+#[derive(Clone, Default)]
+pub struct EvmLayer {
+    code: Arc<CodeCache>,
+}
+
+impl fmt::Debug for EvmLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvmLayer").finish_non_exhaustive()
+    }
+}
+
+/// One message with all that it sees.
+struct Message {
+    fork: Fork,
+    rules: CfgEnv,
+    block: RevmBlockEnv,
+    tx: TxEnv,
+    origin: Origin,
+}
+
+/// Why a message gave no result.
+enum Failure {
+    Invalid(InvalidTransaction),
+    State(ReadFailed),
+    Layer(String),
+}
+
+impl EvmLayer {
+    /// The EVM with an empty code cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs a message and gives its result together with all accounts that it has loaded to `read`.
+    fn run<S: StateView, T>(
+        &self,
+        message: Message,
+        state: &mut S,
+        read: impl FnOnce(ExecutionResult, &EvmState) -> T,
+    ) -> Result<T, ExecuteError<S::Error>> {
+        let mut state = FallibleState::new(state);
+        let (result, scratch) = self.run_message(message, &mut state);
+        let result = match result {
+            Ok(result) => Ok(read(result, &scratch.journal.state)),
+            Err(Failure::Invalid(reason)) => Err(ExecuteError::Invalid(reason)),
+            Err(Failure::Layer(error)) => Err(ExecuteError::Layer(error)),
+            Err(Failure::State(failed)) => Err(match state.error {
+                Some(error) => ExecuteError::State(error),
+                None => ExecuteError::Layer(failed.to_string()),
+            }),
+        };
+        scratch.keep();
+        result
+    }
+
+    /// [`Self::run`] without its types. The journal in the scratch has the loaded accounts.
+    fn run_message(
+        &self,
+        message: Message,
+        state: &mut dyn State,
+    ) -> (Result<ExecutionResult, Failure>, Scratch) {
+        let Message {
+            fork,
+            rules,
+            block,
+            tx,
+            origin,
+        } = message;
+        let spec = rules.spec;
+        let Scratch {
+            journal,
+            frames,
+            local,
+            ..
+        } = Scratch::take(fork);
+        let database = StateDatabase {
+            state,
+            code: &self.code,
+        };
+        let mut journal = Journal::new_with_inner(database, journal);
+        journal.inner.set_spec_id(spec);
+        let mut evm = Evm {
+            ctx: Context {
+                block,
+                tx,
+                cfg: rules,
+                journaled_state: journal,
+                chain: (),
+                local,
+                error: Ok(()),
+            },
+            inspector: (),
+            instruction: Instructions {
+                gas: gas_table_spec(spec),
+                context: PhantomData,
+            },
+            precompiles: EthPrecompiles::new(spec),
+            frame_stack: frames,
+        };
+        let result: Result<_, EVMError<ReadFailed>> = TransactionHandler::new(origin).run(&mut evm);
+        let context = evm.ctx;
+        let scratch = Scratch {
+            fork,
+            journal: context.journaled_state.inner,
+            frames: evm.frame_stack,
+            local: context.local,
+        };
+        let result = result.map_err(|error| match error {
+            EVMError::Database(failed) => Failure::State(failed),
+            EVMError::Transaction(reason) => {
+                let sender = scratch.journal.state.get(&context.tx.caller);
+                Failure::Invalid(invalid_transaction(
+                    &reason,
+                    &context.tx,
+                    &context.cfg,
+                    context.block.basefee,
+                    sender.map_or(U256::ZERO, |account| account.info.balance),
+                ))
+            }
+            EVMError::Header(_) | EVMError::Custom(_) | EVMError::CustomAny(_) => {
+                Failure::Layer(error.to_string())
+            }
+        });
+        (result, scratch)
+    }
+
+    fn execute_signed<S: StateView>(
+        &self,
+        block: &BlockEnv,
+        transaction: &RecoveredTransaction,
+        state: &mut S,
+    ) -> Result<Execution, ExecuteError<S::Error>> {
+        let sender = transaction.signer();
+        let message = Message {
+            fork: block.fork,
+            rules: rules(block),
+            block: block_env(block),
+            tx: transaction_env(transaction),
+            origin: Origin::Signed,
+        };
+        self.run(message, state, |result, state| {
+            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
+            execution(result, nonce_before(state, sender), changes)
+        })
+    }
+
+    fn execute_deposit<S: StateView>(
+        &self,
+        block: &BlockEnv,
+        transaction: &RecoveredTransaction,
+        deposit: &TxDeposit,
+        state: &mut S,
+    ) -> Result<Execution, ExecuteError<S::Error>> {
+        let mut rules = rules(block);
+        // L1's contract bounds the gas of a deposit; EIP-7825 is not applied to it.
+        rules.tx_gas_limit_cap = Some(u64::MAX);
+        let message = Message {
+            fork: block.fork,
+            rules,
+            block: block_env(block),
+            tx: transaction_env(transaction),
+            origin: Origin::Deposit { mint: deposit.mint },
+        };
+        let result = self.run(message, state, |result, state| {
+            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
+            execution(result, nonce_before(state, deposit.from), changes)
+        });
+        match result {
+            Err(ExecuteError::Invalid(reason)) => failed_deposit(deposit, reason, state),
+            other => other,
+        }
+    }
+}
+
+/// A deposit that could not start is in the chain all the same: what it mints stays minted, the
+/// nonce goes up, and all its gas is used.
+fn failed_deposit<S: StateView>(
+    deposit: &TxDeposit,
+    reason: InvalidTransaction,
+    state: &mut S,
+) -> Result<Execution, ExecuteError<S::Error>> {
+    let before = state
+        .account(deposit.from)
+        .map_err(ExecuteError::State)?
+        .unwrap_or_default();
+    let after = Account {
+        nonce: before.nonce.saturating_add(1),
+        balance: before.balance.saturating_add(U256::from(deposit.mint)),
+        code_hash: before.code_hash,
+    };
+    Ok(Execution {
+        outcome: Outcome::Halt {
+            reason: HaltReason::FailedDeposit(Box::new(reason)),
+        },
+        gas_used: deposit.gas_limit,
+        gas_refunded: 0,
+        logs: Vec::new(),
+        sender_nonce: before.nonce,
+        changes: TransactionChanges {
+            accounts: vec![(
+                deposit.from,
+                TransactionChange {
+                    account: Some(after),
+                    storage_wiped: false,
+                    storage: Vec::new(),
+                },
+            )],
+            code: Vec::new(),
+        },
+    })
+}
+
+/// EIP-161.
+fn clears_empty_accounts(fork: Fork) -> bool {
+    fork >= Fork::SpuriousDragon
+}
+
+impl ExecutionLayer for EvmLayer {
+    fn execute<S: StateView>(
+        &self,
+        block: &BlockEnv,
+        transaction: &RecoveredTransaction,
+        state: &mut S,
+    ) -> Result<Execution, ExecuteError<S::Error>> {
+        match transaction.inner() {
+            Transaction::Deposit(deposit) => {
+                self.execute_deposit(block, transaction, deposit, state)
+            }
+            Transaction::Legacy(_)
+            | Transaction::Eip2930(_)
+            | Transaction::Eip1559(_)
+            | Transaction::Eip4844(_)
+            | Transaction::Eip7702(_) => self.execute_signed(block, transaction, state),
+        }
+    }
+
+    fn call<S: StateView>(
+        &self,
+        block: &BlockEnv,
+        call: &Call,
+        state: &mut S,
+    ) -> Result<CallOutcome, ExecuteError<S::Error>> {
+        if !call.authorization_list.is_empty() && call.to.is_create() {
+            return Err(InvalidTransaction::Other(format!(
+                "EIP-7702 transaction cannot be used to create contract (sender {})",
+                call.from
+            ))
+            .into());
+        }
+        let mut rules = rules(block);
+        rules.tx_gas_limit_cap = Some(u64::MAX);
+        let mut env = block_env(block);
+        if call.gas_price == 0 {
+            env.basefee = 0;
+        }
+        let message = Message {
+            fork: block.fork,
+            rules,
+            block: env,
+            tx: call_env(call, block.chain_id),
+            origin: Origin::Call { nonce: call.nonce },
+        };
+        self.run(message, state, |result, state| {
+            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
+            CallOutcome {
+                execution: execution(result, nonce_before(state, call.from), changes),
+                accessed: accessed_accounts(state),
+            }
+        })
+    }
+}
+
+/// Ethereum's instructions. Their table is a constant of the program, so that nothing is allocated
+/// or copied for it when a transaction starts.
+struct Instructions<CTX> {
+    gas: GasTable,
+    context: PhantomData<fn(CTX)>,
+}
+
+impl<CTX: Host> InstructionProvider for Instructions<CTX> {
+    type Context = CTX;
+    type InterpreterTypes = EthInterpreter;
+
+    fn instruction_table(&self) -> &InstructionTable<EthInterpreter, CTX> {
+        const { &instruction_table::<EthInterpreter, CTX>() }
+    }
+
+    fn gas_table(&self) -> &GasTable {
+        &self.gas
+    }
+}

@@ -1,0 +1,22 @@
+use std::error::Error;
+
+use weft_executor_core::InvalidTransaction;
+
+/// Why a block was not executed. A transaction that is merely invalid is no reason: it is left out.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError<E: Error> {
+    /// The state could not be read: the node cannot go on.
+    #[error("state could not be read: {0}")]
+    State(E),
+    /// The layer itself failed.
+    #[error("execution layer failed: {0}")]
+    Layer(String),
+    /// A deposit cannot be left out, because L1 has decided that the block has it.
+    #[error("deposit {index} cannot be executed: {reason}")]
+    Deposit {
+        /// Position among the block's transactions.
+        index: usize,
+        /// Why it cannot stand at its place.
+        reason: InvalidTransaction,
+    },
+}

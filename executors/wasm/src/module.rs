@@ -1,0 +1,273 @@
+use wasmparser::{
+    CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Parser,
+    Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
+};
+
+use crate::host;
+
+/// Longest module, in bytes, decompressed (Stylus' limit).
+pub const MAX_MODULE_SIZE: usize = 128 * 1024;
+
+/// Most pages of memory, of 64 KiB each (Stylus' limit).
+pub const MAX_MEMORY_PAGES: u64 = 128;
+
+/// Bounds on what one module may declare, so that compiling and instantiating it stays cheap.
+mod limits {
+    pub(super) const FUNCTIONS: u32 = 4_096;
+    pub(super) const TYPES: u32 = 4_096;
+    pub(super) const GLOBALS: u32 = 1_024;
+    pub(super) const TABLE_ELEMENTS: u64 = 4_096;
+    pub(super) const SEGMENTS: u32 = 1_024;
+    pub(super) const BODY_BYTES: usize = 64 * 1024;
+    pub(super) const LOCALS: u32 = 2_048;
+    pub(super) const PARAMETERS: usize = 64;
+    pub(super) const RESULTS: usize = 16;
+}
+
+/// What a module may use: WebAssembly 1.0 and the later instructions that LLVM emits by default
+/// (the tool conventions' "Lime1"). No SIMD, threads, reference types, tail calls, exceptions,
+/// garbage collection, several memories or 64-bit memory.
+const FEATURES: WasmFeatures = WasmFeatures::LIME1;
+
+/// Why a module is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
+pub enum ModuleError {
+    /// The byte after the code's prefix names no known form.
+    UnknownForm,
+    /// The compressed module cannot be decompressed.
+    Compression,
+    /// Longer than [`MAX_MODULE_SIZE`].
+    TooLong,
+    /// Not a valid module, or one that uses features beyond WebAssembly 1.0 and "Lime1".
+    Invalid,
+    /// Imports something that is not a function.
+    ImportKind,
+    /// Imports from a module other than `vm_hooks`.
+    ImportModule,
+    /// Imports a function that `vm_hooks` does not have.
+    ImportName,
+    /// Imports a function of Stylus' interface that is not available yet: the reason names it.
+    ImportNotYet(&'static str),
+    /// Imports a function with a wrong type: the reason names it.
+    ImportType(&'static str),
+    /// Does not export `user_entrypoint` as a function from i32 to i32.
+    Entrypoint,
+    /// Does not export its memory as `memory`.
+    Memory,
+    /// Declares more memory than [`MAX_MEMORY_PAGES`] pages.
+    MemoryTooLarge,
+    /// Has a start function.
+    Start,
+    /// Declares more functions, types, globals, segments, table elements, parameters, results or
+    /// locals than is allowed, or a function too long.
+    TooMuch,
+    /// The compiler does not take it.
+    Compiler,
+}
+
+impl ModuleError {
+    /// The reason in words.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::UnknownForm => "wasm: unknown form of program code",
+            Self::Compression => "wasm: the module cannot be decompressed",
+            Self::TooLong => "wasm: the module is longer than 131072 bytes",
+            Self::Invalid => {
+                "wasm: not a valid module of WebAssembly 1.0 with Lime1 (no SIMD, threads, \
+                 reference types, tail calls, exceptions, 64-bit or second memory)"
+            }
+            Self::ImportKind => "wasm: only functions may be imported",
+            Self::ImportModule => "wasm: imports from modules other than vm_hooks are not allowed",
+            Self::ImportName => "wasm: the module imports a function that vm_hooks does not have",
+            Self::ImportNotYet(reason) | Self::ImportType(reason) => reason,
+            Self::Entrypoint => {
+                "wasm: the module must export user_entrypoint, a function from i32 to i32"
+            }
+            Self::Memory => "wasm: the module must define one memory and export it as memory",
+            Self::MemoryTooLarge => "wasm: the module declares more than 128 pages of memory",
+            Self::Start => "wasm: start functions are not allowed",
+            Self::TooMuch => {
+                "wasm: the module declares more, or longer, functions, types, globals, tables, \
+                 segments or locals than is allowed"
+            }
+            Self::Compiler => "wasm: the module could not be compiled",
+        }
+    }
+}
+
+/// What a valid module declares that matters for running it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleShape {
+    /// Pages of memory that an instance begins with.
+    pub initial_pages: u64,
+}
+
+/// Checks that a module may be deployed: valid, within the limits, imports only what the host
+/// offers, exports what the host needs.
+///
+/// # Errors
+/// The first reason to refuse it.
+pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
+    if module.len() > MAX_MODULE_SIZE {
+        return Err(ModuleError::TooLong);
+    }
+    let mut validator = Validator::new_with_features(FEATURES);
+    let mut allocations = FuncValidatorAllocations::default();
+    let mut checks = Checks::default();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload.map_err(invalid)?;
+        // The declared numbers are bounded before the validator makes room for them.
+        checks.bound(&payload)?;
+        if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
+            bound_body(&body)?;
+            let mut function = function.into_validator(allocations);
+            function.validate(&body).map_err(invalid)?;
+            allocations = function.into_allocations();
+        }
+        checks.inspect(payload)?;
+    }
+    checks.finish()
+}
+
+fn invalid(_: wasmparser::BinaryReaderError) -> ModuleError {
+    ModuleError::Invalid
+}
+
+fn within(count: u32, limit: u32) -> Result<(), ModuleError> {
+    if count > limit {
+        return Err(ModuleError::TooMuch);
+    }
+    Ok(())
+}
+
+fn bound_body(body: &FunctionBody<'_>) -> Result<(), ModuleError> {
+    if body.range().len() > limits::BODY_BYTES {
+        return Err(ModuleError::TooMuch);
+    }
+    let mut locals: u32 = 0;
+    for group in body.get_locals_reader().map_err(invalid)? {
+        let (count, _) = group.map_err(invalid)?;
+        locals = locals.saturating_add(count);
+    }
+    within(locals, limits::LOCALS)
+}
+
+/// What has been seen of a module.
+#[derive(Default)]
+struct Checks {
+    types: Vec<FuncType>,
+    /// Type of each function, imported ones first.
+    functions: Vec<u32>,
+    initial_pages: Option<u64>,
+    exports_memory: bool,
+    entrypoint: Option<u32>,
+}
+
+impl Checks {
+    fn bound(&self, payload: &Payload<'_>) -> Result<(), ModuleError> {
+        match payload {
+            Payload::TypeSection(section) => within(section.count(), limits::TYPES),
+            Payload::ImportSection(section) => within(section.count(), limits::FUNCTIONS),
+            Payload::FunctionSection(section) => within(section.count(), limits::FUNCTIONS),
+            Payload::GlobalSection(section) => within(section.count(), limits::GLOBALS),
+            Payload::ElementSection(section) => within(section.count(), limits::SEGMENTS),
+            Payload::DataSection(section) => within(section.count(), limits::SEGMENTS),
+            Payload::StartSection { .. } => Err(ModuleError::Start),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at a part that the validator has accepted.
+    fn inspect(&mut self, payload: Payload<'_>) -> Result<(), ModuleError> {
+        match payload {
+            Payload::TypeSection(section) => {
+                for group in section {
+                    for sub_type in group.map_err(invalid)?.into_types() {
+                        let CompositeInnerType::Func(function) = sub_type.composite_type.inner
+                        else {
+                            return Err(ModuleError::Invalid);
+                        };
+                        if function.params().len() > limits::PARAMETERS
+                            || function.results().len() > limits::RESULTS
+                        {
+                            return Err(ModuleError::TooMuch);
+                        }
+                        self.types.push(function);
+                    }
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import.map_err(invalid)?;
+                    let TypeRef::Func(type_index) = import.ty else {
+                        return Err(ModuleError::ImportKind);
+                    };
+                    if import.module != host::MODULE {
+                        return Err(ModuleError::ImportModule);
+                    }
+                    let found = self.function_type(type_index)?;
+                    host::check_import(import.name, found)?;
+                    self.functions.push(type_index);
+                }
+            }
+            Payload::FunctionSection(section) => {
+                for function in section {
+                    self.functions.push(function.map_err(invalid)?);
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    if table.map_err(invalid)?.ty.initial > limits::TABLE_ELEMENTS {
+                        return Err(ModuleError::TooMuch);
+                    }
+                }
+            }
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    let pages = memory.map_err(invalid)?.initial;
+                    if pages > MAX_MEMORY_PAGES {
+                        return Err(ModuleError::MemoryTooLarge);
+                    }
+                    self.initial_pages = Some(pages);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section {
+                    let export = export.map_err(invalid)?;
+                    match (export.name, export.kind) {
+                        ("memory", ExternalKind::Memory) => self.exports_memory = true,
+                        ("user_entrypoint", ExternalKind::Func) => {
+                            self.entrypoint = Some(export.index);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn function_type(&self, type_index: u32) -> Result<&FuncType, ModuleError> {
+        usize::try_from(type_index)
+            .ok()
+            .and_then(|index| self.types.get(index))
+            .ok_or(ModuleError::Invalid)
+    }
+
+    fn finish(self) -> Result<ModuleShape, ModuleError> {
+        let entrypoint = self
+            .entrypoint
+            .and_then(|index| self.functions.get(usize::try_from(index).ok()?))
+            .ok_or(ModuleError::Entrypoint)?;
+        let found = self.function_type(*entrypoint)?;
+        if found.params() != [ValType::I32] || found.results() != [ValType::I32] {
+            return Err(ModuleError::Entrypoint);
+        }
+        match self.initial_pages {
+            Some(initial_pages) if self.exports_memory => Ok(ModuleShape { initial_pages }),
+            _ => Err(ModuleError::Memory),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The contracts: their ABI and code as compiled, and what their errors mean.
+
+use alloy_primitives::hex;
+use alloy_sol_types::SolInterface;
+use weft_batcher::BatchHeader;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    clippy::indexing_slicing,
+    reason = "generated from the artifact; the Solidity source documents it"
+)]
+mod generated {
+    alloy_sol_types::sol!(
+        #[derive(Debug)]
+        Rollup,
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/contracts/artifacts/Rollup.json"
+        )
+    );
+    alloy_sol_types::sol!(
+        #[derive(Debug)]
+        L1OriginPredeploy,
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/contracts/artifacts/L1Origin.json"
+        )
+    );
+}
+
+pub(crate) use generated::Rollup::BatchHeader as AbiBatchHeader;
+use generated::Rollup::RollupErrors;
+pub(crate) use generated::{L1OriginPredeploy, Rollup};
+
+/// Why a transaction or a call reverted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revert {
+    /// The contract's error by name and values, or the raw bytes in hex.
+    pub reason: String,
+    /// Whether the same call would fail again for ever: the account lacks its role, or this program
+    /// and the contract do not fit each other.
+    pub is_final: bool,
+}
+
+impl std::fmt::Display for Revert {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl Revert {
+    pub(crate) fn from_data(data: &[u8]) -> Self {
+        match RollupErrors::abi_decode(data) {
+            Ok(error) => Self {
+                reason: crate::error::shorten(&format!("{error:?}")),
+                is_final: matches!(
+                    error,
+                    RollupErrors::AccessControlUnauthorizedAccount(_)
+                        | RollupErrors::NotTopLevelCall(_)
+                        | RollupErrors::CalldataNotCanonical(_)
+                        | RollupErrors::DataHashMismatch(_)
+                        | RollupErrors::BatchDataEmpty(_)
+                        | RollupErrors::BlockRangeEmpty(_)
+                        | RollupErrors::ChainSpecHashMismatch(_)
+                        | RollupErrors::ZeroAddress(_)
+                ),
+            },
+            Err(_) => Self {
+                reason: crate::error::shorten(&hex::encode_prefixed(data)),
+                is_final: false,
+            },
+        }
+    }
+}
+
+impl From<&BatchHeader> for AbiBatchHeader {
+    fn from(header: &BatchHeader) -> Self {
+        Self {
+            previousBatchHash: header.previous_batch_hash,
+            firstBlock: header.first_block,
+            lastBlock: header.last_block,
+            lastBlockHash: header.last_block_hash,
+            stateRoot: header.state_root,
+            depositsConsumed: header.deposits_consumed,
+            dataHash: header.data_hash,
+        }
+    }
+}
+
+impl From<&AbiBatchHeader> for BatchHeader {
+    fn from(header: &AbiBatchHeader) -> Self {
+        Self {
+            previous_batch_hash: header.previousBatchHash,
+            first_block: header.firstBlock,
+            last_block: header.lastBlock,
+            last_block_hash: header.lastBlockHash,
+            state_root: header.stateRoot,
+            deposits_consumed: header.depositsConsumed,
+            data_hash: header.dataHash,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{B256, keccak256};
+    use alloy_sol_types::SolValue;
+    use proptest::prelude::*;
+    use weft_primitives::{TxDeposit, predeploys};
+
+    use super::*;
+
+    proptest! {
+        /// The batcher hashes headers without an ABI encoder: both must agree with the contract's
+        /// `keccak256(abi.encode(header))`.
+        #[test]
+        fn batch_hash_is_that_of_the_abi_encoding(
+            words in any::<[[u8; 32]; 4]>(),
+            numbers in any::<[u64; 3]>(),
+        ) {
+            let header = BatchHeader {
+                previous_batch_hash: B256::from(words[0]),
+                first_block: numbers[0],
+                last_block: numbers[1],
+                last_block_hash: B256::from(words[1]),
+                state_root: B256::from(words[2]),
+                deposits_consumed: numbers[2],
+                data_hash: B256::from(words[3]),
+            };
+            let abi = AbiBatchHeader::from(&header);
+            prop_assert_eq!(header.hash(), keccak256(abi.abi_encode()));
+            prop_assert_eq!(BatchHeader::from(&abi), header);
+        }
+    }
+
+    /// The predeploy must understand what the attributes deposit says, and nobody else may say it.
+    #[test]
+    fn predeploy_and_attributes_deposit_agree() {
+        let origin = weft_primitives::L1Origin {
+            number: 5,
+            hash: B256::repeat_byte(3),
+            timestamp: 77,
+            base_fee: alloy_primitives::U256::from(9),
+        };
+        let TxDeposit { from, input, .. } = weft_primitives::attributes_deposit(&origin);
+        let call =
+            <L1OriginPredeploy::setL1OriginCall as alloy_sol_types::SolCall>::abi_decode(&input)
+                .unwrap();
+        assert_eq!(call.number_, origin.number);
+        assert_eq!(call.timestamp_, origin.timestamp);
+        assert_eq!(call.baseFee, origin.base_fee);
+        assert_eq!(call.hash_, origin.hash);
+        assert_eq!(from, predeploys::DEPOSITOR);
+        let code = L1OriginPredeploy::DEPLOYED_BYTECODE.to_vec();
+        assert!(code.windows(20).any(|part| part == from.as_slice()));
+    }
+}

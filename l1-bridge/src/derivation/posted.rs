@@ -1,0 +1,103 @@
+use alloy_consensus::Transaction as _;
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{B256, Bytes, TxKind, keccak256};
+use alloy_sol_types::{SolCall, SolEvent};
+use weft_batcher::BatchHeader;
+
+use super::{BatchFault, DerivationError};
+use crate::{L1Client, L1Error, RollupInfo, contract::Rollup};
+
+/// A batch that the contract has taken, as its event says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostedBatch {
+    /// Index of the batch, from zero.
+    pub index: u64,
+    /// Hash of the batch.
+    pub batch_hash: B256,
+    /// Its header.
+    pub header: BatchHeader,
+    /// Number of the L1 block.
+    pub l1_block: u64,
+    /// Hash of the L1 block.
+    pub l1_block_hash: B256,
+    /// Hash of the L1 transaction, whose calldata holds the data.
+    pub tx_hash: B256,
+}
+
+/// The batches that were posted in L1 blocks `from ..= to`, in order. Their data is not read.
+///
+/// # Errors
+/// When L1 does not answer properly.
+pub async fn posted_batches(
+    client: &L1Client,
+    info: &RollupInfo,
+    from: u64,
+    to: u64,
+) -> Result<Vec<PostedBatch>, L1Error> {
+    let topic = Rollup::BatchPosted::SIGNATURE_HASH;
+    client
+        .logs(info.contract, topic, from, to)
+        .await?
+        .into_iter()
+        .map(|log| {
+            let asked = || format!("BatchPosted event in L1 transaction {}", log.tx_hash);
+            let event = Rollup::BatchPosted::decode_log(&log.content).map_err(|error| {
+                L1Error::answer(asked(), "an event of the contract", error.to_string())
+            })?;
+            Ok(PostedBatch {
+                index: event.index.try_into().map_err(|_| {
+                    L1Error::answer(asked(), "an index below 2^64", event.index.to_string())
+                })?,
+                batch_hash: event.batchHash,
+                header: BatchHeader::from(&event.header),
+                l1_block: log.block_number,
+                l1_block_hash: log.block_hash,
+                tx_hash: log.tx_hash,
+            })
+        })
+        .collect()
+}
+
+/// Reads the data of a batch out of the calldata that posted it.
+pub(super) async fn fetch_data(
+    client: &L1Client,
+    info: &RollupInfo,
+    posted: &PostedBatch,
+) -> Result<Bytes, DerivationError> {
+    let asked = || format!("eth_getTransactionByHash({})", posted.tx_hash);
+    let transaction = client
+        .transaction(posted.tx_hash)
+        .await?
+        .ok_or_else(|| L1Error::answer(asked(), "the transaction of a log", "null"))?;
+    let envelope = transaction.inner.inner();
+    let hash = keccak256(envelope.encoded_2718());
+    if hash != posted.tx_hash {
+        return Err(L1Error::answer(
+            asked(),
+            "a transaction of this hash",
+            format!("one with hash {hash}"),
+        )
+        .into());
+    }
+    // From here on the content is what was signed for L1: what does not fit is the batch's fault.
+    let wrong = |reason: String| DerivationError::Batch {
+        index: posted.index,
+        fault: BatchFault::Calldata(reason),
+    };
+    if envelope.kind() != TxKind::Call(info.contract) {
+        return Err(wrong(format!(
+            "expected one to {}, found one to {:?}",
+            info.contract,
+            envelope.to()
+        )));
+    }
+    let call = Rollup::postBatchCall::abi_decode(envelope.input())
+        .map_err(|error| wrong(crate::error::shorten(&error.to_string())))?;
+    if BatchHeader::from(&call.header) != posted.header {
+        return Err(wrong(format!(
+            "expected the header of batch {}, found one of blocks {} to {}",
+            posted.batch_hash, call.header.firstBlock, call.header.lastBlock
+        )));
+    }
+    Ok(call.data)
+}

@@ -1,0 +1,105 @@
+//! Genesis states of chains that weft makes itself.
+
+use std::collections::BTreeMap;
+
+use alloy_genesis::{ChainConfig, Genesis, GenesisAccount};
+use alloy_primitives::{Address, U256};
+use weft_primitives::{ChainSpec, ChainSpecError, predeploys};
+
+use crate::contract::L1OriginPredeploy;
+
+/// Base fee of the genesis block, in wei per gas: geth's.
+const GENESIS_BASE_FEE: u128 = 1_000_000_000;
+
+/// A chain above an L1: with the predeploy that says which L1 block the chain has taken in.
+///
+/// `funded` are accounts with their balances in wei, `gas_limit` is in gas, `timestamp` in seconds
+/// since the Unix epoch.
+///
+/// # Errors
+/// When no chain can have these values.
+pub fn l2_genesis(
+    chain_id: u64,
+    funded: &[(Address, U256)],
+    gas_limit: u64,
+    timestamp: u64,
+) -> Result<ChainSpec, ChainSpecError> {
+    let predeploy = GenesisAccount {
+        code: Some(L1OriginPredeploy::DEPLOYED_BYTECODE.clone()),
+        nonce: Some(1),
+        ..GenesisAccount::default()
+    };
+    let mut alloc = funded_accounts(funded);
+    alloc.insert(predeploys::L1_ORIGIN, predeploy);
+    genesis(chain_id, alloc, gas_limit, timestamp)
+}
+
+/// A chain that is its own L1, for development: funded accounts and nothing else. Arguments as in
+/// [`l2_genesis`].
+///
+/// # Errors
+/// When no chain can have these values.
+pub fn dev_l1_genesis(
+    chain_id: u64,
+    funded: &[(Address, U256)],
+    gas_limit: u64,
+    timestamp: u64,
+) -> Result<ChainSpec, ChainSpecError> {
+    genesis(chain_id, funded_accounts(funded), gas_limit, timestamp)
+}
+
+fn funded_accounts(funded: &[(Address, U256)]) -> BTreeMap<Address, GenesisAccount> {
+    funded
+        .iter()
+        .map(|(address, balance)| {
+            let account = GenesisAccount {
+                balance: *balance,
+                ..GenesisAccount::default()
+            };
+            (*address, account)
+        })
+        .collect()
+}
+
+fn genesis(
+    chain_id: u64,
+    alloc: BTreeMap<Address, GenesisAccount>,
+    gas_limit: u64,
+    timestamp: u64,
+) -> Result<ChainSpec, ChainSpecError> {
+    ChainSpec::new(Genesis {
+        config: ChainConfig {
+            chain_id,
+            ..ChainConfig::default()
+        },
+        timestamp,
+        gas_limit,
+        base_fee_per_gas: Some(GENESIS_BASE_FEE),
+        alloc,
+        ..Genesis::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_l2_has_the_predeploy() {
+        let funded = [(Address::repeat_byte(1), U256::from(5))];
+        let l2 = l2_genesis(31338, &funded, 30_000_000, 7).unwrap();
+        let l1 = dev_l1_genesis(31337, &funded, 30_000_000, 7).unwrap();
+        assert_eq!(l2.chain_id(), 31338);
+        assert_eq!(l2.alloc().len(), 2);
+        let code = l2.alloc()[&predeploys::L1_ORIGIN].code.as_ref().unwrap();
+        assert!(code.len() > 100);
+        assert_eq!(l1.alloc().len(), 1);
+        assert_eq!(l1.alloc()[&Address::repeat_byte(1)].balance, U256::from(5));
+        assert!(matches!(
+            l2_genesis(0, &funded, 30_000_000, 7),
+            Err(ChainSpecError::ChainId)
+        ));
+        let again = ChainSpec::from_json(&l2.to_json()).unwrap();
+        assert_eq!(again, l2);
+    }
+}

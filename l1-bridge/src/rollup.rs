@@ -1,0 +1,216 @@
+use std::io::Read;
+
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_sol_types::{SolConstructor, SolEvent};
+use weft_primitives::{ChainSpec, ChainSpecError};
+
+use crate::{L1Client, L1Error, SendError, TransactionSender, contract::Rollup};
+
+/// Largest chain spec that is read from L1, in bytes of JSON.
+const MAX_CHAIN_SPEC_BYTES: u64 = 64 << 20;
+
+/// Largest zstd window of a posted chain spec, as a power of two in bytes.
+const WINDOW_LOG: u32 = 23;
+
+/// Longest initcode, with constructor arguments, that an L1 takes (EIP-3860), in bytes.
+const MAX_INITCODE_BYTES: usize = 49_152;
+
+/// Why there is no usable rollup contract at an address.
+#[derive(Debug, thiserror::Error)]
+pub enum RollupError {
+    /// L1 did not answer properly.
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    /// The deployment did not get into L1.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Nothing is deployed there.
+    #[error("no contract at {0} on this L1")]
+    NoContract(Address),
+    /// The contract does not announce a chain as a rollup does.
+    #[error("contract {contract} is not a weft rollup: {reason}")]
+    NotARollup {
+        /// The contract.
+        contract: Address,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The posted chain spec cannot be decompressed.
+    #[error("posted chain spec: {0}")]
+    Decompress(std::io::Error),
+    /// The chain spec cannot be compressed.
+    #[error("chain spec: zstd: {0}")]
+    Compress(std::io::Error),
+    /// The posted chain spec is none.
+    #[error("posted chain spec: {0}")]
+    ChainSpec(#[from] ChainSpecError),
+}
+
+/// A chain to be put on an L1.
+#[derive(Debug, Clone)]
+pub struct DeployParameters<'a> {
+    /// Gets the admin and the pauser role.
+    pub admin: Address,
+    /// Gets the batcher role.
+    pub batcher: Address,
+    /// Hash of the chain's block 0.
+    pub genesis_block_hash: B256,
+    /// The chain.
+    pub chain_spec: &'a ChainSpec,
+    /// How long a batch may leave a deposit out, in seconds.
+    pub forced_inclusion_delay: u64,
+}
+
+/// A contract that was put on an L1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deployment {
+    /// Its address.
+    pub contract: Address,
+    /// Number of the L1 block that holds it.
+    pub block_number: u64,
+    /// Hash of the L1 transaction.
+    pub tx_hash: B256,
+}
+
+/// Puts the contract of a new chain on L1. A chain spec that does not fit into one transaction is
+/// left out; a follower then needs the chain's `genesis.json`.
+///
+/// # Errors
+/// When the transaction does not get into L1.
+pub async fn deploy(
+    sender: &TransactionSender,
+    parameters: &DeployParameters<'_>,
+) -> Result<Deployment, RollupError> {
+    let compressed = zstd::bulk::compress(&parameters.chain_spec.to_json(), 19)
+        .map_err(RollupError::Compress)?;
+    let mut initcode = initcode(parameters, compressed);
+    if initcode.len() > MAX_INITCODE_BYTES {
+        initcode = self::initcode(parameters, Vec::new());
+    }
+    let receipt = sender
+        .send(TxKind::Create, U256::ZERO, initcode.into())
+        .await?;
+    let asked = "receipt of the deployment";
+    Ok(Deployment {
+        contract: receipt
+            .contract_address
+            .ok_or_else(|| L1Error::answer(asked, "a contract address", "none"))?,
+        block_number: receipt
+            .block_number
+            .ok_or_else(|| L1Error::answer(asked, "a block number", "none"))?,
+        tx_hash: receipt.transaction_hash,
+    })
+}
+
+fn initcode(parameters: &DeployParameters<'_>, chain_spec: Vec<u8>) -> Vec<u8> {
+    let arguments = Rollup::constructorCall {
+        admin: parameters.admin,
+        batcher: parameters.batcher,
+        genesisBlockHash_: parameters.genesis_block_hash,
+        chainSpecHash_: keccak256(&chain_spec),
+        chainSpec: Bytes::from(chain_spec),
+        forcedInclusionDelay_: parameters.forced_inclusion_delay,
+    };
+    let mut initcode = Rollup::BYTECODE.to_vec();
+    initcode.extend(arguments.abi_encode());
+    initcode
+}
+
+/// What a contract says about its chain once and for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollupInfo {
+    /// The contract.
+    pub contract: Address,
+    /// Number of the L1 block that holds the deployment.
+    pub deployment_block: u64,
+    /// Hash of the chain's block 0.
+    pub genesis_block_hash: B256,
+    /// `keccak256` of the chain spec as posted (compressed).
+    pub chain_spec_hash: B256,
+    /// The chain spec, when it was posted. Whoever rebuilds the chain checks it, or a file in its
+    /// place, against [`Self::genesis_block_hash`].
+    pub chain_spec: Option<ChainSpec>,
+    /// How long a batch may leave a deposit out, in seconds.
+    pub forced_inclusion_delay: u64,
+}
+
+impl RollupInfo {
+    /// Reads a contract.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly, or the contract is not a rollup's.
+    pub async fn load(client: &L1Client, contract: Address) -> Result<Self, RollupError> {
+        if client.code(contract).await?.is_empty() {
+            return Err(RollupError::NoContract(contract));
+        }
+        let not_a_rollup = |reason: String| RollupError::NotARollup { contract, reason };
+        let latest = BlockId::latest();
+        let deployment_block: u64 = client
+            .view(contract, &Rollup::deploymentBlockCall {}, latest)
+            .await?
+            .try_into()
+            .map_err(|_| not_a_rollup("its deployment block is above 2^64".into()))?;
+        let genesis_block_hash = client
+            .view(contract, &Rollup::genesisBlockHashCall {}, latest)
+            .await?;
+        let chain_spec_hash = client
+            .view(contract, &Rollup::chainSpecHashCall {}, latest)
+            .await?;
+        let forced_inclusion_delay = client
+            .view(contract, &Rollup::forcedInclusionDelayCall {}, latest)
+            .await?;
+        let logs = client
+            .logs(
+                contract,
+                Rollup::ChainCreated::SIGNATURE_HASH,
+                deployment_block,
+                deployment_block,
+            )
+            .await?;
+        let [created] = logs.as_slice() else {
+            return Err(not_a_rollup(format!(
+                "expected one ChainCreated event in L1 block {deployment_block}, found {}",
+                logs.len()
+            )));
+        };
+        let created = Rollup::ChainCreated::decode_log(&created.content)
+            .map_err(|error| not_a_rollup(format!("ChainCreated: {error}")))?;
+        let posted_hash = keccak256(&created.chainSpec);
+        if created.genesisBlockHash != genesis_block_hash
+            || created.chainSpecHash != chain_spec_hash
+            || posted_hash != chain_spec_hash
+        {
+            return Err(not_a_rollup(format!(
+                "expected chain spec {chain_spec_hash} of genesis {genesis_block_hash} in its event, found {posted_hash} of {}",
+                created.genesisBlockHash
+            )));
+        }
+        Ok(Self {
+            contract,
+            deployment_block,
+            genesis_block_hash,
+            chain_spec_hash,
+            chain_spec: decompress_chain_spec(&created.chainSpec)?,
+            forced_inclusion_delay,
+        })
+    }
+}
+
+fn decompress_chain_spec(posted: &[u8]) -> Result<Option<ChainSpec>, RollupError> {
+    if posted.is_empty() {
+        return Ok(None);
+    }
+    let mut decoder =
+        zstd::stream::read::Decoder::with_buffer(posted).map_err(RollupError::Decompress)?;
+    decoder
+        .window_log_max(WINDOW_LOG)
+        .map_err(RollupError::Decompress)?;
+    let mut json = Vec::new();
+    // Text cut off at the limit is not JSON any more.
+    decoder
+        .take(MAX_CHAIN_SPEC_BYTES)
+        .read_to_end(&mut json)
+        .map_err(RollupError::Decompress)?;
+    Ok(Some(ChainSpec::from_json(&json)?))
+}

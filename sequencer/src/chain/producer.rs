@@ -1,0 +1,257 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use alloy_consensus::Transaction as _;
+use alloy_primitives::{Address, B256};
+use tokio::{runtime::Handle, sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use weft_l1_bridge::OriginAdvance;
+use weft_primitives::{
+    BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
+};
+use weft_state::BlockBundle;
+
+use super::{ChainHandle, ChainWriter};
+use crate::{
+    error::NodeError,
+    mempool::{AdmissionRules, Mempool},
+    metrics,
+};
+
+/// When blocks are made and what they may hold.
+#[derive(Debug, Clone)]
+pub struct ProducerConfig {
+    /// Least time between the starts of two blocks.
+    pub min_interval: Duration,
+    /// Time after which an idle chain makes an empty block; `None` never.
+    pub heartbeat: Option<Duration>,
+    /// Gas limit of each block, in gas.
+    pub gas_limit: u64,
+    /// Account that earns the fees.
+    pub beneficiary: Address,
+    /// Most transactions in one block.
+    pub max_transactions: usize,
+}
+
+/// An L1 origin that the next block may move to.
+#[derive(Debug)]
+pub struct OriginUpdate {
+    /// The origin that it follows; useless once the chain has moved past it.
+    pub from: Option<L1Origin>,
+    /// The new origin with all deposits in between.
+    pub advance: OriginAdvance,
+}
+
+/// What the producer reads the newest L1 origin from.
+pub type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
+
+/// Makes blocks on demand: at once when the chain is idle and a transaction or a deposit comes,
+/// back to back under load, and none otherwise but for a slow heartbeat.
+#[derive(Debug)]
+pub struct Producer {
+    writer: ChainWriter,
+    chain: ChainHandle,
+    mempool: Mempool,
+    origins: OriginFeed,
+    config: ProducerConfig,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Work,
+    Heartbeat,
+    Stop,
+}
+
+impl Producer {
+    /// Puts a producer together. A chain without an L1 above it gets a feed that stays `None`.
+    pub const fn new(
+        writer: ChainWriter,
+        chain: ChainHandle,
+        mempool: Mempool,
+        origins: OriginFeed,
+        config: ProducerConfig,
+    ) -> Self {
+        Self {
+            writer,
+            chain,
+            mempool,
+            origins,
+            config,
+        }
+    }
+
+    /// Makes blocks until `stop`. To be called on a thread of its own: execution, hashing and
+    /// fsync happen on it.
+    ///
+    /// # Errors
+    /// The first failure to execute or to write; the chain must not go on then.
+    pub fn run(mut self, runtime: &Handle, stop: &CancellationToken) -> Result<(), NodeError> {
+        let mut last_start = Instant::now()
+            .checked_sub(self.config.min_interval)
+            .unwrap_or_else(Instant::now);
+        loop {
+            let origin = self.current_origin()?;
+            let wake = runtime.block_on(self.wait(last_start, origin, stop));
+            if wake == Wake::Stop {
+                return Ok(());
+            }
+            last_start = Instant::now();
+            self.make_block(origin, wake == Wake::Heartbeat)?;
+        }
+    }
+
+    fn current_origin(&self) -> Result<Option<L1Origin>, NodeError> {
+        Ok(self.chain.store().l1_origin(self.writer.head().number)?)
+    }
+
+    async fn wait(
+        &mut self,
+        last_start: Instant,
+        origin: Option<L1Origin>,
+        stop: &CancellationToken,
+    ) -> Wake {
+        let heartbeat = async {
+            match self.config.heartbeat {
+                Some(period) => time::sleep_until((last_start + period).into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let deposits = async {
+            let waiting = self.origins.wait_for(|update| {
+                update
+                    .as_ref()
+                    .is_some_and(|update| update.from == origin && !update.advance.deposits.is_empty())
+            });
+            if waiting.await.is_err() {
+                // Nobody feeds origins: a chain without L1.
+                std::future::pending::<()>().await;
+            }
+        };
+        let wake = tokio::select! {
+            biased;
+            () = stop.cancelled() => Wake::Stop,
+            () = self.mempool.ready() => Wake::Work,
+            () = deposits => Wake::Work,
+            () = heartbeat => Wake::Heartbeat,
+        };
+        let earliest = last_start + self.config.min_interval;
+        if wake == Wake::Work && earliest > Instant::now() {
+            tokio::select! {
+                () = stop.cancelled() => return Wake::Stop,
+                () = time::sleep_until(earliest.into()) => {}
+            }
+        }
+        wake
+    }
+
+    fn make_block(&self, origin: Option<L1Origin>, even_if_empty: bool) -> Result<(), NodeError> {
+        let parent = self.writer.head();
+        let update = self
+            .origins
+            .borrow()
+            .clone()
+            .filter(|update| update.from == origin);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        let attributes = BlockAttributes {
+            timestamp: now.max(parent.timestamp),
+            gas_limit: self.config.gas_limit,
+            beneficiary: self.config.beneficiary,
+            new_l1_origin: update.as_ref().map(|update| update.advance.origin),
+        };
+        let mut transactions: Vec<RecoveredTransaction> = update
+            .iter()
+            .flat_map(|update| {
+                std::iter::once(attributes_deposit(&update.advance.origin))
+                    .chain(update.advance.deposits.iter().cloned())
+            })
+            .map(|deposit| {
+                let from = deposit.from;
+                RecoveredTransaction::new_unchecked(Transaction::from(deposit), from)
+            })
+            .collect();
+        let has_user_deposits = update
+            .as_ref()
+            .is_some_and(|update| !update.advance.deposits.is_empty());
+        let deposit_gas: u64 = transactions.iter().map(|tx| tx.gas_limit()).sum();
+        let deposits = transactions.len();
+        transactions.extend(
+            self.mempool
+                .best(
+                    attributes.gas_limit.saturating_sub(deposit_gas),
+                    self.config.max_transactions,
+                )
+                .iter()
+                .map(|pooled| pooled.transaction.clone()),
+        );
+        if transactions.len() == deposits && !has_user_deposits && !even_if_empty {
+            return Ok(());
+        }
+
+        let started = Instant::now();
+        let hashes: Vec<B256> = transactions.iter().map(|tx| tx.hash()).collect();
+        let executed = self.writer.execute(&attributes, transactions)?;
+        let dropped: Vec<B256> = executed
+            .dropped
+            .iter()
+            .filter_map(|(index, reason)| {
+                let hash = *hashes.get(*index)?;
+                tracing::debug!(%hash, %reason, "transaction left out of its block");
+                Some(hash)
+            })
+            .collect();
+        let included = executed.bundle.block.transactions.len();
+        if included == deposits && !has_user_deposits && !even_if_empty {
+            self.mempool.on_block(self.next_rules(), &[], &dropped);
+            return Ok(());
+        }
+        let execution_time = started.elapsed();
+        let committing = Instant::now();
+        let bundle = self.writer.commit(executed.bundle)?;
+        metrics::block_made(
+            self.chain.spec().chain_id(),
+            &bundle,
+            execution_time,
+            committing.elapsed(),
+            dropped.len(),
+        );
+        tracing::debug!(
+            number = bundle.block.number(),
+            hash = %bundle.block.hash(),
+            transactions = included,
+            gas = bundle.block.header.gas_used,
+            "block"
+        );
+        self.mempool
+            .on_block(self.next_rules(), &changed_accounts(&bundle), &dropped);
+        Ok(())
+    }
+
+    fn next_rules(&self) -> AdmissionRules {
+        admission_rules(&self.chain, self.config.gas_limit)
+    }
+}
+
+fn changed_accounts(bundle: &BlockBundle) -> Vec<(Address, weft_executor_core::Account)> {
+    bundle
+        .changes
+        .accounts
+        .iter()
+        .map(|(address, change)| (*address, change.after.unwrap_or_default()))
+        .collect()
+}
+
+/// Rules that the block after the head will have.
+pub(crate) fn admission_rules(chain: &ChainHandle, gas_limit: u64) -> AdmissionRules {
+    let env = chain.pending_env(0);
+    AdmissionRules {
+        chain_id: env.chain_id,
+        fork: env.fork,
+        block_gas_limit: gas_limit,
+        base_fee: env.base_fee,
+    }
+}

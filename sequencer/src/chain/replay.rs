@@ -1,0 +1,113 @@
+use std::{sync::Arc, time::Instant};
+
+use alloy_primitives::B256;
+use rayon::prelude::*;
+use weft_l1_bridge::{DerivedBatch, DerivedBlock};
+use weft_primitives::{RecoveredTransaction, TransactionError};
+use weft_state::BlockBundle;
+
+use super::{ChainHandle, ChainWriter};
+use crate::{
+    error::{Mismatch, NodeError},
+    metrics,
+};
+
+/// Rebuilds the chain from batches that were derived from L1 and checks each against what was
+/// posted (invariant I3).
+#[derive(Debug)]
+pub struct Replayer {
+    writer: ChainWriter,
+    chain: ChainHandle,
+}
+
+impl Replayer {
+    /// Puts a replayer together.
+    pub const fn new(writer: ChainWriter, chain: ChainHandle) -> Self {
+        Self { writer, chain }
+    }
+
+    /// Executes a batch and makes its blocks durable. Blocks that the chain already has are only
+    /// compared, so a batch that was cut short by a crash can be given again. CPU work: not for
+    /// tokio's threads.
+    ///
+    /// # Errors
+    /// [`NodeError::Mismatch`] when the batch is not what was posted. The chain then keeps the
+    /// blocks of the batch that it had executed, and must not be served further.
+    pub fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
+        for block in batch.blocks {
+            if block.number > self.writer.head().number {
+                self.replay(block)?;
+            }
+        }
+        let number = batch.header.last_block;
+        let derived = self
+            .chain
+            .store()
+            .header(number)?
+            .map(|header| (header.hash(), header.state_root));
+        let (hash, state_root) = derived.unwrap_or((B256::ZERO, B256::ZERO));
+        if state_root != batch.header.state_root {
+            return Err(Mismatch::StateRoot {
+                batch: batch.index,
+                number,
+                derived: state_root,
+                posted: batch.header.state_root,
+            }
+            .into());
+        }
+        if hash != batch.header.last_block_hash {
+            return Err(Mismatch::BlockHash {
+                batch: batch.index,
+                number,
+                derived: hash,
+                posted: batch.header.last_block_hash,
+            }
+            .into());
+        }
+        metrics::batch_verified(self.chain.spec().chain_id());
+        Ok(())
+    }
+
+    fn replay(&self, block: DerivedBlock) -> Result<Arc<BlockBundle>, NodeError> {
+        let number = block.number;
+        let invalid = |index: usize, reason: String| Mismatch::InvalidTransaction {
+            number,
+            index,
+            reason,
+        };
+        let transactions: Vec<Result<RecoveredTransaction, TransactionError>> = block
+            .transactions
+            .into_par_iter()
+            .map(weft_primitives::Transaction::recover)
+            .collect();
+        let transactions: Vec<RecoveredTransaction> = transactions
+            .into_iter()
+            .enumerate()
+            .map(|(index, result)| result.map_err(|error| invalid(index, error.to_string())))
+            .collect::<Result<_, _>>()?;
+        let started = Instant::now();
+        let executed = self
+            .writer
+            .execute(&block.attributes, transactions)
+            .map_err(|error| match error {
+                NodeError::Execution { number, reason } => {
+                    Mismatch::Unexecutable { number, reason }.into()
+                }
+                other => other,
+            })?;
+        if let Some((index, reason)) = executed.dropped.first() {
+            return Err(invalid(*index, reason.to_string()).into());
+        }
+        let execution = started.elapsed();
+        let committing = Instant::now();
+        let bundle = self.writer.commit(executed.bundle)?;
+        metrics::block_made(
+            self.chain.spec().chain_id(),
+            &bundle,
+            execution,
+            committing.elapsed(),
+            0,
+        );
+        Ok(bundle)
+    }
+}

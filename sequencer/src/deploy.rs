@@ -1,0 +1,141 @@
+//! `weft deploy` and `weft bridge`: transactions that a person sends to L1.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, U256};
+use alloy_signer_local::PrivateKeySigner;
+use serde::Serialize;
+use weft_l1_bridge::{DeployParameters, L1Client, genesis};
+use weft_primitives::ChainSpec;
+
+use crate::error::NodeError;
+
+/// What to deploy.
+#[derive(Debug)]
+pub struct DeployConfig {
+    /// RPC URL of L1.
+    pub l1_url: String,
+    /// How long a request to L1 may take.
+    pub timeout: Duration,
+    /// The chain; the L1 origin predeploy is added when it is not there.
+    pub spec: ChainSpec,
+    /// Account that may post batches.
+    pub batcher: Address,
+    /// Account that may change roles and pause; the deployer when left out.
+    pub admin: Option<Address>,
+    /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
+    pub forced_inclusion_delay: u64,
+    /// Environment variable that holds the deployer's private key.
+    pub private_key_env: String,
+}
+
+/// A deployed chain.
+#[derive(Debug)]
+pub struct Deployed {
+    /// The chain as it was deployed, with its predeploys.
+    pub spec: ChainSpec,
+    /// What to print.
+    pub summary: DeploySummary,
+}
+
+/// Where a chain was deployed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeploySummary {
+    /// The rollup's contract on L1.
+    pub contract: Address,
+    /// L1 block that holds it.
+    pub l1_block: u64,
+    /// Chain id of L1.
+    pub l1_chain_id: u64,
+    /// Chain id of the rollup.
+    pub l2_chain_id: u64,
+    /// Hash of the rollup's block 0.
+    pub genesis_block_hash: B256,
+}
+
+/// Puts the rollup's contract on L1.
+///
+/// # Errors
+/// When the key is missing, or L1 cannot be reached or refuses the transaction.
+pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
+    let signer = key_from_env(&config.private_key_env)?;
+    let client = L1Client::connect(&config.l1_url, config.timeout).await?;
+    let spec = genesis::with_predeploys(config.spec)?;
+    let genesis_block_hash = weft_state::genesis_header(&spec).hash();
+    let deployment = weft_l1_bridge::deploy(
+        &client,
+        &signer,
+        &DeployParameters {
+            admin: config.admin.unwrap_or_else(|| signer.address()),
+            batcher: config.batcher,
+            genesis_block_hash,
+            spec: &spec,
+            forced_inclusion_delay: config.forced_inclusion_delay,
+        },
+    )
+    .await?;
+    let summary = DeploySummary {
+        contract: deployment.contract,
+        l1_block: deployment.block_number,
+        l1_chain_id: client.chain_id(),
+        l2_chain_id: spec.chain_id(),
+        genesis_block_hash,
+    };
+    Ok(Deployed { spec, summary })
+}
+
+/// What to deposit.
+#[derive(Debug)]
+pub struct DepositConfig {
+    /// RPC URL of L1.
+    pub l1_url: String,
+    /// How long a request to L1 may take.
+    pub timeout: Duration,
+    /// The rollup's contract.
+    pub contract: Address,
+    /// Account that gets the ether on L2; the sender when left out.
+    pub to: Option<Address>,
+    /// Amount, in wei.
+    pub amount: U256,
+    /// Environment variable that holds the sender's private key.
+    pub private_key_env: String,
+}
+
+/// A deposit that L1 has taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DepositSummary {
+    /// L1 transaction of the deposit.
+    pub l1_transaction: B256,
+    /// Account that gets the ether on L2.
+    pub to: Address,
+    /// Amount, in wei.
+    pub amount: U256,
+}
+
+/// Locks ether on L1 for an account on L2.
+///
+/// # Errors
+/// When the key is missing, or L1 cannot be reached or refuses the transaction.
+pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError> {
+    let signer = key_from_env(&config.private_key_env)?;
+    let client = L1Client::connect(&config.l1_url, config.timeout).await?;
+    let to = config.to.unwrap_or_else(|| signer.address());
+    let l1_transaction =
+        weft_l1_bridge::deposit_eth(&client, &signer, config.contract, to, config.amount).await?;
+    Ok(DepositSummary {
+        l1_transaction,
+        to,
+        amount: config.amount,
+    })
+}
+
+/// Reads a private key from an environment variable. Errors never show the value.
+fn key_from_env(variable: &str) -> Result<PrivateKeySigner, NodeError> {
+    let value = std::env::var(variable)
+        .map_err(|_| NodeError::Setup(format!("expected a private key in ${variable}")))?;
+    value.trim().parse().map_err(|_| {
+        NodeError::Setup(format!(
+            "${variable} does not hold a private key: expected 32 bytes in hex"
+        ))
+    })
+}

@@ -1,0 +1,153 @@
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use alloy_primitives::{Address, U256, utils::parse_ether};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use weft_l1_bridge::{DeployParameters, L1Client, deploy, genesis};
+use weft_primitives::ChainSpec;
+
+use super::{DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, accounts, info_path};
+use crate::error::NodeError;
+
+/// Time after which the contract takes no batch that leaves a deposit out, in seconds.
+const FORCED_INCLUSION_DELAY: u64 = 3600;
+/// How long a request to L1 may take.
+const L1_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The rollup that a data folder belongs to.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    pub(super) spec: ChainSpec,
+    pub(super) contract: Address,
+    pub(super) l1_chain_id: u64,
+}
+
+/// What the data folder remembers of a deployment, beside `genesis.json`.
+#[derive(Debug, Serialize, Deserialize)]
+struct DeploymentFile {
+    contract: Address,
+    l1_chain_id: u64,
+}
+
+/// The rollup of the data folder: as it was deployed by an earlier run, or deployed now.
+pub(super) async fn deployment(data_dir: &Path, l1_rpc: &str) -> Result<Deployment, NodeError> {
+    let client = L1Client::connect(l1_rpc, L1_TIMEOUT).await?;
+    let path = data_dir.join("deployment.json");
+    if let Some(file) = read_json::<DeploymentFile>(&path)? {
+        if file.l1_chain_id != client.chain_id() {
+            return Err(NodeError::Setup(format!(
+                "{} was made with an L1 of chain id {}, found {} at {l1_rpc}: use that L1, or another --data-dir",
+                data_dir.display(),
+                file.l1_chain_id,
+                client.chain_id(),
+            )));
+        }
+        return Ok(Deployment {
+            spec: spec(data_dir, "genesis.json", l2_genesis)?,
+            contract: file.contract,
+            l1_chain_id: file.l1_chain_id,
+        });
+    }
+    let spec = spec(data_dir, "genesis.json", l2_genesis)?;
+    let operator = accounts::operator()?;
+    if client.balance(operator.address()).await? < parse_ether("1").unwrap_or_default() {
+        client
+            .transfer(
+                &accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?,
+                operator.address(),
+                parse_ether("100").unwrap_or_default(),
+            )
+            .await?;
+    }
+    let deployed = deploy(
+        &client,
+        &operator,
+        &DeployParameters {
+            admin: operator.address(),
+            batcher: operator.address(),
+            genesis_block_hash: weft_state::genesis_header(&spec).hash(),
+            spec: &spec,
+            forced_inclusion_delay: FORCED_INCLUSION_DELAY,
+        },
+    )
+    .await?;
+    let file = DeploymentFile {
+        contract: deployed.contract,
+        l1_chain_id: client.chain_id(),
+    };
+    write_json(&path, &file)?;
+    Ok(Deployment {
+        spec,
+        contract: file.contract,
+        l1_chain_id: file.l1_chain_id,
+    })
+}
+
+/// The embedded L1's spec.
+pub(super) fn l1_spec(data_dir: &Path) -> Result<ChainSpec, NodeError> {
+    spec(data_dir, "l1-genesis.json", |timestamp| {
+        let mut funded = funded_balances()?;
+        funded.push((accounts::operator()?.address(), FUNDED_BALANCE));
+        Ok(genesis::l1_genesis(L1_CHAIN_ID, &funded, GAS_LIMIT, timestamp)?)
+    })
+}
+
+fn l2_genesis(timestamp: u64) -> Result<ChainSpec, NodeError> {
+    Ok(genesis::l2_genesis(L2_CHAIN_ID, &funded_balances()?, GAS_LIMIT, timestamp)?)
+}
+
+fn funded_balances() -> Result<Vec<(Address, U256)>, NodeError> {
+    Ok(accounts::funded()?
+        .into_iter()
+        .map(|account| (account.address, FUNDED_BALANCE))
+        .collect())
+}
+
+/// Reads a spec from the data folder, or makes it at the present time and keeps it there.
+fn spec(
+    data_dir: &Path,
+    file: &str,
+    make: impl FnOnce(u64) -> Result<ChainSpec, NodeError>,
+) -> Result<ChainSpec, NodeError> {
+    let path = data_dir.join(file);
+    if let Some(spec) = read_json::<ChainSpec>(&path)? {
+        return Ok(spec);
+    }
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
+    let spec = make(now)?;
+    write_json(&path, &spec)?;
+    Ok(spec)
+}
+
+pub(super) fn write_info(data_dir: &Path, info: &DevInfo) -> Result<(), NodeError> {
+    write_json(&info_path(data_dir), info)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, NodeError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(NodeError::file(path)(error)),
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| NodeError::file(path)(error.into()))
+}
+
+/// Writes a file so that a reader sees all of it or none.
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), NodeError> {
+    let text = serde_json::to_vec_pretty(value)
+        .map_err(|error| NodeError::file(path)(error.into()))?;
+    let partial = path.with_extension("json.partial");
+    let write = || {
+        fs::write(&partial, text)?;
+        fs::File::open(&partial)?.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().map_err(NodeError::file(path))
+}

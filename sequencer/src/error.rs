@@ -1,0 +1,106 @@
+use std::{io, path::PathBuf};
+
+use alloy_primitives::B256;
+use weft_state::StateError;
+
+use crate::{config::ConfigError, ledger::LedgerError, rpc::RpcServerError};
+
+/// Why the node cannot go on, or could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store failed: nothing more is acknowledged (invariant I6).
+    #[error("store: {0}")]
+    Store(#[from] StateError),
+    /// Execution failed for a reason that is no transaction's fault.
+    #[error("block {number}: {reason}")]
+    Execution {
+        /// Number of the block that was being made.
+        number: u64,
+        /// What failed.
+        reason: String,
+    },
+    /// A block that was derived from L1 is not the block that was posted.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// L1, or what the contract on it says, does not fit this chain.
+    #[error("L1: {0}")]
+    L1(#[from] weft_l1_bridge::BridgeError),
+    /// The batcher stopped.
+    #[error("batcher: {0}")]
+    Batcher(#[from] weft_batcher::SubmitterError),
+    /// The RPC server could not start.
+    #[error("rpc: {0}")]
+    Rpc(#[from] RpcServerError),
+    /// The ledger failed.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The configuration is not usable.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// A file of the data folder could not be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was asked for cannot be done with what was given.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl NodeError {
+    /// For `map_err` on file operations.
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
+
+/// A difference between what was posted to L1 and what its data gives when executed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// A transaction of the batch cannot stand in its block.
+    #[error("block {number}: transaction {index} of the batch cannot be executed: {reason}")]
+    InvalidTransaction {
+        /// Number of the block.
+        number: u64,
+        /// Position in the block.
+        index: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A block of the batch cannot be executed at all.
+    #[error("block {number}: cannot be executed: {reason}")]
+    Unexecutable {
+        /// Number of the block.
+        number: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The last block of a batch has another hash than its header says.
+    #[error("batch {batch}: block {number} derives to hash {derived}, posted {posted}")]
+    BlockHash {
+        /// Index of the batch.
+        batch: u64,
+        /// Number of the block.
+        number: u64,
+        /// What the data gives.
+        derived: B256,
+        /// What the batch header says.
+        posted: B256,
+    },
+    /// The last block of a batch has another state root than its header says.
+    #[error("batch {batch}: block {number} derives to state root {derived}, posted {posted}")]
+    StateRoot {
+        /// Index of the batch.
+        batch: u64,
+        /// Number of the block.
+        number: u64,
+        /// What the data gives.
+        derived: B256,
+        /// What the batch header says.
+        posted: B256,
+    },
+}

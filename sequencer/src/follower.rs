@@ -1,0 +1,216 @@
+//! `weft follow`: the chain rebuilt from L1 alone.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use weft_l1_bridge::{Derivation, DerivedBatch, L1Client, RollupInfo};
+use weft_primitives::ChainSpec;
+use weft_state::Store;
+
+use crate::{
+    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
+    error::NodeError,
+    l1::{L1Config, L1Link},
+    ops::Ops,
+    rpc::{RpcConfig, RpcContext, RpcServer},
+    tasks::Tasks,
+};
+
+/// What a follower is made from.
+#[derive(Debug)]
+pub struct FollowerConfig {
+    /// The L1 and the contract on it.
+    pub l1: L1Config,
+    /// Folder of this follower alone.
+    pub data_dir: PathBuf,
+    /// The chain, when it is too large to have been posted to L1 with the contract.
+    pub spec: Option<ChainSpec>,
+    /// Which layers the chain runs.
+    pub execution: ExecutionMode,
+    /// Where read-only JSON-RPC is served; `None` serves none.
+    pub rpc: Option<RpcConfig>,
+    /// What `/metrics` renders; `None` turns it off.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A running follower.
+#[derive(Debug)]
+pub struct Follower {
+    address: Option<SocketAddr>,
+    chain: ChainHandle,
+    progress: watch::Receiver<Progress>,
+    tasks: Tasks,
+}
+
+/// How far a follower is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Batches derived and checked.
+    pub batches: u64,
+    /// Batches that L1 held when last looked.
+    pub posted_batches: u64,
+}
+
+impl Follower {
+    /// Reads the chain's spec from L1, opens or creates the chain and starts following.
+    ///
+    /// # Errors
+    /// When the data folder, the port or L1 cannot be used.
+    pub async fn start(config: FollowerConfig, stop: CancellationToken) -> Result<Self, NodeError> {
+        let mut tasks = Tasks::new(stop);
+        let client = L1Client::connect(&config.l1.url, config.l1.timeout).await?;
+        let info = RollupInfo::load(&client, config.l1.contract).await?;
+        let spec = Arc::new(chain_spec(config.spec, &info)?);
+        let store = Store::open(&config.data_dir, &spec)?;
+        let poll_interval = config.l1.poll_interval;
+        let link = L1Link::connect(config.l1, &config.data_dir, &spec, &store).await?;
+        let layers = Arc::new(Layers::new(config.execution));
+        let labels = LabelSource::L1(link.labels());
+        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+
+        let ops = Ops::new(chain.clone(), config.metrics);
+        let mut address = None;
+        if let Some(rpc) = config.rpc {
+            let context = RpcContext {
+                chain: chain.clone(),
+                mempool: None,
+                l1: link.info(chain.clone()),
+            };
+            let server = RpcServer::start(rpc, context, ops.router()).await?;
+            address = Some(server.local_addr());
+            let stopping = tasks.stop().clone();
+            tasks.spawn("rpc", async move {
+                stopping.cancelled().await;
+                server.stop().await;
+                Ok(())
+            });
+        }
+        link.spawn(&chain, &mut tasks);
+
+        let derivation = Derivation::new(client, info, chain.head().number).await?;
+        let (progress_sender, progress) = watch::channel(Progress::default());
+        let follow = Follow {
+            derivation,
+            replayer: Arc::new(Replayer::new(writer, chain.clone())),
+            progress: progress_sender,
+            ops,
+            poll_interval,
+            stop: tasks.stop().clone(),
+        };
+        tasks.spawn("derivation", follow.run());
+        Ok(Self {
+            address,
+            chain,
+            progress,
+            tasks,
+        })
+    }
+
+    /// Where JSON-RPC is served.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// The chain as far as it is rebuilt.
+    pub const fn chain(&self) -> &ChainHandle {
+        &self.chain
+    }
+
+    /// How far the follower is; always holds the newest.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Waits until the follower has stopped: by its token, or because a part failed.
+    ///
+    /// # Errors
+    /// The failure that stopped it; [`NodeError::Mismatch`] when what was posted is wrong.
+    pub async fn join(mut self) -> Result<(), NodeError> {
+        self.tasks.join().await
+    }
+}
+
+/// The spec that the contract was made with: from L1 or from the given file, which must then be
+/// the one that the contract names.
+pub(crate) fn chain_spec(
+    given: Option<ChainSpec>,
+    info: &RollupInfo,
+) -> Result<ChainSpec, NodeError> {
+    let spec = match (given, &info.chain_spec) {
+        (Some(given), _) => given,
+        (None, Some(posted)) => posted.clone(),
+        (None, None) => {
+            return Err(NodeError::Setup(
+                "the chain's genesis was too large to be posted to L1: give it with --genesis"
+                    .into(),
+            ));
+        }
+    };
+    let expected = info.genesis_block_hash;
+    let found = weft_state::genesis_header(&spec).hash();
+    if found == expected {
+        Ok(spec)
+    } else {
+        Err(NodeError::Setup(format!(
+            "genesis: expected block hash {expected} (the contract's), found {found}"
+        )))
+    }
+}
+
+struct Follow {
+    derivation: Derivation,
+    replayer: Arc<Replayer>,
+    progress: watch::Sender<Progress>,
+    ops: Ops,
+    poll_interval: std::time::Duration,
+    stop: CancellationToken,
+}
+
+impl Follow {
+    async fn run(mut self) -> Result<(), NodeError> {
+        loop {
+            let stop = self.stop.clone();
+            let next = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                next = self.derivation.next_batch() => next,
+            };
+            let idle = match next {
+                Ok(Some(batch)) => {
+                    self.apply(batch).await?;
+                    false
+                }
+                Ok(None) => {
+                    self.ops.set_ready(true);
+                    true
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "L1 cannot be read; trying again");
+                    crate::metrics::l1_error();
+                    true
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if idle {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = time::sleep(self.poll_interval) => {}
+                }
+            }
+        }
+    }
+
+    async fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
+        let (index, last_block) = (batch.index, batch.header.last_block);
+        let replayer = self.replayer.clone();
+        tokio::task::spawn_blocking(move || replayer.apply(batch))
+            .await
+            .map_err(|error| NodeError::Setup(format!("replay panicked: {error}")))??;
+        tracing::info!(batch = index, last_block, "batch verified");
+        self.progress.send_modify(|progress| {
+            progress.batches = index.saturating_add(1);
+        });
+        Ok(())
+    }
+}

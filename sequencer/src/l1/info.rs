@@ -1,0 +1,92 @@
+use alloy_primitives::Address;
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use weft_batcher::SubmitterStatus;
+
+use crate::{
+    chain::ChainHandle,
+    ledger::{BatchRecord, Ledger, LedgerError},
+    rpc::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status},
+};
+
+/// Answers from the ledger.
+#[derive(Debug)]
+pub(super) struct LedgerInfo {
+    chain: ChainHandle,
+    ledger: Ledger,
+    contract: Address,
+    submitter: watch::Receiver<SubmitterStatus>,
+}
+
+impl LedgerInfo {
+    pub(super) const fn new(
+        chain: ChainHandle,
+        ledger: Ledger,
+        contract: Address,
+        submitter: watch::Receiver<SubmitterStatus>,
+    ) -> Self {
+        Self {
+            chain,
+            ledger,
+            contract,
+            submitter,
+        }
+    }
+
+    fn describe(&self, batch: BatchRecord) -> BatchInfo {
+        let labels = self.chain.labels();
+        let status = if batch.last_block <= labels.finalized {
+            BatchStatus::Finalized
+        } else if batch.last_block <= labels.safe {
+            BatchStatus::Safe
+        } else {
+            BatchStatus::Posted
+        };
+        BatchInfo {
+            index: batch.index,
+            hash: batch.hash,
+            first_block: batch.first_block,
+            last_block: batch.last_block,
+            last_block_hash: batch.last_block_hash,
+            l1_transaction_hash: Some(batch.l1_tx_hash),
+            l1_block_number: Some(batch.l1_block_number),
+            status,
+        }
+    }
+
+    fn answer(
+        &self,
+        found: Result<Option<BatchRecord>, LedgerError>,
+    ) -> Result<Option<BatchInfo>, L1InfoError> {
+        Ok(found
+            .map_err(unreadable)?
+            .map(|batch| self.describe(batch)))
+    }
+}
+
+fn unreadable(error: LedgerError) -> L1InfoError {
+    L1InfoError(Box::new(error))
+}
+
+impl L1Info for LedgerInfo {
+    fn batch(&self, index: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
+        Box::pin(async move { self.answer(self.ledger.batch(index).await) })
+    }
+
+    fn batch_of_block(&self, number: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
+        Box::pin(async move { self.answer(self.ledger.batch_of_block(number).await) })
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>> {
+        Box::pin(async move {
+            let cursor = self.ledger.cursor().await.map_err(unreadable)?;
+            let counts = self.ledger.counts().await.map_err(unreadable)?;
+            Ok(L1Status {
+                contract: Some(self.contract),
+                head: cursor.map(|cursor| cursor.number),
+                batches: Some(counts.batches),
+                problem: self.submitter.borrow().last_error.clone(),
+            })
+        })
+    }
+}

@@ -1,0 +1,48 @@
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use weft_l1_bridge::L1LabelSource;
+
+use crate::{
+    chain::{ChainHandle, L1Labels},
+    error::NodeError,
+    metrics::l1_error,
+};
+
+/// Keeps the labels as L1 says. While L1 cannot be read they stay as they are.
+pub(super) async fn follow(
+    source: L1LabelSource,
+    chain: ChainHandle,
+    labels: watch::Sender<L1Labels>,
+    poll: Duration,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    let chain_id = chain.spec().chain_id().to_string();
+    loop {
+        match source.labels().await {
+            Ok(seen) => {
+                // A follower may know more of L1 than it has executed.
+                let head = chain.head().number;
+                let now = L1Labels {
+                    safe: seen.safe.min(head),
+                    finalized: seen.finalized.min(head),
+                };
+                labels.send_if_modified(|labels| std::mem::replace(labels, now) != now);
+                gauge!("weft_safe_block_number", "chain_id" => chain_id.clone())
+                    .set(now.safe as f64);
+                gauge!("weft_finalized_block_number", "chain_id" => chain_id.clone())
+                    .set(now.finalized as f64);
+            }
+            Err(error) => {
+                l1_error();
+                tracing::warn!(%error, "L1 cannot be read; labels stay as they are");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = time::sleep(poll) => {}
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What ties a chain to its L1: deposits come down, batches go up, labels follow, and the ledger
+//! keeps record.
+
+mod info;
+mod labels;
+mod origins;
+mod recorder;
+mod source;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use alloy_primitives::Address;
+use alloy_signer_local::PrivateKeySigner;
+use tokio::sync::{mpsc, watch};
+use weft_batcher::{BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus};
+use weft_l1_bridge::{ContractPoster, L1Client, L1LabelSource, OriginSource, RollupInfo};
+use weft_primitives::ChainSpec;
+use weft_state::Store;
+
+use crate::{
+    chain::{ChainHandle, L1Labels, OriginUpdate},
+    error::NodeError,
+    ledger::Ledger,
+    rpc::L1Info,
+    tasks::Tasks,
+};
+
+/// The L1 above a chain.
+#[derive(Debug, Clone)]
+pub struct L1Config {
+    /// RPC URL.
+    pub url: String,
+    /// The rollup's contract.
+    pub contract: Address,
+    /// How long a request may take.
+    pub timeout: Duration,
+    /// How often L1 is asked for news.
+    pub poll_interval: Duration,
+    /// Blocks on top of an L1 block before its deposits are taken in; 0 takes the newest.
+    pub deposit_confirmations: u64,
+    /// Confirmations after which a batch counts as safe; 1 is to be in a block.
+    pub safe_confirmations: u64,
+    /// URL of the ledger; `None` is a file in the data folder.
+    pub ledger: Option<String>,
+    /// Posts batches; `None` on a follower.
+    pub batcher: Option<BatcherConfig>,
+}
+
+/// How batches are posted.
+#[derive(Debug, Clone)]
+pub struct BatcherConfig {
+    /// The batcher's key on L1.
+    pub signer: PrivateKeySigner,
+    /// When a batch closes.
+    pub policy: BatchPolicy,
+}
+
+/// A checked connection to the L1 of a chain, before its parts run.
+#[derive(Debug)]
+pub(crate) struct L1Link {
+    config: L1Config,
+    client: L1Client,
+    info: RollupInfo,
+    ledger: Ledger,
+    labels: watch::Sender<L1Labels>,
+    origins: watch::Sender<Option<Arc<OriginUpdate>>>,
+    submitter_status: watch::Sender<SubmitterStatus>,
+}
+
+/// Submitter events that may wait for the ledger.
+const EVENT_CAPACITY: usize = 256;
+
+impl L1Link {
+    /// Connects and checks that the contract is this chain's.
+    ///
+    /// # Errors
+    /// When L1 or the ledger cannot be used, or the contract belongs to another chain.
+    pub(crate) async fn connect(
+        config: L1Config,
+        data_dir: &Path,
+        spec: &ChainSpec,
+        store: &Store,
+    ) -> Result<Self, NodeError> {
+        let client = L1Client::connect(&config.url, config.timeout).await?;
+        let info = RollupInfo::load(&client, config.contract).await?;
+        let ours = store.header(0)?.map(|header| header.hash());
+        if ours != Some(info.genesis_block_hash) {
+            return Err(NodeError::Setup(format!(
+                "contract {} belongs to another chain: expected genesis block {} (chain id {}), found {} in the contract",
+                config.contract,
+                ours.unwrap_or_default(),
+                spec.chain_id(),
+                info.genesis_block_hash,
+            )));
+        }
+        let ledger = Ledger::open(config.ledger.as_deref(), data_dir).await?;
+        Ok(Self {
+            config,
+            client,
+            info,
+            ledger,
+            labels: watch::Sender::default(),
+            origins: watch::Sender::default(),
+            submitter_status: watch::Sender::default(),
+        })
+    }
+
+    /// Follows the labels.
+    pub(crate) fn labels(&self) -> watch::Receiver<L1Labels> {
+        self.labels.subscribe()
+    }
+
+    /// Follows the L1 origins that the next block may move to.
+    pub(crate) fn origins(&self) -> watch::Receiver<Option<Arc<OriginUpdate>>> {
+        self.origins.subscribe()
+    }
+
+    /// What RPC says about L1.
+    pub(crate) fn info(&self, chain: ChainHandle) -> Arc<dyn L1Info> {
+        Arc::new(info::LedgerInfo::new(
+            chain,
+            self.ledger.clone(),
+            self.config.contract,
+            self.client.chain_id(),
+            self.submitter_status.subscribe(),
+        ))
+    }
+
+    /// Starts the parts.
+    pub(crate) fn spawn(self, chain: &ChainHandle, tasks: &mut Tasks) {
+        let poll = self.config.poll_interval;
+        let label_source = L1LabelSource::new(
+            self.client.clone(),
+            self.info.clone(),
+            self.config.safe_confirmations,
+        );
+        tasks.spawn(
+            "labels",
+            labels::follow(label_source, chain.clone(), self.labels, poll, tasks.stop().clone()),
+        );
+        let (events, event_receiver) = mpsc::channel::<SubmitterEvent>(EVENT_CAPACITY);
+        if let Some(batcher) = self.config.batcher {
+            let source = OriginSource::new(
+                self.client.clone(),
+                self.info.clone(),
+                self.config.deposit_confirmations,
+            );
+            tasks.spawn(
+                "origins",
+                origins::follow(source, chain.clone(), self.origins, poll, tasks.stop().clone()),
+            );
+            let poster = ContractPoster::new(
+                self.client.clone(),
+                self.config.contract,
+                batcher.signer,
+            );
+            let submitter = Submitter::new(
+                Arc::new(source::DurableBlocks(chain.clone())),
+                poster,
+                batcher.policy,
+                RetryPolicy::default(),
+                EventSink::new(events),
+            );
+            let (mut status, shown) = (submitter.status(), self.submitter_status);
+            let stop = tasks.stop().clone();
+            tasks.spawn("submitter", async move {
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    result = submitter.run() => match result {
+                        Ok(never) => match never {},
+                        Err(error) => Err(error.into()),
+                    },
+                }
+            });
+            let stop = tasks.stop().clone();
+            tasks.spawn("submitter status", async move {
+                loop {
+                    let now = status.borrow_and_update().clone();
+                    crate::metrics::submitter(&now);
+                    shown.send_replace(now);
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        changed = status.changed() => if changed.is_err() {
+                            stop.cancelled().await;
+                            return Ok(());
+                        },
+                    }
+                }
+            });
+        }
+        tasks.spawn(
+            "recorder",
+            recorder::Recorder::new(self.client, self.info, self.ledger, chain.clone(), poll)
+                .run(event_receiver, tasks.stop().clone()),
+        );
+    }
+}

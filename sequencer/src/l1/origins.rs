@@ -1,0 +1,39 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time};
+use tokio_util::sync::CancellationToken;
+use weft_l1_bridge::OriginSource;
+
+use crate::{
+    chain::{ChainHandle, OriginUpdate},
+    error::NodeError,
+    metrics::l1_error,
+};
+
+/// Offers the producer the newest L1 origin with all deposits up to it.
+pub(super) async fn follow(
+    source: OriginSource,
+    chain: ChainHandle,
+    updates: watch::Sender<Option<Arc<OriginUpdate>>>,
+    poll: Duration,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    loop {
+        let number = chain.head().number;
+        let from = chain.store().l1_origin(number)?;
+        match source.next(from).await {
+            Ok(Some(advance)) => {
+                updates.send_replace(Some(Arc::new(OriginUpdate { from, advance })));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                l1_error();
+                tracing::warn!(%error, "L1 cannot be read; no deposits until it can");
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = time::sleep(poll) => {}
+        }
+    }
+}

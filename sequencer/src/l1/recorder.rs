@@ -1,0 +1,286 @@
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use alloy_consensus::Transaction as _;
+use alloy_primitives::B256;
+use tokio::{sync::mpsc, time};
+use tokio_util::sync::CancellationToken;
+use weft_batcher::SubmitterEvent;
+use weft_l1_bridge::{L1Client, L1Error, PlacedDeposit, PostedBatch, RollupInfo, posted_batches};
+use weft_primitives::Transaction;
+use weft_state::StateError;
+
+use crate::{
+    chain::ChainHandle,
+    error::NodeError,
+    ledger::{
+        AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError,
+    },
+    metrics::l1_error,
+};
+
+/// L1 blocks that are recorded in one step.
+const STEP: u64 = 1_000;
+/// Deposits that are looked up on L2 in one step.
+const LOOK_UP: u64 = 1_000;
+
+/// Writes into the ledger what L1 holds and what the submitter does. The ledger is a record: when it
+/// cannot be written the chain goes on, and what is missing is read from L1 again.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    client: L1Client,
+    info: RollupInfo,
+    ledger: Ledger,
+    chain: ChainHandle,
+    poll: Duration,
+    /// Deposits below this index are recorded with their L2 block.
+    executed_deposits: u64,
+    /// The attempt that is waited for, with its nonce.
+    attempt: Option<(u64, B256)>,
+}
+
+/// Why a step of recording failed.
+#[derive(Debug, thiserror::Error)]
+enum RecordError {
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    #[error("store: {0}")]
+    Store(#[from] StateError),
+}
+
+impl Recorder {
+    pub(super) const fn new(
+        client: L1Client,
+        info: RollupInfo,
+        ledger: Ledger,
+        chain: ChainHandle,
+        poll: Duration,
+    ) -> Self {
+        Self {
+            client,
+            info,
+            ledger,
+            chain,
+            poll,
+            executed_deposits: 0,
+            attempt: None,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<SubmitterEvent>,
+        stop: CancellationToken,
+    ) -> Result<(), NodeError> {
+        let mut next_look = time::Instant::now();
+        let mut clean = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(event) = events.recv() => {
+                    if let Err(error) = self.submitted(event).await {
+                        tracing::warn!(%error, "the ledger lacks an event of the submitter");
+                    }
+                }
+                () = time::sleep_until(next_look) => {
+                    match self.look(clean).await {
+                        Ok(()) => clean = true,
+                        Err(error) => {
+                            clean = false;
+                            if matches!(error, RecordError::L1(_)) {
+                                l1_error();
+                            }
+                            tracing::warn!(%error, "the ledger is behind L1");
+                        }
+                    }
+                    next_look = time::Instant::now() + self.poll;
+                }
+            }
+        }
+        self.ledger.close().await;
+        Ok(())
+    }
+
+    /// Records everything that is new on L1. When the last look did not end well, what it left
+    /// above the cursor is removed first.
+    async fn look(&mut self, clean: bool) -> Result<(), RecordError> {
+        let mut cursor = self.ledger.cursor().await?;
+        if let Some(known) = cursor
+            && self.client.block_number().await? >= known.number
+            && self.client.existing_block(known.number).await?.hash != known.hash
+        {
+            tracing::warn!(l1_block = known.number, "L1 reorganised: reading it again");
+            cursor = None;
+        }
+        if cursor.is_none() {
+            self.ledger.remove_after_l1_block(0).await?;
+            self.executed_deposits = 0;
+        } else if let (false, Some(known)) = (clean, cursor) {
+            self.ledger.remove_after_l1_block(known.number).await?;
+        }
+        let mut next = match cursor {
+            Some(known) => known.number.saturating_add(1),
+            None => self.info.deployment_block,
+        };
+        let head = self.client.block_number().await?;
+        while next <= head {
+            let end = next.saturating_add(STEP - 1).min(head);
+            self.record_blocks(next, end).await?;
+            next = end.saturating_add(1);
+        }
+        self.look_up_deposits().await
+    }
+
+    async fn record_blocks(&self, from: u64, to: u64) -> Result<(), RecordError> {
+        let pinned = self.client.existing_block(to).await?;
+        for batch in posted_batches(&self.client, &self.info, from, to).await? {
+            self.record_batch(&batch).await?;
+        }
+        let first = self.ledger.counts().await?.deposits;
+        let deposits = self
+            .client
+            .deposits(self.info.contract, from.saturating_sub(1), to)
+            .await?;
+        for (index, deposit) in (first..).zip(&deposits) {
+            self.ledger
+                .record_deposit(&deposit_record(index, deposit))
+                .await?;
+        }
+        self.ledger
+            .set_cursor(L1Cursor {
+                number: to,
+                hash: pinned.hash,
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn record_batch(&self, batch: &PostedBatch) -> Result<(), RecordError> {
+        let posted_bytes = self
+            .client
+            .transaction(batch.tx_hash)
+            .await?
+            .map_or(0, |transaction| transaction.inner.input().len() as u64);
+        self.ledger
+            .record_batch(&BatchRecord {
+                index: batch.index,
+                hash: batch.batch_hash,
+                previous_hash: batch.header.previous_batch_hash,
+                first_block: batch.header.first_block,
+                last_block: batch.header.last_block,
+                last_block_hash: batch.header.last_block_hash,
+                state_root: batch.header.state_root,
+                deposits_consumed: batch.header.deposits_consumed,
+                data_hash: batch.header.data_hash,
+                posted_bytes,
+                l1_block_number: batch.l1_block,
+                l1_block_hash: batch.l1_block_hash,
+                l1_tx_hash: batch.tx_hash,
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Adds the L2 block to deposits that have been executed since. They execute in order.
+    async fn look_up_deposits(&mut self) -> Result<(), RecordError> {
+        let start = self.executed_deposits;
+        let waiting = self
+            .ledger
+            .deposits(start..start.saturating_add(LOOK_UP))
+            .await?;
+        for deposit in waiting {
+            if deposit.l2_block.is_none() {
+                let Some(place) = self.chain.store().transaction_location(deposit.l2_tx_hash)?
+                else {
+                    break;
+                };
+                self.ledger
+                    .record_deposit(&DepositRecord {
+                        l2_block: Some(place.block_number),
+                        ..deposit.clone()
+                    })
+                    .await?;
+            }
+            self.executed_deposits = deposit.index.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    async fn submitted(&mut self, event: SubmitterEvent) -> Result<(), LedgerError> {
+        match event {
+            SubmitterEvent::Attempt {
+                index,
+                sender,
+                tx_hash,
+                nonce,
+                gas_limit,
+                max_fee_per_gas,
+                max_priority_fee_per_gas,
+                ..
+            } => {
+                if let Some((last_nonce, last_hash)) = self.attempt
+                    && last_nonce == nonce
+                    && last_hash != tx_hash
+                {
+                    self.ledger
+                        .update_attempt(last_hash, &AttemptState::Replaced)
+                        .await?;
+                }
+                self.attempt = Some((nonce, tx_hash));
+                self.ledger
+                    .record_attempt(&L1Attempt {
+                        sender,
+                        nonce,
+                        first_batch: index,
+                        last_batch: index,
+                        tx_hash,
+                        gas_limit,
+                        max_fee_per_gas,
+                        max_priority_fee_per_gas,
+                        sent_at: SystemTime::now()
+                            .duration_since(UNIX_EPOCH)
+                            .map_or(0, |elapsed| elapsed.as_secs()),
+                        state: AttemptState::Sent,
+                    })
+                    .await
+            }
+            SubmitterEvent::Included { posted, .. } => {
+                self.attempt = None;
+                let state = AttemptState::Included {
+                    l1_block_number: posted.l1_block,
+                };
+                self.ledger.update_attempt(posted.tx_hash, &state).await
+            }
+            SubmitterEvent::Failed { error, .. } => match self.attempt.take() {
+                Some((_, tx_hash)) => {
+                    let state = AttemptState::Failed {
+                        error,
+                        l1_block_number: None,
+                    };
+                    self.ledger.update_attempt(tx_hash, &state).await
+                }
+                // It failed before anything was sent.
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+fn deposit_record(index: u64, placed: &PlacedDeposit) -> DepositRecord {
+    let deposit = &placed.deposit;
+    DepositRecord {
+        index,
+        source_hash: deposit.source_hash,
+        l1_block_number: placed.l1_block,
+        l1_block_hash: placed.l1_block_hash,
+        l1_tx_hash: placed.tx_hash,
+        l1_log_index: placed.log_index,
+        from: deposit.from,
+        to: deposit.to.to().copied(),
+        mint: deposit.mint,
+        value: deposit.value,
+        l2_tx_hash: Transaction::from(deposit.clone()).hash(),
+        l2_block: None,
+    }
+}

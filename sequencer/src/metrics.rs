@@ -1,0 +1,155 @@
+//! Prometheus metrics of the node. `docs/metrics.md` lists them; names carry their units.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::time;
+use weft_batcher::SubmitterStatus;
+use weft_state::BlockBundle;
+
+use crate::{chain::ChainHandle, mempool::Mempool, tasks::Tasks};
+
+/// Buckets of durations, in seconds: from 50 microseconds to 10 seconds.
+const DURATION_BUCKETS: [f64; 16] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5, 10.0,
+];
+
+/// How often the mempool's size is reported.
+const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
+
+/// Installs the recorder of this process and describes every metric. In a process with two chains
+/// (`weft dev`) both report into it, told apart by the label `chain_id`.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&DURATION_BUCKETS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!("weft_blocks_total", Unit::Count, "Blocks made durable");
+    describe_counter!(
+        "weft_transactions_total",
+        Unit::Count,
+        "Transactions made durable, deposits included"
+    );
+    describe_counter!("weft_gas_used_total", Unit::Count, "Gas used by durable blocks, in gas");
+    describe_counter!(
+        "weft_transactions_dropped_total",
+        Unit::Count,
+        "Transactions that were invalid at their turn in a block and left out"
+    );
+    describe_gauge!("weft_head_block_number", Unit::Count, "Number of the last durable block");
+    describe_gauge!("weft_safe_block_number", Unit::Count, "Number of the last safe block");
+    describe_gauge!(
+        "weft_finalized_block_number",
+        Unit::Count,
+        "Number of the last finalized block"
+    );
+    describe_gauge!("weft_base_fee_wei", "Base fee of the last block, in wei per gas");
+    describe_gauge!("weft_l1_origin_number", Unit::Count, "Number of the L1 origin block");
+    describe_histogram!(
+        "weft_block_execution_seconds",
+        Unit::Seconds,
+        "Time to execute a block, compute its state root and seal it"
+    );
+    describe_histogram!(
+        "weft_block_commit_seconds",
+        Unit::Seconds,
+        "Time to write a block and fsync it"
+    );
+    describe_gauge!(
+        "weft_mempool_pending_transactions",
+        Unit::Count,
+        "Waiting transactions that are executable"
+    );
+    describe_gauge!(
+        "weft_mempool_queued_transactions",
+        Unit::Count,
+        "Waiting transactions behind a nonce gap"
+    );
+    describe_gauge!("weft_batches_posted", Unit::Count, "Batches that the contract on L1 has taken");
+    describe_gauge!(
+        "weft_batch_failures",
+        Unit::Count,
+        "Attempts to post a batch that failed since the last one that did not"
+    );
+    describe_counter!(
+        "weft_l1_errors_total",
+        Unit::Count,
+        "Requests to L1 that failed or were answered with nonsense"
+    );
+    describe_counter!(
+        "weft_batches_verified_total",
+        Unit::Count,
+        "Batches that this process derived from L1 and found right"
+    );
+}
+
+/// Records a durable block of the chain with this id.
+pub(crate) fn block_made(
+    chain_id: u64,
+    bundle: &BlockBundle,
+    execution: Duration,
+    commit: Duration,
+    dropped: usize,
+) {
+    let header = &bundle.block.header;
+    let chain = [("chain_id", chain_id.to_string())];
+    counter!("weft_blocks_total", &chain).increment(1);
+    counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
+    counter!("weft_gas_used_total", &chain).increment(header.gas_used);
+    counter!("weft_transactions_dropped_total", &chain).increment(dropped as u64);
+    gauge!("weft_head_block_number", &chain).set(header.number as f64);
+    gauge!("weft_base_fee_wei", &chain).set(header.base_fee_per_gas.unwrap_or(0) as f64);
+    histogram!("weft_block_execution_seconds", &chain).record(execution);
+    histogram!("weft_block_commit_seconds", &chain).record(commit);
+    if let Some(origin) = bundle.block.new_l1_origin() {
+        gauge!("weft_l1_origin_number", &chain).set(origin.number as f64);
+    }
+}
+
+/// Records a batch that was derived from L1 and found right.
+pub(crate) fn batch_verified(chain_id: u64) {
+    counter!("weft_batches_verified_total", "chain_id" => chain_id.to_string()).increment(1);
+}
+
+/// Records a request to L1 that failed.
+pub(crate) fn l1_error() {
+    counter!("weft_l1_errors_total").increment(1);
+}
+
+/// Records what the submitter is doing.
+pub(crate) fn submitter(status: &SubmitterStatus) {
+    if let Some(last) = status.last_batch {
+        gauge!("weft_batches_posted").set(last.count as f64);
+    }
+    gauge!("weft_batch_failures").set(f64::from(status.failures));
+}
+
+/// Reports the mempool's size at regular intervals.
+pub(crate) fn watch_mempool(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mempool) {
+    let chain_id = chain.spec().chain_id().to_string();
+    let stop = tasks.stop().clone();
+    tasks.spawn("mempool metrics", async move {
+        loop {
+            let (pending, queued) = mempool.status();
+            gauge!("weft_mempool_pending_transactions", "chain_id" => chain_id.clone())
+                .set(pending as f64);
+            gauge!("weft_mempool_queued_transactions", "chain_id" => chain_id.clone())
+                .set(queued as f64);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = time::sleep(MEMPOOL_PERIOD) => {}
+            }
+        }
+    });
+}

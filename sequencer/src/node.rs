@@ -1,0 +1,135 @@
+//! A sequencing node: the parts of one chain, wired.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{runtime::Handle, sync::watch};
+use tokio_util::sync::CancellationToken;
+use weft_primitives::ChainSpec;
+use weft_state::Store;
+
+use crate::{
+    chain::{
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Producer, ProducerConfig,
+        admission_rules,
+    },
+    error::NodeError,
+    l1::{L1Config, L1Link},
+    mempool::{Mempool, MempoolLimits},
+    ops::Ops,
+    rpc::{NoL1, RpcConfig, RpcContext, RpcServer},
+    tasks::Tasks,
+};
+
+/// What a sequencing node is made from.
+#[derive(Debug)]
+pub struct NodeConfig {
+    /// The chain.
+    pub spec: ChainSpec,
+    /// Folder of this node alone.
+    pub data_dir: PathBuf,
+    /// Which layers run.
+    pub execution: ExecutionMode,
+    /// Where and how JSON-RPC is served.
+    pub rpc: RpcConfig,
+    /// Bounds of the mempool.
+    pub mempool: MempoolLimits,
+    /// When blocks are made.
+    pub producer: ProducerConfig,
+    /// The L1 above; `None` for a chain that has none.
+    pub l1: Option<L1Config>,
+    /// What `/metrics` renders; `None` turns it off.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A running sequencing node.
+#[derive(Debug)]
+pub struct Node {
+    address: SocketAddr,
+    chain: ChainHandle,
+    tasks: Tasks,
+}
+
+impl Node {
+    /// Opens or creates the chain in the data folder and starts every part. When this returns, the
+    /// node answers.
+    ///
+    /// # Errors
+    /// When the data folder, the port, L1 or the ledger cannot be used.
+    pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
+        let mut tasks = Tasks::new(stop);
+        let spec = Arc::new(config.spec);
+        let store = Store::open(&config.data_dir, &spec)?;
+        let link = match config.l1 {
+            Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &spec, &store).await?),
+            None => None,
+        };
+        let (labels, origins) = match &link {
+            Some(link) => (LabelSource::L1(link.labels()), link.origins()),
+            None => (LabelSource::Durable, watch::channel(None).1),
+        };
+        let layers = Arc::new(Layers::new(config.execution));
+        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+        let mempool = Mempool::new(
+            config.mempool,
+            admission_rules(&chain, config.producer.gas_limit),
+        );
+
+        let ops = Ops::new(chain.clone(), config.metrics);
+        let context = RpcContext {
+            chain: chain.clone(),
+            mempool: Some(mempool.clone()),
+            l1: match &link {
+                Some(link) => link.info(chain.clone()),
+                None => Arc::new(NoL1),
+            },
+        };
+        let server = RpcServer::start(config.rpc, context, ops.router()).await?;
+        let address = server.local_addr();
+
+        let producer = Producer::new(
+            writer,
+            chain.clone(),
+            mempool.clone(),
+            origins,
+            config.producer,
+        );
+        let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
+        tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
+        if let Some(link) = link {
+            link.spawn(&chain, &mut tasks);
+        }
+        crate::metrics::watch_mempool(&mut tasks, &chain, mempool);
+        let stopping = tasks.stop().clone();
+        ops.set_ready(true);
+        tasks.spawn("rpc", async move {
+            stopping.cancelled().await;
+            ops.set_ready(false);
+            server.stop().await;
+            Ok(())
+        });
+        Ok(Self {
+            address,
+            chain,
+            tasks,
+        })
+    }
+
+    /// Where JSON-RPC is served.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node's chain.
+    pub const fn chain(&self) -> &ChainHandle {
+        &self.chain
+    }
+
+    /// Waits until the node has stopped: by its token, or because a part failed.
+    ///
+    /// # Errors
+    /// The failure that stopped it.
+    pub async fn join(mut self) -> Result<(), NodeError> {
+        self.tasks.join().await
+    }
+}

@@ -1,0 +1,85 @@
+use std::{net::IpAddr, time::Duration};
+
+/// Bounds of the RPC server. Each has an error of its own; `docs/rpc.md` lists them.
+#[derive(Debug, Clone)]
+pub struct RpcConfig {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Threads for signature recovery, calls and reads from disk; 0 takes one for each core, and at
+    /// least two, so that a long call never keeps short requests waiting.
+    pub threads: usize,
+    /// Largest HTTP body and largest WebSocket message, in bytes.
+    pub max_body_bytes: usize,
+    /// Most requests in one batch.
+    pub max_batch: usize,
+    /// Largest answer to one request, in bytes.
+    pub max_response_bytes: usize,
+    /// Largest answer to one batch, in bytes.
+    pub max_batch_response_bytes: usize,
+    /// Most blocks that one `eth_getLogs` looks at.
+    pub max_log_range: u64,
+    /// Most logs that one `eth_getLogs` answers.
+    pub max_log_results: usize,
+    /// Most connections, HTTP and WebSocket together.
+    pub max_connections: usize,
+    /// How long a connection may neither send nor take a byte.
+    pub idle_timeout: Duration,
+    /// Most messages of one WebSocket connection that are worked on at a time; further ones wait
+    /// unread.
+    pub max_requests_per_connection: usize,
+    /// Most open subscriptions of one WebSocket connection.
+    pub max_subscriptions_per_connection: u32,
+    /// Most bytes waiting to be sent on one WebSocket connection.
+    pub max_websocket_buffer_bytes: usize,
+    /// Most open filters of all clients together.
+    pub max_filters: usize,
+    /// How long a filter lives after it was last polled.
+    pub filter_ttl: Duration,
+    /// Most gas of one `eth_call`, `eth_estimateGas` or `eth_createAccessList` execution.
+    pub call_gas: u64,
+    /// How long a caller waits for a call, an estimate or a log query.
+    pub call_timeout: Duration,
+    /// Most calls, estimates and log queries waiting for a thread.
+    pub max_waiting_calls: usize,
+    /// How long `eth_sendRawTransactionSync` waits when the caller does not say.
+    pub sync_timeout: Duration,
+    /// Longest wait that a caller of `eth_sendRawTransactionSync` may ask for.
+    pub max_sync_timeout: Duration,
+    /// Smallest tip that `eth_maxPriorityFeePerGas` suggests, in wei per gas. Must be at least what
+    /// the mempool takes in.
+    pub min_suggested_tip: u128,
+    /// Origins that browsers may call from: `*`, or a list.
+    pub cors: Vec<String>,
+}
+
+impl Default for RpcConfig {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 8545,
+            threads: 0,
+            max_body_bytes: 5 << 20,
+            max_batch: 1000,
+            max_response_bytes: 32 << 20,
+            max_batch_response_bytes: 32 << 20,
+            max_log_range: 100_000,
+            max_log_results: 20_000,
+            max_connections: 1000,
+            idle_timeout: Duration::from_secs(60),
+            max_requests_per_connection: 64,
+            max_subscriptions_per_connection: 128,
+            max_websocket_buffer_bytes: 16 << 20,
+            max_filters: 10_000,
+            filter_ttl: Duration::from_secs(300),
+            call_gas: 50_000_000,
+            call_timeout: Duration::from_secs(10),
+            max_waiting_calls: 256,
+            sync_timeout: Duration::from_secs(2),
+            max_sync_timeout: Duration::from_secs(30),
+            min_suggested_tip: 1_000_000,
+            cors: vec!["*".to_owned()],
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::time::Instant;
+
+use jsonrpsee_core::{
+    server::{
+        BoundedSubscriptions, ConnectionId, Extensions, MethodCallback, MethodResponse, MethodSink,
+        Methods, SubscriptionState,
+    },
+    traits::IdProvider,
+};
+use jsonrpsee_types::{
+    ErrorObjectOwned, Id, Params, SubscriptionId,
+    error::{ErrorCode, PARSE_ERROR_CODE},
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::{RpcConfig, RpcError, params::parse_bounded, websocket::Connection};
+
+/// Notifications of one subscription that wait for the connection.
+const FEED_CAPACITY: usize = 64;
+/// Characters of an unknown method's name that the error repeats.
+const SHOWN_NAME: usize = 64;
+
+/// Turns the text of a request into the text of its answer.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    methods: Methods,
+    max_batch: usize,
+    max_response_bytes: usize,
+    max_batch_response_bytes: usize,
+}
+
+/// What a message is answered with.
+#[derive(Debug, Default)]
+pub(super) struct Reply {
+    /// JSON text; `None` when the message held notifications only.
+    pub(super) json: Option<String>,
+    /// Notifications of the subscriptions that the message opened. They may be sent only after the
+    /// answer.
+    pub(super) feeds: Vec<Feed>,
+}
+
+/// Notifications of one subscription.
+pub(super) type Feed = mpsc::Receiver<Box<RawValue>>;
+
+/// The members of a request, unchecked.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+/// Keeps `null` apart from a missing member.
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Subscription ids as geth makes them: random hexadecimal strings.
+#[derive(Debug)]
+struct HexIds;
+
+impl IdProvider for HexIds {
+    fn next_id(&self) -> SubscriptionId<'static> {
+        format!("{:#x}", rand::random::<u128>()).into()
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn new(methods: Methods, config: &RpcConfig) -> Self {
+        Self {
+            methods,
+            max_batch: config.max_batch,
+            max_response_bytes: config.max_response_bytes,
+            max_batch_response_bytes: config.max_batch_response_bytes,
+        }
+    }
+
+    /// Answers a message: one request or a batch. `connection` is where subscriptions can be
+    /// opened.
+    pub(super) async fn answer(&self, message: &[u8], connection: Option<&Connection>) -> Reply {
+        let parsed = std::str::from_utf8(message)
+            .map_err(|error| error.to_string())
+            .and_then(|text| {
+                serde_json::from_str::<&RawValue>(text).map_err(|error| error.to_string())
+            });
+        let value = match parsed {
+            Ok(value) => value,
+            Err(error) => return Reply::error(parse_error(&error)),
+        };
+        if value.get().starts_with('[') {
+            return self.batch(value, connection).await;
+        }
+        match self.request(value, connection).await {
+            None => Reply::default(),
+            Some((response, feed)) => Reply {
+                json: Some(String::from(Box::<str>::from(response.into_json()))),
+                feeds: feed.into_iter().collect(),
+            },
+        }
+    }
+
+    /// Answers the requests of a batch one after another, in order.
+    async fn batch(&self, batch: &RawValue, connection: Option<&Connection>) -> Reply {
+        let requests = match parse_bounded::<&RawValue>(batch.get(), self.max_batch) {
+            Ok(requests) => requests,
+            Err(error) => return Reply::error(parse_error(&error.to_string())),
+        };
+        if requests.total == 0 {
+            return Reply::error(RpcError::InvalidRequest("empty batch".into()).into());
+        }
+        if requests.total > self.max_batch {
+            return Reply::error(
+                RpcError::InvalidRequest(format!(
+                    "batch too large: {} requests, at most {} are answered",
+                    requests.total, self.max_batch
+                ))
+                .into(),
+            );
+        }
+        let mut json = String::from("[");
+        let mut feeds = Vec::new();
+        for request in requests.items {
+            if json.len() > self.max_batch_response_bytes {
+                return Reply::error(
+                    RpcError::LimitExceeded(format!(
+                        "batch response is over {} bytes, send fewer requests",
+                        self.max_batch_response_bytes
+                    ))
+                    .into(),
+                );
+            }
+            if let Some((response, feed)) = self.request(request, connection).await {
+                if json.len() > 1 {
+                    json.push(',');
+                }
+                json.push_str(response.as_ref());
+                feeds.extend(feed);
+            }
+        }
+        if json.len() == 1 {
+            return Reply::default();
+        }
+        json.push(']');
+        Reply {
+            json: Some(json),
+            feeds,
+        }
+    }
+
+    /// Answers one request; `None` when it is a notification.
+    async fn request(
+        &self,
+        request: &RawValue,
+        connection: Option<&Connection>,
+    ) -> Option<(MethodResponse, Option<Feed>)> {
+        let refuse = |id: Id<'_>, error: RpcError| {
+            Some((MethodResponse::error(id, ErrorObjectOwned::from(error)), None))
+        };
+        let invalid = |text: &str| RpcError::InvalidRequest(text.to_owned());
+        if !request.get().starts_with('{') {
+            return refuse(Id::Null, invalid("expected an object"));
+        }
+        let envelope: Envelope<'_> = match serde_json::from_str(request.get()) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                return refuse(Id::Null, RpcError::InvalidRequest(error.to_string()));
+            }
+        };
+        let id = match envelope.id.map(|id| serde_json::from_str::<Id<'_>>(id.get())) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(_)) => {
+                return refuse(
+                    Id::Null,
+                    invalid("id must be a string, a non-negative integer or null"),
+                );
+            }
+        };
+        let answer_to = || id.clone().unwrap_or(Id::Null);
+        if envelope.jsonrpc.map(RawValue::get) != Some("\"2.0\"") {
+            return refuse(answer_to(), invalid("jsonrpc must be \"2.0\""));
+        }
+        let method: String = match envelope
+            .method
+            .map(|method| serde_json::from_str(method.get()))
+        {
+            Some(Ok(method)) => method,
+            _ => return refuse(answer_to(), invalid("method must be a string")),
+        };
+        let params = Params::new(envelope.params.map(RawValue::get));
+        let notification = id.is_none();
+        let answer = self.call(answer_to(), &method, params, connection).await;
+        (!notification).then_some(answer)
+    }
+
+    async fn call(
+        &self,
+        id: Id<'_>,
+        name: &str,
+        params: Params<'_>,
+        connection: Option<&Connection>,
+    ) -> (MethodResponse, Option<Feed>) {
+        let Some((name, callback)) = self.methods.method_with_name(name) else {
+            let shown: String = name.chars().take(SHOWN_NAME).collect();
+            let error = ErrorObjectOwned::owned::<()>(
+                ErrorCode::MethodNotFound.code(),
+                format!("the method {shown} does not exist/is not available"),
+                None,
+            );
+            return (MethodResponse::error(id, error), None);
+        };
+        let started = Instant::now();
+        let connection_id = connection.map_or(ConnectionId(0), |connection| connection.id());
+        let limit = self.max_response_bytes;
+        let (response, feed) = match callback {
+            MethodCallback::Sync(callback) => {
+                (callback(id, params, limit, Extensions::new()), None)
+            }
+            MethodCallback::Async(callback) => {
+                let (id, params) = (id.into_owned(), params.into_owned());
+                let answer = callback(id, params, connection_id, limit, Extensions::new());
+                (answer.await, None)
+            }
+            MethodCallback::Unsubscription(callback) => (
+                callback(id, params, connection_id, limit, Extensions::new()),
+                None,
+            ),
+            MethodCallback::Subscription(callback) => match connection {
+                None => {
+                    let error = ErrorObjectOwned::from(RpcError::NotificationsUnsupported);
+                    (MethodResponse::error(id, error), None)
+                }
+                Some(connection) => match connection.subscriptions().acquire() {
+                    None => (too_many_subscriptions(id, connection.subscriptions()), None),
+                    Some(subscription_permit) => {
+                        let (sink, mut feed) = mpsc::channel(FEED_CAPACITY);
+                        let state = SubscriptionState {
+                            conn_id: connection_id,
+                            id_provider: &HexIds,
+                            subscription_permit,
+                        };
+                        let mut extensions = Extensions::new();
+                        extensions.insert(connection.clone());
+                        let sink = MethodSink::new(sink);
+                        let response = callback(id, params, sink, state, extensions).await;
+                        // The answer itself comes first on the feed too.
+                        let accepted = response.is_success() && feed.recv().await.is_some();
+                        (response, accepted.then_some(feed))
+                    }
+                },
+            },
+        };
+        let outcome = if response.is_success() { "ok" } else { "error" };
+        metrics::counter!("weft_rpc_requests_total", "method" => name, "outcome" => outcome)
+            .increment(1);
+        metrics::histogram!("weft_rpc_request_duration_seconds", "method" => name)
+            .record(started.elapsed().as_secs_f64());
+        (response, feed)
+    }
+}
+
+impl Reply {
+    /// An error about the whole message.
+    pub(super) fn error(error: ErrorObjectOwned) -> Self {
+        let response = MethodResponse::error(Id::Null, error);
+        Self {
+            json: Some(String::from(Box::<str>::from(response.into_json()))),
+            feeds: Vec::new(),
+        }
+    }
+}
+
+fn parse_error(error: &str) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned::<()>(PARSE_ERROR_CODE, format!("parse error: {error}"), None)
+}
+
+fn too_many_subscriptions(id: Id<'_>, subscriptions: &BoundedSubscriptions) -> MethodResponse {
+    let error = RpcError::LimitExceeded(format!(
+        "at most {} subscriptions on one connection",
+        subscriptions.max()
+    ));
+    MethodResponse::error(id, ErrorObjectOwned::from(error))
+}

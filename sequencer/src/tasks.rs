@@ -1,0 +1,93 @@
+use std::{future::Future, thread};
+
+use tokio::{
+    sync::oneshot,
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::NodeError;
+
+/// The running parts of a node. They live and die together: when one ends, for whatever reason,
+/// the others are told to stop, and the first error is the node's.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    running: JoinSet<(&'static str, Result<(), NodeError>)>,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    pub(crate) fn new(stop: CancellationToken) -> Self {
+        Self {
+            running: JoinSet::new(),
+            stop,
+        }
+    }
+
+    /// What every part watches.
+    pub(crate) const fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+    ) {
+        self.running.spawn(async move { (name, task.await) });
+    }
+
+    /// Runs a part on a thread of its own, for work that must not be on tokio's threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn spawn_thread(
+        &mut self,
+        name: &'static str,
+        work: impl FnOnce() -> Result<(), NodeError> + Send + 'static,
+    ) -> Result<(), NodeError> {
+        let (done, result) = oneshot::channel();
+        thread::Builder::new()
+            .name(format!("weft-{name}"))
+            .spawn(move || {
+                let _ = done.send(work());
+            })
+            .map_err(|error| NodeError::Setup(format!("cannot start thread {name}: {error}")))?;
+        self.spawn(name, async move {
+            // A sender that was dropped without a result means that the thread panicked.
+            result
+                .await
+                .unwrap_or_else(|_| Err(NodeError::Setup(format!("{name} panicked"))))
+        });
+        Ok(())
+    }
+
+    /// Takes over the parts of another node.
+    pub(crate) fn absorb(&mut self, mut other: Self) {
+        self.spawn("inner node", async move { other.join().await });
+    }
+
+    /// Waits until every part has ended.
+    ///
+    /// # Errors
+    /// The first error of any part.
+    pub(crate) async fn join(&mut self) -> Result<(), NodeError> {
+        let mut first = Ok(());
+        while let Some(ended) = self.running.join_next().await {
+            let (name, result) = ended.unwrap_or_else(|error: JoinError| {
+                (
+                    "task",
+                    Err(NodeError::Setup(format!("a task panicked: {error}"))),
+                )
+            });
+            if let Err(error) = &result {
+                tracing::error!(part = name, %error, "stopping");
+            }
+            if first.is_ok() {
+                first = result;
+            }
+            self.stop.cancel();
+        }
+        first
+    }
+}

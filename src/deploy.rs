@@ -1,0 +1,55 @@
+use std::{path::PathBuf, time::Duration};
+
+use alloy_primitives::Address;
+use clap::Args;
+use eyre::Result;
+use weft_sequencer::deploy::{DeployConfig, deploy};
+
+use crate::{
+    follow::read_spec,
+    logging::{self, LogFormat},
+};
+
+/// Arguments of `weft deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// RPC URL of L1.
+    #[arg(long, env = "WEFT_L1_RPC_URL", hide_env_values = true)]
+    l1: String,
+    /// The chain's geth-format genesis.json. The L1 origin predeploy is added to it when it is not
+    /// there, and the result is written to --out.
+    #[arg(long)]
+    genesis: PathBuf,
+    /// Where the completed genesis.json goes, which `weft sequence` takes.
+    #[arg(long)]
+    out: PathBuf,
+    /// Account that may post batches.
+    #[arg(long)]
+    batcher: Address,
+    /// Account that may change roles and pause; the deployer when left out.
+    #[arg(long)]
+    admin: Option<Address>,
+    /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
+    #[arg(long, default_value_t = 43_200)]
+    forced_inclusion_delay: u64,
+    /// Environment variable that holds the deployer's private key.
+    #[arg(long, default_value = "WEFT_DEPLOYER_KEY")]
+    private_key_env: String,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    logging::install("warn", LogFormat::Text)?;
+    let deployment = deploy(DeployConfig {
+        l1_url: arguments.l1,
+        timeout: Duration::from_secs(30),
+        spec: read_spec(&arguments.genesis)?,
+        batcher: arguments.batcher,
+        admin: arguments.admin,
+        forced_inclusion_delay: arguments.forced_inclusion_delay,
+        private_key_env: arguments.private_key_env,
+    })
+    .await?;
+    std::fs::write(&arguments.out, deployment.spec.to_json())?;
+    println!("{}", serde_json::to_string(&deployment.summary)?);
+    Ok(())
+}

@@ -1,0 +1,121 @@
+use std::{
+    io::IsTerminal,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use alloy_primitives::Address;
+use clap::Args;
+use eyre::{Result, WrapErr};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+use weft_sequencer::{
+    ChainSpec,
+    chain::ExecutionMode,
+    follower::{Follower, FollowerConfig},
+    l1::L1Config,
+    metrics,
+    rpc::RpcConfig,
+};
+
+use crate::{
+    dev::stop_on_signal,
+    logging::{self, LogFormat},
+};
+
+/// Arguments of `weft follow`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// RPC URL of L1.
+    #[arg(long, env = "WEFT_L1_RPC_URL", hide_env_values = true)]
+    l1: String,
+    /// The rollup's contract on L1.
+    #[arg(long)]
+    contract: Address,
+    /// Folder for the rebuilt chain.
+    #[arg(long, env = "WEFT_DATA_DIR")]
+    data_dir: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    host: IpAddr,
+    /// RPC port; 0 lets the system choose.
+    #[arg(long, default_value_t = 8547)]
+    port: u16,
+    /// The chain's genesis.json, when it was too large to be posted to L1.
+    #[arg(long)]
+    genesis: Option<PathBuf>,
+    /// Execution layers of the chain: evm or evm+wasm.
+    #[arg(long, default_value = "evm")]
+    execution: ExecutionMode,
+    /// How often L1 is asked for news, in milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    poll_interval: u64,
+    /// L1 confirmations after which a batch counts as safe.
+    #[arg(long, default_value_t = 1)]
+    safe_confirmations: u64,
+    /// What to log, as `RUST_LOG` understands it.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    log: String,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    logging::install(&arguments.log, LogFormat::Text)?;
+    let metrics = metrics::install()?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone());
+    let follower = Follower::start(
+        FollowerConfig {
+            l1: L1Config {
+                url: arguments.l1,
+                contract: arguments.contract,
+                timeout: Duration::from_secs(10),
+                poll_interval: Duration::from_millis(arguments.poll_interval),
+                deposit_confirmations: 0,
+                safe_confirmations: arguments.safe_confirmations,
+                ledger: None,
+                batcher: None,
+            },
+            data_dir: arguments.data_dir,
+            spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
+            execution: arguments.execution,
+            rpc: Some(RpcConfig {
+                host: arguments.host,
+                port: arguments.port,
+                ..RpcConfig::default()
+            }),
+            metrics: Some(metrics),
+        },
+        stop,
+    )
+    .await?;
+    if let Some(address) = follower.address() {
+        println!("read-only RPC: http://{address}");
+    }
+    show_progress(&follower);
+    Ok(follower.join().await?)
+}
+
+pub(crate) fn read_spec(path: &Path) -> Result<ChainSpec> {
+    let json = std::fs::read(path).wrap_err_with(|| path.display().to_string())?;
+    ChainSpec::from_json(&json).wrap_err_with(|| path.display().to_string())
+}
+
+/// Draws a bar over the batches that L1 holds, where a person can see it.
+fn show_progress(follower: &Follower) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let mut progress = follower.progress();
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} batches ({per_sec})")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    tokio::spawn(async move {
+        let bar = ProgressBar::new(0).with_style(style);
+        while progress.changed().await.is_ok() {
+            let now = *progress.borrow_and_update();
+            bar.set_length(now.posted_batches.max(now.batches));
+            bar.set_position(now.batches);
+        }
+        bar.finish_and_clear();
+    });
+}

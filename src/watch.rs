@@ -1,0 +1,83 @@
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use alloy_primitives::Address;
+use clap::Args;
+use eyre::Result;
+use tokio_util::sync::CancellationToken;
+use weft_sequencer::{
+    chain::ExecutionMode,
+    watcher::{WatchConfig, WatchEvent, Watcher},
+};
+
+use crate::{
+    dev::stop_on_signal,
+    follow::read_spec,
+    logging::{self, LogFormat},
+};
+
+/// Arguments of `weft watch`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// RPC URL of L1.
+    #[arg(long, env = "WEFT_L1_RPC_URL", hide_env_values = true)]
+    l1: String,
+    /// The rollup's contract on L1.
+    #[arg(long)]
+    contract: Address,
+    /// Check what is posted now, then end. Without it, go on with what comes.
+    #[arg(long)]
+    once: bool,
+    /// Print JSON: one object for each batch, or with --once one object in all.
+    #[arg(long)]
+    json: bool,
+    /// The chain's genesis.json, when it was too large to be posted to L1.
+    #[arg(long)]
+    genesis: Option<PathBuf>,
+    /// Execution layers of the chain: evm or evm+wasm.
+    #[arg(long, default_value = "evm")]
+    execution: ExecutionMode,
+    /// How often L1 is asked for news, in milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    poll_interval: u64,
+    /// What to log, as `RUST_LOG` understands it.
+    #[arg(long, env = "RUST_LOG", default_value = "warn")]
+    log: String,
+}
+
+/// Exit code 0: everything verifies. 1: something posted does not. Other failures (L1 cannot be
+/// reached, wrong arguments) end with an error and 1 too, but print no report.
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
+    logging::install(&arguments.log, LogFormat::Text)?;
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone());
+    let watcher = Watcher::new(WatchConfig {
+        l1_url: arguments.l1,
+        contract: arguments.contract,
+        timeout: Duration::from_secs(10),
+        poll_interval: Duration::from_millis(arguments.poll_interval),
+        spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
+        execution: arguments.execution,
+        once: arguments.once,
+    })
+    .await?;
+    let (once, json) = (arguments.once, arguments.json);
+    let report = watcher
+        .run(&stop, |event: &WatchEvent| {
+            if !json {
+                println!("{event}");
+            } else if !once && let Ok(line) = serde_json::to_string(event) {
+                println!("{line}");
+            }
+        })
+        .await?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(if report.verified {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}

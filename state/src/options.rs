@@ -1,0 +1,30 @@
+/// How much memory and how many threads the store may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Cache of blocks read from disk, in bytes.
+    pub cache_bytes: u64,
+    /// Size in bytes at which a keyspace's memtable is written to disk. Set when the folder is
+    /// created; a later value has no effect.
+    pub memtable_bytes: u64,
+    /// Size in bytes of all journals at which the keyspaces that hold back the oldest one are
+    /// written to disk: it bounds what all memtables hold together. At least 64 MiB.
+    pub journal_bytes: u64,
+    /// Background threads that write memtables and compact; at least 1.
+    pub worker_threads: usize,
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Journals are this large from the start.
+pub(crate) const MIN_JOURNAL_BYTES: u64 = 64 * MIB;
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 256 * MIB,
+            memtable_bytes: 32 * MIB,
+            journal_bytes: 256 * MIB,
+            worker_threads: 2,
+        }
+    }
+}

@@ -1,0 +1,267 @@
+use std::{ops::RangeInclusive, path::Path};
+
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserValue,
+};
+
+use crate::{StateError, StoreOptions, encoding, options::MIN_JOURNAL_BYTES};
+
+/// Present in every keyspace, with the number of the last block as its value. All keyspaces must
+/// agree: one that lags behind or ran ahead has lost a part of an atomic batch. No table has this
+/// tag, so that no scan meets it.
+const MARKER: &[u8] = b"\0head";
+
+/// A part of a keyspace: the entries whose keys start with `tag`.
+///
+/// Tables that are written and read alike share a keyspace, because each keyspace costs 16 fsyncs
+/// when it is made and a memtable for as long as it is open.
+pub(crate) struct Table {
+    name: &'static str,
+    keyspace: Keyspace,
+    tag: u8,
+}
+
+impl Table {
+    pub(crate) fn get(
+        &self,
+        snapshot: &Snapshot,
+        key: &[u8],
+    ) -> Result<Option<UserValue>, StateError> {
+        snapshot
+            .get(&self.keyspace, self.tagged(key))
+            .map_err(|source| self.unreadable(key, source))
+    }
+
+    /// The value decoded; bytes that do not decode are [`StateError::Corrupt`].
+    pub(crate) fn read<T>(
+        &self,
+        snapshot: &Snapshot,
+        key: &[u8],
+        decode: impl FnOnce(&[u8]) -> Result<T, alloy_rlp::Error>,
+    ) -> Result<Option<T>, StateError> {
+        self.get(snapshot, key)?
+            .map(|value| decode(&value).map_err(|error| self.corrupt(key, error)))
+            .transpose()
+    }
+
+    /// The first entry of a range of keys.
+    pub(crate) fn first_in(
+        &self,
+        snapshot: &Snapshot,
+        keys: RangeInclusive<&[u8]>,
+    ) -> Result<Option<Entry>, StateError> {
+        let (start, end) = keys.into_inner();
+        snapshot
+            .range(&self.keyspace, self.tagged(start)..=self.tagged(end))
+            .next()
+            .map(|entry| self.entry(start, entry))
+            .transpose()
+    }
+
+    /// Every entry whose key starts with `prefix`, in key order.
+    pub(crate) fn prefix(
+        &self,
+        snapshot: &Snapshot,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<Entry, StateError>> {
+        snapshot
+            .prefix(&self.keyspace, self.tagged(prefix))
+            .map(move |entry| self.entry(prefix, entry))
+    }
+
+    fn entry(&self, start: &[u8], entry: fjall::Guard) -> Result<Entry, StateError> {
+        let (key, value) = entry
+            .into_inner()
+            .map_err(|source| self.unreadable(start, source))?;
+        let key = key.get(1..).unwrap_or_default().to_vec();
+        Ok((key, value))
+    }
+
+    fn tagged(&self, key: &[u8]) -> Vec<u8> {
+        let mut tagged = Vec::with_capacity(key.len().saturating_add(1));
+        tagged.push(self.tag);
+        tagged.extend_from_slice(key);
+        tagged
+    }
+
+    pub(crate) fn corrupt(&self, key: &[u8], reason: impl ToString) -> StateError {
+        StateError::Corrupt {
+            table: self.name,
+            key: key.to_vec(),
+            reason: reason.to_string(),
+        }
+    }
+
+    fn unreadable(&self, key: &[u8], source: fjall::Error) -> StateError {
+        StateError::Read {
+            table: self.name,
+            key: key.to_vec(),
+            source,
+        }
+    }
+
+    pub(crate) fn put(
+        &self,
+        batch: &mut OwnedWriteBatch,
+        key: impl AsRef<[u8]>,
+        value: impl Into<UserValue>,
+    ) {
+        batch.insert(&self.keyspace, self.tagged(key.as_ref()), value);
+    }
+
+    pub(crate) fn delete(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
+        batch.remove(&self.keyspace, self.tagged(key.as_ref()));
+    }
+}
+
+/// Key, without the tag, and value.
+pub(crate) type Entry = (Vec<u8>, UserValue);
+
+macro_rules! tables {
+    ($($keyspace:ident { $($(#[doc = $doc:literal])* $tag:literal $name:ident,)* })*) => {
+        /// The database and its tables. `docs/state.md` describes keys and values.
+        pub(crate) struct Tables {
+            pub(crate) database: Database,
+            keyspaces: Vec<(&'static str, Keyspace)>,
+            $($($(#[doc = $doc])* pub(crate) $name: Table,)*)*
+        }
+
+        impl Tables {
+            /// Keyspace, tag and name of every table.
+            #[cfg(test)]
+            pub(crate) const ALL: &[(&str, u8, &str)] =
+                &[$($((stringify!($keyspace), $tag, stringify!($name)),)*)*];
+
+            fn new(database: Database, options: &StoreOptions) -> fjall::Result<Self> {
+                let mut keyspaces = Vec::new();
+                $(
+                    let $keyspace = database.keyspace(stringify!($keyspace), || {
+                        KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes)
+                    })?;
+                    $(let $name = Table {
+                        name: stringify!($name),
+                        keyspace: $keyspace.clone(),
+                        tag: $tag,
+                    };)*
+                    keyspaces.push((stringify!($keyspace), $keyspace));
+                )*
+                Ok(Self { database, keyspaces, $($($name,)*)* })
+            }
+        }
+    };
+}
+
+tables! {
+    state {
+        /// Accounts that exist.
+        b'a' accounts,
+        /// Slots that are not zero.
+        b's' storage,
+        /// Code by its hash.
+        b'c' code,
+    }
+    trie {
+        /// Nodes of the account trie.
+        b'a' account_trie,
+        /// Nodes of the storage tries.
+        b's' storage_trie,
+    }
+    history {
+        /// Accounts before the blocks that changed them.
+        b'a' account_history,
+        /// Slots before the blocks that changed them.
+        b's' storage_history,
+    }
+    blocks {
+        /// Headers with their hashes.
+        b'h' headers,
+        /// Transactions of a block.
+        b'b' bodies,
+        /// Senders of a block's transactions.
+        b's' senders,
+        /// Receipts of a block.
+        b'r' receipts,
+        /// L1 origin and number of deposits after a block.
+        b'l' l1_progress,
+        /// Block numbers by block hash.
+        b'n' block_numbers,
+        /// Transaction locations by transaction hash.
+        b't' transactions,
+    }
+}
+
+impl Tables {
+    /// Opens the database in `path`, or creates it.
+    pub(crate) fn open(path: &Path, options: &StoreOptions) -> fjall::Result<Self> {
+        let database = Database::builder(path)
+            .cache_size(options.cache_bytes)
+            .max_journaling_size(options.journal_bytes.max(MIN_JOURNAL_BYTES))
+            .worker_threads(options.worker_threads.max(1))
+            .open()?;
+        Self::new(database, options)
+    }
+
+    /// Writes the number of the last block into every keyspace.
+    pub(crate) fn mark(&self, batch: &mut OwnedWriteBatch, number: u64) {
+        for (_, keyspace) in &self.keyspaces {
+            batch.insert(keyspace, MARKER, encoding::number_key(number));
+        }
+    }
+
+    /// Number of the last block, after checking that all keyspaces hold it. `Err` says which does
+    /// not.
+    pub(crate) fn marked(&self, snapshot: &Snapshot) -> Result<u64, String> {
+        let mut last = None;
+        for (name, keyspace) in &self.keyspaces {
+            let mark = snapshot
+                .get(keyspace, MARKER)
+                .map_err(|error| format!("keyspace {name} cannot be read: {error}"))?;
+            let number = mark
+                .and_then(|mark| encoding::decode_number(&mark).ok())
+                .ok_or_else(|| {
+                    format!("expected keyspace {name} to name its last block, found no number")
+                })?;
+            match last {
+                Some((other_name, other)) if other != number => {
+                    return Err(format!(
+                        "expected all keyspaces to end at the same block, found {other} in {other_name} and {number} in {name}"
+                    ));
+                }
+                _ => last = Some((name, number)),
+            }
+        }
+        last.map(|(_, number)| number)
+            .ok_or_else(|| "expected keyspaces, found none".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyspaces_that_end_at_different_blocks_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let tables = Tables::open(folder.path(), &StoreOptions::default()).unwrap();
+        let marked = || tables.marked(&tables.database.snapshot());
+        assert!(marked().unwrap_err().contains("found no number"));
+        let mut batch = tables.database.batch();
+        tables.mark(&mut batch, 5);
+        batch.commit().unwrap();
+        assert_eq!(marked(), Ok(5));
+        for (name, keyspace) in &tables.keyspaces {
+            for number in [4, 6] {
+                keyspace
+                    .insert(MARKER, encoding::number_key(number))
+                    .unwrap();
+                let sentence = marked().unwrap_err();
+                assert!(
+                    sentence.contains(name) && sentence.contains("found"),
+                    "{sentence}"
+                );
+            }
+            keyspace.insert(MARKER, encoding::number_key(5)).unwrap();
+        }
+        assert_eq!(marked(), Ok(5));
+    }
+}

@@ -1,0 +1,257 @@
+use std::{fs, path::Path, sync::Arc};
+
+use alloy_primitives::{Address, B256, Bytes, Log, U256, keccak256};
+use proptest::{collection::vec, prelude::*};
+use weft_executor_core::{Account, AccountChange, ChangeSet, StateView};
+use weft_primitives::{Block, BlockAttributes, ChainSpec, Receipt, TxDeposit, child_header};
+
+use crate::{
+    BlockBundle, StateError, StateReader, Store,
+    encoding::{self, number_key},
+    store::Head,
+    tables::{Table, Tables},
+};
+
+const ADDRESS: Address = Address::repeat_byte(7);
+const SLOT: U256 = U256::from_limbs([3, 0, 0, 0]);
+const CODE: &[u8] = &[0x60, 0x00];
+
+fn account(nonce: u64) -> Account {
+    Account {
+        nonce,
+        balance: U256::from(5),
+        code_hash: keccak256(CODE),
+    }
+}
+
+/// Two blocks on genesis, which touch every table.
+fn store(path: &Path) -> Store {
+    let spec = ChainSpec::from_json(
+        br#"{"config":{"chainId":7},"gasLimit":"0x1c9c380","difficulty":"0x0","alloc":{}}"#,
+    )
+    .unwrap();
+    let store = Store::open(path, &spec).unwrap();
+    for nonce in 1..=2 {
+        let before = (nonce > 1).then(|| account(nonce - 1));
+        let value = |nonce: u64| U256::from(nonce.saturating_sub(1) * 300);
+        let changes = ChangeSet {
+            accounts: [(
+                ADDRESS,
+                AccountChange {
+                    before,
+                    after: Some(account(nonce)),
+                    storage_wiped: false,
+                    storage: [
+                        (SLOT, (value(nonce), value(nonce + 1))),
+                        (U256::from(nonce), (U256::ZERO, U256::MAX)),
+                    ]
+                    .into(),
+                },
+            )]
+            .into(),
+            code: [(keccak256(CODE), Bytes::from_static(CODE))].into(),
+        };
+        let parent = store.head().unwrap();
+        let (state_root, trie) = store.state_root(&changes).unwrap();
+        let attributes = BlockAttributes {
+            timestamp: nonce,
+            gas_limit: parent.gas_limit,
+            beneficiary: Address::ZERO,
+            new_l1_origin: None,
+        };
+        let mut header = child_header(7, &parent, &attributes);
+        header.state_root = state_root;
+        let deposit = TxDeposit {
+            source_hash: B256::with_last_byte(nonce as u8),
+            ..TxDeposit::default()
+        };
+        let bundle = BlockBundle {
+            block: Block {
+                header,
+                transactions: vec![deposit.into()],
+            }
+            .seal(),
+            senders: vec![ADDRESS],
+            receipts: vec![Receipt {
+                tx_type: 0x7e,
+                success: true,
+                cumulative_gas_used: 1,
+                logs: vec![Log::empty()],
+                deposit_nonce: Some(nonce),
+            }],
+            changes: Arc::new(changes),
+            trie,
+        };
+        store.commit(&bundle).unwrap();
+    }
+    store
+}
+
+/// Every question that a store answers.
+fn ask_everything(store: &Store) -> Vec<Result<(), StateError>> {
+    let mut answers = vec![
+        store.head().map(drop),
+        store.block_number(store.head().unwrap().hash()).map(drop),
+        store.state_root(&ChangeSet::default()).map(drop),
+        store.proof(ADDRESS, &[SLOT, U256::ZERO]).map(drop),
+    ];
+    for after in [None, Some(account(9))] {
+        let change = AccountChange {
+            before: Some(account(2)),
+            after,
+            storage_wiped: false,
+            storage: [(SLOT, (U256::from(600), U256::from(1)))].into(),
+        };
+        let changes = ChangeSet {
+            accounts: [(ADDRESS, change)].into(),
+            ..ChangeSet::default()
+        };
+        answers.push(store.state_root(&changes).map(drop));
+    }
+    for number in 0..=2 {
+        answers.push(store.header(number).map(drop));
+        answers.push(store.block(number).map(drop));
+        answers.push(store.block_with_receipts(number).map(drop));
+        answers.push(store.l1_origin(number).map(drop));
+        answers.push(store.deposit_count(number).map(drop));
+        let mut state = store.state_at(number).unwrap().unwrap();
+        answers.push(state.account(ADDRESS).map(drop));
+        answers.push(state.storage(ADDRESS, SLOT).map(drop));
+        answers.push(state.code(keccak256(CODE)).map(drop));
+        answers.push(state.block_hash(number).map(drop));
+    }
+    if let Ok(Some(block)) = store.block(2)
+        && let Some(transaction) = block.transactions.first()
+    {
+        answers.push(store.transaction_location(transaction.hash()).map(drop));
+    }
+    answers
+}
+
+fn ok_or_corrupt(answer: &Result<(), StateError>) -> bool {
+    matches!(answer, Ok(()) | Err(StateError::Corrupt { .. }))
+}
+
+fn replace(store: &Store, table: &Table, key: &[u8], value: Option<&[u8]>) {
+    let tables = &store.inner.tables;
+    let mut batch = tables.database.batch();
+    match value {
+        Some(value) => table.put(&mut batch, key, value),
+        None => table.delete(&mut batch, key),
+    }
+    batch.commit().unwrap();
+    let header = store.head().unwrap();
+    *store.inner.head.write() = Arc::new(Head {
+        header,
+        snapshot: tables.database.snapshot(),
+    });
+}
+
+#[test]
+fn readers_can_be_shared_and_sent() {
+    fn check<T: Clone + Send + Sync + 'static>() {}
+    check::<StateReader>();
+    check::<Store>();
+}
+
+/// Any bytes, or none, in place of any value: an error that names the table and the key, or an
+/// answer, and never a panic.
+#[test]
+fn undecodable_values_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let head = store.head().unwrap();
+    let tables: &Tables = &store.inner.tables;
+    let transaction = store.block(2).unwrap().unwrap().transactions[0].hash();
+    let root = encoding::account_node_key(&Default::default());
+    let storage_root = encoding::storage_node_key(keccak256(ADDRESS), &Default::default());
+    let number = number_key(2);
+    let entries: Vec<(&Table, Vec<u8>)> = vec![
+        (&tables.accounts, ADDRESS.to_vec()),
+        (
+            &tables.storage,
+            encoding::storage_key(ADDRESS, SLOT).to_vec(),
+        ),
+        (&tables.code, keccak256(CODE).to_vec()),
+        (
+            &tables.account_history,
+            encoding::account_history_key(ADDRESS, 2).to_vec(),
+        ),
+        (
+            &tables.storage_history,
+            encoding::storage_history_key(ADDRESS, SLOT, 2).to_vec(),
+        ),
+        (&tables.account_trie, root),
+        (&tables.storage_trie, storage_root),
+        (&tables.headers, number.to_vec()),
+        (&tables.bodies, number.to_vec()),
+        (&tables.senders, number.to_vec()),
+        (&tables.receipts, number.to_vec()),
+        (&tables.l1_progress, number.to_vec()),
+        (&tables.block_numbers, head.hash().to_vec()),
+        (&tables.transactions, transaction.to_vec()),
+    ];
+    assert_eq!(entries.len(), Tables::ALL.len());
+    assert!(ask_everything(&store).iter().all(Result::is_ok));
+    for (table, key) in &entries {
+        let good = table
+            .get(&store.head_state().snapshot, key)
+            .unwrap()
+            .unwrap();
+        // Too long for a word, a number, an address or RLP: nothing can take it for a value, but
+        // for code, which may be anything.
+        let garbage = [0xff; 77];
+        replace(&store, table, key, Some(&garbage));
+        let errors: Vec<_> = ask_everything(&store)
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+        assert_eq!(errors.is_empty(), std::ptr::eq(*table, &tables.code));
+        for error in errors {
+            let StateError::Corrupt { key: named, .. } = &error else {
+                panic!("expected a corrupt value, found {error}");
+            };
+            assert!(named == key, "{error}");
+        }
+
+        proptest!(ProptestConfig::with_cases(24), |(
+            bytes in vec(any::<u8>(), 0..100),
+            flip in any::<Option<prop::sample::Index>>(),
+        )| {
+            let bytes = flip.map_or(bytes, |flip| {
+                let mut bytes = good.to_vec();
+                let bit = flip.index(bytes.len() * 8);
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                bytes
+            });
+            replace(&store, table, key, Some(&bytes));
+            for answer in ask_everything(&store) {
+                prop_assert!(ok_or_corrupt(&answer), "{:?}", answer);
+            }
+        });
+        replace(&store, table, key, None);
+        for answer in ask_everything(&store) {
+            assert!(ok_or_corrupt(&answer), "{answer:?}");
+        }
+        replace(&store, table, key, Some(&good));
+    }
+    assert!(ask_everything(&store).iter().all(Result::is_ok));
+}
+
+/// `docs/state.md` has a row for every table, and no others.
+#[test]
+fn tables_are_documented() {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/state.md")).unwrap();
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.ends_with("commit |"))
+        .collect();
+    assert_eq!(rows.len(), Tables::ALL.len());
+    for (row, (keyspace, tag, table)) in rows.iter().zip(Tables::ALL) {
+        let start = format!("| `{keyspace}` | `{}` | `{table}` |", char::from(*tag));
+        assert!(row.starts_with(&start), "expected {start}, found {row}");
+    }
+    let version = format!("version: **{}**", crate::data_folder::FORMAT_VERSION);
+    assert!(text.contains(&version));
+}

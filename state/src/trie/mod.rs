@@ -1,0 +1,20 @@
+//! The state's Merkle Patricia tries (Ethereum yellow paper, appendix D), keys hashed with
+//! keccak-256: incremental roots, and proofs.
+//!
+//! Only the latest version is on disk, each node under its path. A node that is shorter than its
+//! hash stands inside its parent and has no entry of its own; a root always has one.
+
+mod node;
+mod partial;
+mod root;
+mod source;
+mod updates;
+
+pub(crate) use node::{Link, Node};
+pub(crate) use partial::load;
+pub(crate) use root::{state_root, wipes_storage, written_slots};
+pub(crate) use source::{AccountNodes, NodeSource, StorageNodes};
+pub use updates::TrieUpdates;
+
+#[cfg(test)]
+mod tests;
