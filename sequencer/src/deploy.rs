@@ -5,7 +5,9 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{DeployParameters, L1Client, genesis};
+use weft_l1_bridge::{
+    DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender, genesis,
+};
 use weft_primitives::ChainSpec;
 
 use crate::error::NodeError;
@@ -59,17 +61,17 @@ pub struct DeploySummary {
 /// When the key is missing, or L1 cannot be reached or refuses the transaction.
 pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
-    let client = L1Client::connect(&config.l1_url, config.timeout).await?;
+    let client = client(&config.l1_url, config.timeout)?;
+    let sender = TransactionSender::new(client.clone(), signer.clone(), SenderConfig::default());
     let spec = genesis::with_predeploys(config.spec)?;
     let genesis_block_hash = weft_state::genesis_header(&spec).hash();
     let deployment = weft_l1_bridge::deploy(
-        &client,
-        &signer,
+        &sender,
         &DeployParameters {
             admin: config.admin.unwrap_or_else(|| signer.address()),
             batcher: config.batcher,
             genesis_block_hash,
-            spec: &spec,
+            chain_spec: &spec,
             forced_inclusion_delay: config.forced_inclusion_delay,
         },
     )
@@ -77,7 +79,7 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let summary = DeploySummary {
         contract: deployment.contract,
         l1_block: deployment.block_number,
-        l1_chain_id: client.chain_id(),
+        l1_chain_id: client.chain_id().await?,
         l2_chain_id: spec.chain_id(),
         genesis_block_hash,
     };
@@ -106,6 +108,8 @@ pub struct DepositConfig {
 pub struct DepositSummary {
     /// L1 transaction of the deposit.
     pub l1_transaction: B256,
+    /// L1 block that holds it.
+    pub l1_block: u64,
     /// Account that gets the ether on L2.
     pub to: Address,
     /// Amount, in wei.
@@ -118,15 +122,25 @@ pub struct DepositSummary {
 /// When the key is missing, or L1 cannot be reached or refuses the transaction.
 pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
-    let client = L1Client::connect(&config.l1_url, config.timeout).await?;
+    let client = client(&config.l1_url, config.timeout)?;
     let to = config.to.unwrap_or_else(|| signer.address());
-    let l1_transaction =
-        weft_l1_bridge::deposit_eth(&client, &signer, config.contract, to, config.amount).await?;
+    let sender = TransactionSender::new(client, signer, SenderConfig::default());
+    let receipt =
+        weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;
     Ok(DepositSummary {
-        l1_transaction,
+        l1_transaction: receipt.tx_hash,
+        l1_block: receipt.l1_block,
         to,
         amount: config.amount,
     })
+}
+
+fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError> {
+    let config = L1ClientConfig {
+        timeout,
+        ..L1ClientConfig::default()
+    };
+    Ok(L1Client::new(url, config)?)
 }
 
 /// Reads a private key from an environment variable. Errors never show the value.

@@ -22,9 +22,21 @@ pub enum NodeError {
     /// A block that was derived from L1 is not the block that was posted.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
-    /// L1, or what the contract on it says, does not fit this chain.
-    #[error("L1: {0}")]
-    L1(#[from] weft_l1_bridge::BridgeError),
+    /// L1 could not be read.
+    #[error(transparent)]
+    L1(#[from] weft_l1_bridge::L1Error),
+    /// The contract could not be deployed or is not what it should be.
+    #[error(transparent)]
+    Rollup(#[from] weft_l1_bridge::RollupError),
+    /// A transaction did not get into L1.
+    #[error(transparent)]
+    Send(#[from] weft_l1_bridge::SendError),
+    /// The chain cannot be derived from what is on L1.
+    #[error(transparent)]
+    Derivation(#[from] weft_l1_bridge::DerivationError),
+    /// The genesis cannot be used.
+    #[error(transparent)]
+    Spec(#[from] weft_primitives::ChainSpecError),
     /// The batcher stopped.
     #[error("batcher: {0}")]
     Batcher(#[from] weft_batcher::SubmitterError),

@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::{Derivation, DerivedBatch, L1Client, RollupInfo};
+use weft_l1_bridge::{
+    Derivation, DerivationConfig, DerivationError, DerivedBatch, L1Client, ResumePoint, RollupInfo,
+    posted_batches,
+};
 use weft_primitives::ChainSpec;
 use weft_state::Store;
 
@@ -60,12 +63,12 @@ impl Follower {
     /// When the data folder, the port or L1 cannot be used.
     pub async fn start(config: FollowerConfig, stop: CancellationToken) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
-        let client = L1Client::connect(&config.l1.url, config.l1.timeout).await?;
+        let client = config.l1.client()?;
         let info = RollupInfo::load(&client, config.l1.contract).await?;
         let spec = Arc::new(chain_spec(config.spec, &info)?);
         let store = Store::open(&config.data_dir, &spec)?;
         let poll_interval = config.l1.poll_interval;
-        let link = L1Link::connect(config.l1, &config.data_dir, &spec, &store).await?;
+        let link = L1Link::connect(config.l1, &config.data_dir, &store).await?;
         let layers = Arc::new(Layers::new(config.execution));
         let labels = LabelSource::L1(link.labels());
         let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
@@ -89,9 +92,12 @@ impl Follower {
         }
         link.spawn(&chain, &mut tasks);
 
-        let derivation = Derivation::new(client, info, chain.head().number).await?;
+        let derivation = resume(&client, &info, &chain).await?;
         let (progress_sender, progress) = watch::channel(Progress::default());
         let follow = Follow {
+            client,
+            info,
+            chain: chain.clone(),
             derivation,
             replayer: Arc::new(Replayer::new(writer, chain.clone())),
             progress: progress_sender,
@@ -159,7 +165,51 @@ pub(crate) fn chain_spec(
     }
 }
 
+/// Starts derivation behind the last batch on L1 that the chain has in full, which must be the very
+/// same here and there. Blocks above it were replayed before a crash and are compared again.
+pub(crate) async fn resume(
+    client: &L1Client,
+    info: &RollupInfo,
+    chain: &ChainHandle,
+) -> Result<Derivation, NodeError> {
+    let store = chain.store();
+    let head = chain.head();
+    let genesis = store.header(0)?.map_or(0, |header| header.timestamp);
+    let mut from = ResumePoint::start(info, genesis);
+    if head.number > 0 {
+        let l1_head = client.block_number().await?;
+        let posted = posted_batches(client, info, info.deployment_block, l1_head).await?;
+        let last = posted
+            .iter()
+            .rfind(|batch| batch.header.last_block <= head.number);
+        if let Some(batch) = last {
+            let number = batch.header.last_block;
+            let ours = store.header(number)?;
+            let hash = ours.as_ref().map(|header| header.hash());
+            if hash != Some(batch.header.last_block_hash) {
+                return Err(NodeError::Setup(format!(
+                    "L1 holds another chain than the data folder: block {number} is {} here, {} in batch {}; follow into an empty folder",
+                    hash.unwrap_or_default(),
+                    batch.header.last_block_hash,
+                    batch.index,
+                )));
+            }
+            let timestamp = ours.map_or(0, |header| header.timestamp);
+            from = ResumePoint::after(batch, timestamp, store.l1_origin(number)?);
+        }
+    }
+    Ok(Derivation::new(
+        client.clone(),
+        info.clone(),
+        from,
+        DerivationConfig::default(),
+    ))
+}
+
 struct Follow {
+    client: L1Client,
+    info: RollupInfo,
+    chain: ChainHandle,
     derivation: Derivation,
     replayer: Arc<Replayer>,
     progress: watch::Sender<Progress>,
@@ -185,9 +235,14 @@ impl Follow {
                     self.ops.set_ready(true);
                     true
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, "L1 cannot be read; trying again");
                     crate::metrics::l1_error();
+                    true
+                }
+                Err(error @ DerivationError::Reorg { .. }) => {
+                    tracing::warn!(%error, "starting again from the last batch that L1 still has");
+                    self.derivation = resume(&self.client, &self.info, &self.chain).await?;
                     true
                 }
                 Err(error) => return Err(error.into()),
@@ -202,7 +257,7 @@ impl Follow {
     }
 
     async fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
-        let (index, last_block) = (batch.index, batch.header.last_block);
+        let (index, last_block) = (batch.posted.index, batch.header().last_block);
         let replayer = self.replayer.clone();
         tokio::task::spawn_blocking(move || replayer.apply(batch))
             .await

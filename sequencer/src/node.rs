@@ -61,7 +61,7 @@ impl Node {
         let spec = Arc::new(config.spec);
         let store = Store::open(&config.data_dir, &spec)?;
         let link = match config.l1 {
-            Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &spec, &store).await?),
+            Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
         };
         let (labels, origins) = match &link {

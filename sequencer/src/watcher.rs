@@ -7,14 +7,16 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::{BridgeError, Derivation, DerivedBatch, L1Client, RollupInfo};
+use weft_l1_bridge::{
+    Derivation, DerivationError, DerivedBatch, L1Client, L1ClientConfig, RollupInfo,
+};
 use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
-    follower::chain_spec,
+    follower::{chain_spec, resume},
 };
 
 /// What to watch.
@@ -121,7 +123,13 @@ impl Watcher {
     /// # Errors
     /// When L1 or the contract cannot be read.
     pub async fn new(mut config: WatchConfig) -> Result<Self, NodeError> {
-        let client = L1Client::connect(&config.l1_url, config.timeout).await?;
+        let client = L1Client::new(
+            &config.l1_url,
+            L1ClientConfig {
+                timeout: config.timeout,
+                ..L1ClientConfig::default()
+            },
+        )?;
         let info = RollupInfo::load(&client, config.contract).await?;
         let spec = Arc::new(chain_spec(config.spec.take(), &info)?);
         let folder = TempDir::with_prefix("weft-watch-")
@@ -129,7 +137,7 @@ impl Watcher {
         let store = Store::open(&folder.path().join("chain"), &spec)?;
         let layers = Arc::new(Layers::new(config.execution));
         let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable)?;
-        let derivation = Derivation::new(client, info, chain.head().number).await?;
+        let derivation = resume(&client, &info, &chain).await?;
         Ok(Self {
             config,
             derivation,
@@ -179,12 +187,15 @@ impl Watcher {
                 },
                 Ok(None) if self.config.once => return Ok(report),
                 Ok(None) => self.pause(stop).await,
-                Err(error) if error.is_transient() && !self.config.once => {
+                Err(error) if error.is_retryable() && !self.config.once => {
                     tracing::warn!(%error, "L1 cannot be read; trying again");
                     self.pause(stop).await;
                 }
-                Err(error) if error.is_transient() => return Err(BridgeError::from(error).into()),
-                Err(error) => return Ok(failed(report, error.to_string())),
+                Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error @ DerivationError::Batch { .. }) => {
+                    return Ok(failed(report, error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -198,15 +209,15 @@ impl Watcher {
 
     async fn check(&self, batch: DerivedBatch) -> Result<WatchEvent, NodeError> {
         let event = WatchEvent {
-            batch: batch.index,
-            batch_hash: batch.batch_hash,
-            first_block: batch.header.first_block,
-            last_block: batch.header.last_block,
-            last_block_hash: batch.header.last_block_hash,
+            batch: batch.posted.index,
+            batch_hash: batch.posted.batch_hash,
+            first_block: batch.header().first_block,
+            last_block: batch.header().last_block,
+            last_block_hash: batch.header().last_block_hash,
             transactions: batch.blocks.iter().map(|block| block.transactions.len()).sum(),
-            deposits: batch.header.deposits_consumed,
-            l1_block: batch.l1_block_number,
-            l1_transaction: batch.transaction_hash,
+            deposits: batch.header().deposits_consumed,
+            l1_block: batch.posted.l1_block,
+            l1_transaction: batch.posted.tx_hash,
         };
         let replayer = self.replayer.clone();
         tokio::task::spawn_blocking(move || replayer.apply(batch))

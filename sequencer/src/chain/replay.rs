@@ -34,33 +34,34 @@ impl Replayer {
     /// [`NodeError::Mismatch`] when the batch is not what was posted. The chain then keeps the
     /// blocks of the batch that it had executed, and must not be served further.
     pub fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
+        let (index, posted) = (batch.posted.index, batch.posted.header);
         for block in batch.blocks {
             if block.number > self.writer.head().number {
                 self.replay(block)?;
             }
         }
-        let number = batch.header.last_block;
+        let number = posted.last_block;
         let derived = self
             .chain
             .store()
             .header(number)?
             .map(|header| (header.hash(), header.state_root));
         let (hash, state_root) = derived.unwrap_or((B256::ZERO, B256::ZERO));
-        if state_root != batch.header.state_root {
+        if state_root != posted.state_root {
             return Err(Mismatch::StateRoot {
-                batch: batch.index,
+                batch: index,
                 number,
                 derived: state_root,
-                posted: batch.header.state_root,
+                posted: posted.state_root,
             }
             .into());
         }
-        if hash != batch.header.last_block_hash {
+        if hash != posted.last_block_hash {
             return Err(Mismatch::BlockHash {
-                batch: batch.index,
+                batch: index,
                 number,
                 derived: hash,
-                posted: batch.header.last_block_hash,
+                posted: posted.last_block_hash,
             }
             .into());
         }

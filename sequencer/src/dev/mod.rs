@@ -116,7 +116,7 @@ impl Dev {
             (None, Some(node)) => url_of(node.address()),
             (None, None) => return Err(NodeError::Setup("no L1".into())),
         };
-        let deployment = setup::deployment(&config.data_dir, &l1_rpc).await?;
+        let deployment = setup::deployment(&config.data_dir, &l1_rpc, l1.is_some()).await?;
         let l1_config = L1Config {
             url: l1_rpc.clone(),
             contract: deployment.contract,

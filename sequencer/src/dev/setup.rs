@@ -4,16 +4,22 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::{Address, U256, utils::parse_ether};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{DeployParameters, L1Client, deploy, genesis};
+use weft_l1_bridge::{
+    DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender, deploy, genesis,
+};
 use weft_primitives::ChainSpec;
 
-use super::{DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, accounts, info_path};
+use super::{
+    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts, info_path,
+};
 use crate::error::NodeError;
 
 /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
 const FORCED_INCLUSION_DELAY: u64 = 3600;
+/// What the operator gets on an L1 that is not the embedded one, in wei: 100 ether.
+const OPERATOR_BALANCE: U256 = alloy_primitives::uint!(100_000_000_000_000_000_000_U256);
 /// How long a request to L1 may take.
 const L1_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,17 +38,29 @@ struct DeploymentFile {
     l1_chain_id: u64,
 }
 
-/// The rollup of the data folder: as it was deployed by an earlier run, or deployed now.
-pub(super) async fn deployment(data_dir: &Path, l1_rpc: &str) -> Result<Deployment, NodeError> {
-    let client = L1Client::connect(l1_rpc, L1_TIMEOUT).await?;
+/// The rollup of the data folder: as it was deployed by an earlier run, or deployed now. On an L1
+/// that does not fund the operator from its genesis, the last of the test accounts does.
+pub(super) async fn deployment(
+    data_dir: &Path,
+    l1_rpc: &str,
+    operator_is_funded: bool,
+) -> Result<Deployment, NodeError> {
+    let client = L1Client::new(
+        l1_rpc,
+        L1ClientConfig {
+            timeout: L1_TIMEOUT,
+            ..L1ClientConfig::default()
+        },
+    )?;
+    let l1_chain_id = client.chain_id().await?;
     let path = data_dir.join("deployment.json");
     if let Some(file) = read_json::<DeploymentFile>(&path)? {
-        if file.l1_chain_id != client.chain_id() {
+        if file.l1_chain_id != l1_chain_id {
             return Err(NodeError::Setup(format!(
                 "{} was made with an L1 of chain id {}, found {} at {l1_rpc}: use that L1, or another --data-dir",
                 data_dir.display(),
                 file.l1_chain_id,
-                client.chain_id(),
+                l1_chain_id,
             )));
         }
         return Ok(Deployment {
@@ -53,30 +71,32 @@ pub(super) async fn deployment(data_dir: &Path, l1_rpc: &str) -> Result<Deployme
     }
     let spec = spec(data_dir, "genesis.json", l2_genesis)?;
     let operator = accounts::operator()?;
-    if client.balance(operator.address()).await? < parse_ether("1").unwrap_or_default() {
-        client
-            .transfer(
-                &accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?,
-                operator.address(),
-                parse_ether("100").unwrap_or_default(),
-            )
+    let sender = |signer| {
+        let config = SenderConfig {
+            poll_interval: POLL_INTERVAL,
+            ..SenderConfig::default()
+        };
+        TransactionSender::new(client.clone(), signer, config)
+    };
+    if !operator_is_funded {
+        sender(accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?)
+            .send(TxKind::Call(operator.address()), OPERATOR_BALANCE, Bytes::new())
             .await?;
     }
     let deployed = deploy(
-        &client,
-        &operator,
+        &sender(operator.clone()),
         &DeployParameters {
             admin: operator.address(),
             batcher: operator.address(),
             genesis_block_hash: weft_state::genesis_header(&spec).hash(),
-            spec: &spec,
+            chain_spec: &spec,
             forced_inclusion_delay: FORCED_INCLUSION_DELAY,
         },
     )
     .await?;
     let file = DeploymentFile {
         contract: deployed.contract,
-        l1_chain_id: client.chain_id(),
+        l1_chain_id,
     };
     write_json(&path, &file)?;
     Ok(Deployment {
@@ -91,7 +111,7 @@ pub(super) fn l1_spec(data_dir: &Path) -> Result<ChainSpec, NodeError> {
     spec(data_dir, "l1-genesis.json", |timestamp| {
         let mut funded = funded_balances()?;
         funded.push((accounts::operator()?.address(), FUNDED_BALANCE));
-        Ok(genesis::l1_genesis(L1_CHAIN_ID, &funded, GAS_LIMIT, timestamp)?)
+        Ok(genesis::dev_l1_genesis(L1_CHAIN_ID, &funded, GAS_LIMIT, timestamp)?)
     })
 }
 

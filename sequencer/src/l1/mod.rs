@@ -13,8 +13,10 @@ use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use tokio::sync::{mpsc, watch};
 use weft_batcher::{BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus};
-use weft_l1_bridge::{ContractPoster, L1Client, L1LabelSource, OriginSource, RollupInfo};
-use weft_primitives::ChainSpec;
+use weft_l1_bridge::{
+    ContractPoster, L1Client, L1ClientConfig, L1LabelSource, OriginConfig, OriginSource,
+    RollupInfo, SenderConfig, TransactionSender,
+};
 use weft_state::Store;
 
 use crate::{
@@ -44,6 +46,17 @@ pub struct L1Config {
     pub ledger: Option<String>,
     /// Posts batches; `None` on a follower.
     pub batcher: Option<BatcherConfig>,
+}
+
+impl L1Config {
+    /// A client of this L1.
+    pub(crate) fn client(&self) -> Result<L1Client, NodeError> {
+        let config = L1ClientConfig {
+            timeout: self.timeout,
+            ..L1ClientConfig::default()
+        };
+        Ok(L1Client::new(&self.url, config)?)
+    }
 }
 
 /// How batches are posted.
@@ -78,18 +91,16 @@ impl L1Link {
     pub(crate) async fn connect(
         config: L1Config,
         data_dir: &Path,
-        spec: &ChainSpec,
         store: &Store,
     ) -> Result<Self, NodeError> {
-        let client = L1Client::connect(&config.url, config.timeout).await?;
+        let client = config.client()?;
         let info = RollupInfo::load(&client, config.contract).await?;
         let ours = store.header(0)?.map(|header| header.hash());
         if ours != Some(info.genesis_block_hash) {
             return Err(NodeError::Setup(format!(
-                "contract {} belongs to another chain: expected genesis block {} (chain id {}), found {} in the contract",
+                "contract {} belongs to another chain: expected genesis block {}, found {} in the contract",
                 config.contract,
                 ours.unwrap_or_default(),
-                spec.chain_id(),
                 info.genesis_block_hash,
             )));
         }
@@ -121,7 +132,6 @@ impl L1Link {
             chain,
             self.ledger.clone(),
             self.config.contract,
-            self.client.chain_id(),
             self.submitter_status.subscribe(),
         ))
     }
@@ -131,7 +141,7 @@ impl L1Link {
         let poll = self.config.poll_interval;
         let label_source = L1LabelSource::new(
             self.client.clone(),
-            self.info.clone(),
+            &self.info,
             self.config.safe_confirmations,
         );
         tasks.spawn(
@@ -142,18 +152,25 @@ impl L1Link {
         if let Some(batcher) = self.config.batcher {
             let source = OriginSource::new(
                 self.client.clone(),
-                self.info.clone(),
-                self.config.deposit_confirmations,
+                &self.info,
+                OriginConfig {
+                    confirmations: self.config.deposit_confirmations,
+                    ..OriginConfig::default()
+                },
             );
             tasks.spawn(
                 "origins",
                 origins::follow(source, chain.clone(), self.origins, poll, tasks.stop().clone()),
             );
-            let poster = ContractPoster::new(
+            let sender = TransactionSender::new(
                 self.client.clone(),
-                self.config.contract,
                 batcher.signer,
+                SenderConfig {
+                    poll_interval: poll,
+                    ..SenderConfig::default()
+                },
             );
+            let poster = ContractPoster::new(self.client.clone(), sender, self.config.contract);
             let submitter = Submitter::new(
                 Arc::new(source::DurableBlocks(chain.clone())),
                 poster,

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::OriginSource;
+use weft_l1_bridge::{OriginError, OriginSource};
 
 use crate::{
     chain::{ChainHandle, OriginUpdate},
@@ -12,7 +12,7 @@ use crate::{
 
 /// Offers the producer the newest L1 origin with all deposits up to it.
 pub(super) async fn follow(
-    source: OriginSource,
+    mut source: OriginSource,
     chain: ChainHandle,
     updates: watch::Sender<Option<Arc<OriginUpdate>>>,
     poll: Duration,
@@ -21,11 +21,16 @@ pub(super) async fn follow(
     loop {
         let number = chain.head().number;
         let from = chain.store().l1_origin(number)?;
-        match source.next(from).await {
+        let deposits = chain.store().deposit_count(number)?;
+        match source.newest(from, deposits).await {
             Ok(Some(advance)) => {
                 updates.send_replace(Some(Arc::new(OriginUpdate { from, advance })));
             }
             Ok(None) => {}
+            Err(error @ OriginError::Reorg { .. }) => {
+                l1_error();
+                tracing::error!(%error, "no deposits are taken in until this is looked into");
+            }
             Err(error) => {
                 l1_error();
                 tracing::warn!(%error, "L1 cannot be read; no deposits until it can");
