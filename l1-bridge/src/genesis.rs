@@ -24,14 +24,29 @@ pub fn l2_genesis(
     gas_limit: u64,
     timestamp: u64,
 ) -> Result<ChainSpec, ChainSpecError> {
-    let predeploy = GenesisAccount {
+    let mut alloc = funded_accounts(funded);
+    alloc.insert(predeploys::L1_ORIGIN, l1_origin_predeploy());
+    genesis(chain_id, alloc, gas_limit, timestamp)
+}
+
+/// The same chain with the L1 origin predeploy, whatever the file has at its address.
+///
+/// # Errors
+/// None for a spec that was checked before.
+pub fn with_predeploys(spec: &ChainSpec) -> Result<ChainSpec, ChainSpecError> {
+    let mut genesis = spec.genesis().clone();
+    genesis
+        .alloc
+        .insert(predeploys::L1_ORIGIN, l1_origin_predeploy());
+    ChainSpec::new(genesis)
+}
+
+fn l1_origin_predeploy() -> GenesisAccount {
+    GenesisAccount {
         code: Some(L1OriginPredeploy::DEPLOYED_BYTECODE.clone()),
         nonce: Some(1),
         ..GenesisAccount::default()
-    };
-    let mut alloc = funded_accounts(funded);
-    alloc.insert(predeploys::L1_ORIGIN, predeploy);
-    genesis(chain_id, alloc, gas_limit, timestamp)
+    }
 }
 
 /// A chain that is its own L1, for development: funded accounts and nothing else. Arguments as in

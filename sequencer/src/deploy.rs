@@ -63,7 +63,7 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
     let client = client(&config.l1_url, config.timeout)?;
     let sender = TransactionSender::new(client.clone(), signer.clone(), SenderConfig::default());
-    let spec = genesis::with_predeploys(config.spec)?;
+    let spec = genesis::with_predeploys(&config.spec)?;
     let genesis_block_hash = weft_state::genesis_header(&spec).hash();
     let deployment = weft_l1_bridge::deploy(
         &sender,

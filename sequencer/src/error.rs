@@ -3,7 +3,7 @@ use std::{io, path::PathBuf};
 use alloy_primitives::B256;
 use weft_state::StateError;
 
-use crate::{config::ConfigError, ledger::LedgerError, rpc::RpcServerError};
+use crate::{ledger::LedgerError, rpc::RpcServerError};
 
 /// Why the node cannot go on, or could not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum NodeError {
     /// The genesis cannot be used.
     #[error(transparent)]
     Spec(#[from] weft_primitives::ChainSpecError),
+    /// This machine cannot run a layer.
+    #[error(transparent)]
+    Layer(#[from] weft_executor_wasm::MachineError),
     /// The batcher stopped.
     #[error("batcher: {0}")]
     Batcher(#[from] weft_batcher::SubmitterError),
@@ -46,9 +49,6 @@ pub enum NodeError {
     /// The ledger failed.
     #[error("ledger: {0}")]
     Ledger(#[from] LedgerError),
-    /// The configuration is not usable.
-    #[error("{0}")]
-    Config(#[from] ConfigError),
     /// A file of the data folder could not be read or written.
     #[error("{path}: {source}")]
     File {

@@ -66,10 +66,10 @@ impl Follower {
         let client = config.l1.client()?;
         let info = RollupInfo::load(&client, config.l1.contract).await?;
         let spec = Arc::new(chain_spec(config.spec, &info)?);
-        let store = Store::open(&config.data_dir, &spec)?;
+        let store = Store::open(&config.data_dir.join("state"), &spec)?;
         let poll_interval = config.l1.poll_interval;
         let link = L1Link::connect(config.l1, &config.data_dir, &store).await?;
-        let layers = Arc::new(Layers::new(config.execution));
+        let layers = Arc::new(Layers::new(config.execution)?);
         let labels = LabelSource::L1(link.labels());
         let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
 

@@ -59,7 +59,7 @@ impl Node {
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
         let spec = Arc::new(config.spec);
-        let store = Store::open(&config.data_dir, &spec)?;
+        let store = Store::open(&config.data_dir.join("state"), &spec)?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
@@ -68,7 +68,7 @@ impl Node {
             Some(link) => (LabelSource::L1(link.labels()), link.origins()),
             None => (LabelSource::Durable, watch::channel(None).1),
         };
-        let layers = Arc::new(Layers::new(config.execution));
+        let layers = Arc::new(Layers::new(config.execution)?);
         let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
         let mempool = Mempool::new(
             config.mempool,

@@ -13,7 +13,7 @@ use crate::chain::ChainHandle;
 
 /// What the endpoints report; clones share it.
 #[derive(Clone)]
-pub struct Ops {
+pub(crate) struct Ops {
     chain: ChainHandle,
     ready: Arc<AtomicBool>,
     metrics: Option<PrometheusHandle>,
@@ -21,7 +21,7 @@ pub struct Ops {
 
 impl Ops {
     /// A node that is not ready yet. Without `metrics`, `/metrics` answers 404.
-    pub fn new(chain: ChainHandle, metrics: Option<PrometheusHandle>) -> Self {
+    pub(crate) fn new(chain: ChainHandle, metrics: Option<PrometheusHandle>) -> Self {
         Self {
             chain,
             ready: Arc::new(AtomicBool::new(false)),
@@ -30,12 +30,12 @@ impl Ops {
     }
 
     /// Says whether the node can serve: `/ready` answers 200 or 503 accordingly.
-    pub fn set_ready(&self, ready: bool) {
+    pub(crate) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
     }
 
     /// The routes.
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         let router = Router::new()
             .route("/health", get(health))
             .route("/ready", get(ready));

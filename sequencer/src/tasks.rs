@@ -62,11 +62,6 @@ impl Tasks {
         Ok(())
     }
 
-    /// Takes over the parts of another node.
-    pub(crate) fn absorb(&mut self, mut other: Self) {
-        self.spawn("inner node", async move { other.join().await });
-    }
-
     /// Waits until every part has ended.
     ///
     /// # Errors

@@ -71,6 +71,17 @@ impl Postgres {
         PASSWORD
     }
 
+    /// Host and port of the server, from its URL.
+    ///
+    /// # Errors
+    /// When the URL names none.
+    pub fn host_and_port(&self) -> eyre::Result<(String, u16)> {
+        let (_, address) = self.url.rsplit_once('@').wrap_err("no @ in the URL")?;
+        let (address, _) = address.split_once('/').wrap_err("no database in the URL")?;
+        let (host, port) = address.split_once(':').wrap_err("no port in the URL")?;
+        Ok((host.to_owned(), port.parse()?))
+    }
+
     /// Number of rows of a table, as Postgres's own client reads it.
     ///
     /// # Errors

@@ -9,8 +9,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::watch,
     task::JoinHandle,
 };
@@ -93,9 +96,10 @@ impl Drop for Proxy {
 /// One connection, until its end or the next change of weather.
 async fn serve(client: TcpStream, target: String, mut weather: watch::Receiver<Weather>) {
     let now = *weather.borrow_and_update();
+    let unchanged = weather.clone();
     let connection = async {
         match now {
-            Weather::Clear => pass(client, &target).await,
+            Weather::Clear => pass(client, &target, unchanged).await,
             Weather::Down => Ok(()),
             Weather::Silent => swallow(client).await,
             Weather::Errors => {
@@ -118,10 +122,36 @@ async fn serve(client: TcpStream, target: String, mut weather: watch::Receiver<W
     }
 }
 
-async fn pass(mut client: TcpStream, target: &str) -> std::io::Result<()> {
-    let mut server = TcpStream::connect(target).await?;
-    copy_bidirectional(&mut client, &mut server).await?;
-    Ok(())
+async fn pass(
+    client: TcpStream,
+    target: &str,
+    weather: watch::Receiver<Weather>,
+) -> std::io::Result<()> {
+    let server = TcpStream::connect(target).await?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::select! {
+        done = copy(from_client, to_server, &weather) => done,
+        done = copy(from_server, to_client, &weather) => done,
+    }
+}
+
+/// Nothing that was sent after a change of weather passes: the change is looked for between reading
+/// and writing.
+async fn copy(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    weather: &watch::Receiver<Weather>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 || weather.has_changed().unwrap_or(true) {
+            return Ok(());
+        }
+        to.write_all(buffer.get(..count).unwrap_or_default())
+            .await?;
+    }
 }
 
 async fn swallow(mut client: TcpStream) -> std::io::Result<()> {

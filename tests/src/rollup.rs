@@ -140,9 +140,17 @@ pub async fn batch_calldata(l1: &Rpc, batch: &PostedBatch) -> eyre::Result<postB
 /// # Errors
 /// Never, for a mnemonic that is valid.
 pub fn operator() -> eyre::Result<Account> {
+    test_account(OPERATOR)
+}
+
+/// An account of the mnemonic of `weft dev` and anvil.
+///
+/// # Errors
+/// Never, for a mnemonic that is valid.
+pub fn test_account(index: u32) -> eyre::Result<Account> {
     let signer = MnemonicBuilder::<English>::default()
         .phrase(MNEMONIC)
-        .index(OPERATOR)?
+        .index(index)?
         .build()?;
     Ok(Account {
         address: signer.address(),

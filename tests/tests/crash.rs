@@ -26,6 +26,9 @@ use weft_tests::{
 
 const SENDERS: usize = 4;
 
+/// How long one transaction may wait for its block, in milliseconds.
+const SYNC_TIMEOUT_MS: u64 = 20_000;
+
 /// Repeats a run: the moments of the kills.
 const SEED_VARIABLE: &str = "WEFT_TEST_SEED";
 
@@ -122,7 +125,7 @@ async fn send_until_killed(
         let signed = load::transfers(&mut sender, 1)?;
         let raw = signed.first().wrap_err("no transaction")?.raw.clone();
         match rpc
-            .call::<Value>("eth_sendRawTransactionSync", json!([raw]))
+            .call::<Value>("eth_sendRawTransactionSync", json!([raw, SYNC_TIMEOUT_MS]))
             .await
         {
             Ok(receipt) => witness.note(&receipt)?,

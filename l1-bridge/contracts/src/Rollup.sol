@@ -65,16 +65,16 @@ contract Rollup is AccessControl, Pausable {
     /// an offset and a length.
     uint256 private constant BATCH_DATA_OFFSET = 4 + 9 * 32;
 
-    // One slot, written by deposits and by `unpause`.
+    // Written by every deposit; one slot, together with Pausable's flag, which a deposit reads.
     uint64 private _depositCount;
     // L1 block that `_depositGas` counts for.
     uint64 private _depositGasBlock;
     // Sum of the gas limits of the deposits of `_depositGasBlock`.
     uint64 private _depositGas;
+
+    // One slot, which every batch reads and writes.
     // When the contract was last unpaused, in seconds; zero when it never was.
     uint64 private _unpausedAt;
-
-    // One slot, written by every batch.
     uint64 private _batchCount;
     uint64 private _lastBlock;
     uint64 private _depositsConsumed;

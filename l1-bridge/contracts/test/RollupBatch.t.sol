@@ -38,6 +38,28 @@ contract RollupBatchTest is RollupFixture {
         vm.assertEq(rollup.depositsConsumed(), 1);
     }
 
+    function test_takes_a_large_batch() public {
+        post(nextHeader());
+        // As compressed data is: hardly a zero byte in it.
+        bytes memory data = new bytes(100_000);
+        for (uint256 index; index < data.length; ++index) {
+            data[index] = bytes1(uint8(1 + index % 255));
+        }
+        BatchHeader memory header = nextHeader();
+        header.dataHash = keccak256(data);
+        vm.prank(BATCHER, BATCHER);
+        rollup.postBatch(header, data);
+        vm.assertEq(rollup.batchCount(), 2);
+    }
+
+    function test_takes_small_batches_one_after_another() public {
+        for (uint256 index; index < 10; ++index) {
+            post(nextHeader());
+        }
+        vm.assertEq(rollup.batchCount(), 10);
+        vm.assertEq(rollup.lastBlock(), 10);
+    }
+
     function testFuzz_takes_a_line_of_batches(uint8[6] calldata lengths, bytes calldata data) public {
         if (data.length == 0) return;
         for (uint256 index; index < lengths.length; ++index) {
@@ -103,9 +125,7 @@ contract RollupBatchTest is RollupFixture {
     function testFuzz_refuses_other_data(bytes calldata data) public {
         if (data.length == 0 || keccak256(data) == keccak256(DATA)) return;
         BatchHeader memory header = nextHeader();
-        vm.expectRevert(
-            abi.encodeWithSelector(Rollup.DataHashMismatch.selector, header.dataHash, keccak256(data))
-        );
+        vm.expectRevert(abi.encodeWithSelector(Rollup.DataHashMismatch.selector, header.dataHash, keccak256(data)));
         vm.prank(BATCHER, BATCHER);
         rollup.postBatch(header, data);
     }
@@ -229,16 +249,21 @@ contract RollupBatchTest is RollupFixture {
         // The same arguments with one unused word before the length of the data.
         BatchHeader memory header = nextHeader();
         bytes memory call = abi.encodePacked(
-            Rollup.postBatch.selector,
-            abi.encode(header),
-            uint256(9 * 32),
-            uint256(0),
-            DATA.length,
-            bytes32(DATA)
+            Rollup.postBatch.selector, abi.encode(header), uint256(9 * 32), uint256(0), DATA.length, bytes32(DATA)
         );
         _expectRawRefusal(
             call, abi.encodeWithSelector(Rollup.CalldataNotCanonical.selector, call.length - 32, call.length)
         );
+    }
+
+    function test_refuses_data_at_another_offset_within_the_same_length() public {
+        // One byte further on, into what would have been padding.
+        bytes memory call = bytes.concat(
+            abi.encodePacked(Rollup.postBatch.selector, abi.encode(nextHeader()), uint256(8 * 32 + 1), bytes1(0)),
+            abi.encodePacked(DATA.length, DATA, new bytes(31 - DATA.length))
+        );
+        vm.assertEq(call.length, abi.encodeCall(Rollup.postBatch, (nextHeader(), DATA)).length);
+        _expectRawRefusal(call, abi.encodeWithSelector(Rollup.CalldataNotCanonical.selector, call.length, call.length));
     }
 
     function test_refuses_a_header_with_dirty_bits() public {

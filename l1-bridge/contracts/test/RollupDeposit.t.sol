@@ -37,8 +37,7 @@ contract RollupDepositTest is RollupFixture {
         vm.assertEq(logs[0].topics[1], bytes32(uint256(uint160(USER))));
         vm.assertEq(logs[0].topics[2], bytes32(uint256(uint160(to))));
         vm.assertEq(logs[0].topics[3], bytes32(0));
-        bytes memory expected =
-            bytes.concat(bytes32(uint256(mint)), bytes32(value), bytes8(gasLimit), bytes1(0), data);
+        bytes memory expected = bytes.concat(bytes32(uint256(mint)), bytes32(value), bytes8(gasLimit), bytes1(0), data);
         vm.assertEq(logs[0].data, abi.encode(expected));
         vm.assertEq(address(rollup).balance, mint);
         vm.assertEq(rollup.depositCount(), 1);

@@ -4,7 +4,7 @@ use weft_executor_core::{
     BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, StateView,
 };
 use weft_executor_evm::EvmLayer;
-use weft_executor_wasm::WasmLayer;
+use weft_executor_wasm::{MachineError, WasmLayer};
 use weft_primitives::RecoveredTransaction;
 
 /// Which execution layers a chain runs. All nodes of a chain must agree on it.
@@ -40,11 +40,14 @@ pub enum Layers {
 
 impl Layers {
     /// Makes the layers of a mode.
-    pub fn new(mode: ExecutionMode) -> Self {
-        match mode {
+    ///
+    /// # Errors
+    /// When this machine cannot run WebAssembly.
+    pub fn new(mode: ExecutionMode) -> Result<Self, MachineError> {
+        Ok(match mode {
             ExecutionMode::Evm => Self::Evm(EvmLayer::new()),
-            ExecutionMode::EvmAndWasm => Self::EvmAndWasm(WasmLayer::new(EvmLayer::new())),
-        }
+            ExecutionMode::EvmAndWasm => Self::EvmAndWasm(WasmLayer::new(EvmLayer::new())?),
+        })
     }
 }
 

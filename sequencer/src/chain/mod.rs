@@ -8,6 +8,7 @@ mod writer;
 
 pub use handle::{ChainHandle, Head, L1Labels, LabelSource};
 pub use layers::{ExecutionMode, Layers};
+pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
 pub use replay::Replayer;
 pub use writer::{ChainWriter, ExecutedBlock};

@@ -4,9 +4,11 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
+use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
+use weft_batcher::MAX_BLOCK_TRANSACTION_BYTES;
 use weft_l1_bridge::OriginAdvance;
 use weft_primitives::{
     BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
@@ -45,7 +47,7 @@ pub struct OriginUpdate {
 }
 
 /// What the producer reads the newest L1 origin from.
-pub type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
+type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
 
 /// Makes blocks on demand: at once when the chain is idle and a transaction or a deposit comes,
 /// back to back under load, and none otherwise but for a slow heartbeat.
@@ -179,14 +181,19 @@ impl Producer {
             .is_some_and(|update| !update.advance.deposits.is_empty());
         let deposit_gas: u64 = transactions.iter().map(|tx| tx.gas_limit()).sum();
         let deposits = transactions.len();
+        let waiting = self.mempool.best(
+            attributes.gas_limit.saturating_sub(deposit_gas),
+            self.config.max_transactions,
+        );
+        let mut bytes_left = MAX_BLOCK_TRANSACTION_BYTES;
         transactions.extend(
-            self.mempool
-                .best(
-                    attributes.gas_limit.saturating_sub(deposit_gas),
-                    self.config.max_transactions,
-                )
+            waiting
                 .iter()
-                .map(|pooled| pooled.transaction.clone()),
+                .map_while(|pooled| {
+                    bytes_left =
+                        bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
+                    Some(pooled.transaction.clone())
+                }),
         );
         if transactions.len() == deposits && !has_user_deposits && !even_if_empty {
             return Ok(());

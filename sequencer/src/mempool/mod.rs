@@ -58,7 +58,7 @@ impl Default for MempoolLimits {
             max_per_sender: 16_384,
             max_bytes: 256 << 20,
             min_tip: 0,
-            max_transaction_bytes: 128 << 10,
+            max_transaction_bytes: weft_batcher::MAX_BLOCK_TRANSACTION_BYTES,
             allow_unprotected: false,
         }
     }

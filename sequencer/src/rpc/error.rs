@@ -58,7 +58,9 @@ pub enum RpcError {
     #[error("read-only node: it follows the chain and takes no transactions")]
     ReadOnly,
     /// The node holds no keys.
-    #[error("unknown account: this node holds no keys, sign in a wallet and send the raw transaction")]
+    #[error(
+        "unknown account: this node holds no keys, sign in a wallet and send the raw transaction"
+    )]
     NoKeys,
     /// Only a WebSocket connection can carry notifications.
     #[error("notifications not supported: subscribe over WebSocket")]
@@ -72,7 +74,9 @@ pub enum RpcError {
         waited: Duration,
     },
     /// EIP-7966: in the pool, waiting for another transaction.
-    #[error("The transaction was added to the mempool but wasn't processed due to a missing nonce or insufficient funds.")]
+    #[error(
+        "The transaction was added to the mempool but wasn't processed due to a missing nonce or insufficient funds."
+    )]
     SyncNotReady(B256),
     /// A call took too long.
     #[error("execution aborted (timeout = {}ms)", .0.as_millis())]
@@ -128,7 +132,10 @@ impl From<RpcError> for ErrorObjectOwned {
             }
             _ => None,
         };
-        if matches!(error, RpcError::State(_) | RpcError::L1(_) | RpcError::Internal(_)) {
+        if matches!(
+            error,
+            RpcError::State(_) | RpcError::L1(_) | RpcError::Internal(_)
+        ) {
             tracing::error!(%error, "request failed");
         }
         Self::owned(error.code(), error.to_string(), data)

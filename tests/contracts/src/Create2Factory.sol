@@ -27,7 +27,6 @@ contract Create2Factory {
     /// @param salt The salt.
     /// @param initcodeHash keccak256 of the initcode.
     function addressOf(bytes32 salt, bytes32 initcodeHash) external view returns (address) {
-        return
-            address(uint160(uint256(keccak256(abi.encodePacked(bytes1(0xff), address(this), salt, initcodeHash)))));
+        return address(uint160(uint256(keccak256(abi.encodePacked(bytes1(0xff), address(this), salt, initcodeHash)))));
     }
 }
