@@ -50,4 +50,3 @@ pub fn intrinsic_gas(fork: Fork, transaction: &Transaction) -> IntrinsicGas {
         },
     }
 }
-

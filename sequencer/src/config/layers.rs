@@ -106,13 +106,7 @@ impl Layers {
     }
 
     /// Sets a key from a text, which is read as what the key's default is.
-    fn set(
-        &mut self,
-        name: &str,
-        section: &str,
-        key: &str,
-        text: &str,
-    ) -> Result<(), ConfigError> {
+    fn set(&mut self, name: &str, section: &str, key: &str, text: &str) -> Result<(), ConfigError> {
         let default = self
             .default(section, key)
             .ok_or_else(|| ConfigError::UnknownKey(name.to_owned()))?;

@@ -49,7 +49,11 @@ fn error(text: &str, env: &[(&str, &str)], overrides: &[&str]) -> String {
 fn minimal(more: &str) -> String {
     format!(
         "[chain]\ngenesis = \"genesis.json\"\n{}{more}",
-        if more.contains("[batcher]") { "" } else { "[batcher]\nenabled = false\n" }
+        if more.contains("[batcher]") {
+            ""
+        } else {
+            "[batcher]\nenabled = false\n"
+        }
     )
 }
 
@@ -58,7 +62,10 @@ fn the_example_has_every_key_with_its_default() {
     let example: toml::Table = EXAMPLE.parse().unwrap();
     let defaults = toml::Table::try_from(Config::default()).unwrap();
     assert_eq!(example, defaults);
-    assert_eq!(toml::from_str::<Config>(EXAMPLE).unwrap(), Config::default());
+    assert_eq!(
+        toml::from_str::<Config>(EXAMPLE).unwrap(),
+        Config::default()
+    );
 }
 
 #[test]
@@ -104,7 +111,10 @@ fn no_file_is_needed() {
     let env = [
         ("WEFT_CHAIN_GENESIS", "chain.json"),
         ("WEFT_L1_RPC_URL", "http://l1.example:8545"),
-        ("WEFT_L1_CONTRACT", "0x5FbDB2315678afecb367f032d93F642f64180aa3"),
+        (
+            "WEFT_L1_CONTRACT",
+            "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+        ),
         ("WEFT_BATCHER_KEY", KEY),
     ];
     let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -238,17 +248,32 @@ fn credentials_do_not_show() {
     let config = load(
         &minimal(""),
         &[
-            ("WEFT_LEDGER_URL", "postgres://weft:p@ss/w0rd@db.example:5432/weft?password=w0rd"),
-            ("WEFT_L1_RPC_URL", "https://user:w0rd@l1.example/v3/w0rd?key=w0rd"),
-            ("WEFT_L1_CONTRACT", "0x5FbDB2315678afecb367f032d93F642f64180aa3"),
+            (
+                "WEFT_LEDGER_URL",
+                "postgres://weft:p@ss/w0rd@db.example:5432/weft?password=w0rd",
+            ),
+            (
+                "WEFT_L1_RPC_URL",
+                "https://user:w0rd@l1.example/v3/w0rd?key=w0rd",
+            ),
+            (
+                "WEFT_L1_CONTRACT",
+                "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+            ),
         ],
         &[],
     )
     .unwrap();
     let shown = format!("{config:?} {config:#?}");
     assert!(!shown.contains("w0rd"), "{shown}");
-    assert!(shown.contains("\"postgres://db.example:5432/[redacted]\""), "{shown}");
-    assert!(shown.contains("\"https://l1.example/[redacted]\""), "{shown}");
+    assert!(
+        shown.contains("\"postgres://db.example:5432/[redacted]\""),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\"https://l1.example/[redacted]\""),
+        "{shown}"
+    );
     assert_eq!(
         config.l1.rpc_url.unwrap().expose(),
         "https://user:w0rd@l1.example/v3/w0rd?key=w0rd"
@@ -293,4 +318,25 @@ fn the_key_comes_from_a_variable_or_a_keystore() {
         batcher.signer(variable),
         Err(ConfigError::Keystore { .. })
     ));
+}
+
+#[test]
+fn the_table_in_the_documentation_has_every_key() {
+    let document = include_str!("../../../docs/configuration.md");
+    let mut table: Vec<String> = document
+        .lines()
+        .filter(|line| line.contains("| `WEFT_"))
+        .map(str::to_owned)
+        .collect();
+    let defaults = toml::Table::try_from(Config::default()).unwrap();
+    let mut expected = Vec::new();
+    for (section, keys) in &defaults {
+        for (key, value) in keys.as_table().unwrap() {
+            let variable = format!("WEFT_{section}_{key}").to_uppercase();
+            expected.push(format!("| `{section}.{key}` | `{variable}` | `{value}` |"));
+        }
+    }
+    table.sort();
+    expected.sort();
+    assert_eq!(table, expected);
 }
