@@ -107,7 +107,7 @@ fn show_progress(follower: &Follower) {
         let bar = ProgressBar::new(0).with_style(style);
         while progress.changed().await.is_ok() {
             let now = *progress.borrow_and_update();
-            bar.set_length(now.posted_batches.max(now.batches));
+            bar.set_length(now.posted_batches);
             bar.set_position(now.batches);
         }
         bar.finish_and_clear();
