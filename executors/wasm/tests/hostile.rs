@@ -296,7 +296,19 @@ fn a_module_that_declares_too_much_is_refused() {
         "(func {})",
         "(drop (i64.const 1234567890123))".repeat(9_000)
     );
-    for part in [many_locals, many_functions, long_body] {
+    // Every local has another value on each way into each block.
+    let many_joins = format!(
+        "(func (param i32) (local {}) {} (br_table {} (local.get 0)) {})",
+        "i64 ".repeat(400),
+        "(block ".repeat(400),
+        (0..400)
+            .map(|block| format!("{block} "))
+            .collect::<String>(),
+        (1..=400)
+            .map(|local| format!(") (local.set {local} (i64.load (i32.const 0)))"))
+            .collect::<String>(),
+    );
+    for part in [many_locals, many_functions, long_body, many_joins] {
         let wat = format!(
             r#"(module {part} (memory (export "memory") 1)
             (func (export "user_entrypoint") (param i32) (result i32) (i32.const 0)))"#

@@ -37,8 +37,8 @@ pub enum RpcError {
     #[error("gas required exceeds allowance ({0})")]
     GasRequiredExceedsAllowance(u64),
     /// The mempool does not take the transaction.
-    #[error(transparent)]
-    Mempool(#[from] MempoolError),
+    #[error("{0}")]
+    Mempool(Box<MempoolError>),
     /// The bytes are not a transaction that may be sent.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
@@ -120,6 +120,12 @@ impl RpcError {
             | Self::NoKeys
             | Self::Timeout(_) => SERVER_ERROR,
         }
+    }
+}
+
+impl From<MempoolError> for RpcError {
+    fn from(error: MempoolError) -> Self {
+        Self::Mempool(Box::new(error))
     }
 }
 

@@ -190,7 +190,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let spec = Arc::new(genesis());
         let store = open(folder.path(), &spec);
-        let layers = Arc::new(Layers::new(ExecutionMode::Evm));
+        let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
         let (writer, chain) =
             ChainWriter::new(spec, store, layers, LabelSource::L1(label_source)).unwrap();
