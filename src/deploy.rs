@@ -3,12 +3,12 @@ use std::{path::PathBuf, time::Duration};
 use alloy_primitives::Address;
 use clap::Args;
 use eyre::Result;
-use weft_sequencer::deploy::{DeployConfig, deploy};
-
-use crate::{
-    follow::read_spec,
-    logging::{self, LogFormat},
+use weft_sequencer::{
+    deploy::{DeployConfig, deploy},
+    production::read_spec,
 };
+
+use crate::logging::{self, LogFormat};
 
 /// Arguments of `weft deploy`.
 #[derive(Debug, Args)]

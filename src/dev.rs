@@ -51,7 +51,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let default_filter = if arguments.quiet { "warn" } else { "info" };
+    let default_filter = if arguments.quiet {
+        "warn"
+    } else {
+        "info,fjall=warn,lsm_tree=warn"
+    };
     logging::install(
         arguments.log.as_deref().unwrap_or(default_filter),
         LogFormat::Text,

@@ -1,21 +1,16 @@
-use std::{
-    io::IsTerminal,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::IsTerminal, net::IpAddr, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use clap::Args;
-use eyre::{Result, WrapErr};
+use eyre::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 use weft_sequencer::{
-    ChainSpec,
     chain::ExecutionMode,
     follower::{Follower, FollowerConfig},
     l1::L1Config,
     metrics,
+    production::read_spec,
     rpc::RpcConfig,
 };
 
@@ -55,7 +50,11 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1)]
     safe_confirmations: u64,
     /// What to log, as `RUST_LOG` understands it.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    #[arg(
+        long,
+        env = "RUST_LOG",
+        default_value = "info,fjall=warn,lsm_tree=warn"
+    )]
     log: String,
 }
 
@@ -96,11 +95,6 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     Ok(follower.join().await?)
 }
 
-pub(crate) fn read_spec(path: &Path) -> Result<ChainSpec> {
-    let json = std::fs::read(path).wrap_err_with(|| path.display().to_string())?;
-    ChainSpec::from_json(&json).wrap_err_with(|| path.display().to_string())
-}
-
 /// Draws a bar over the batches that L1 holds, where a person can see it.
 fn show_progress(follower: &Follower) {
     if !std::io::stderr().is_terminal() {
@@ -113,7 +107,7 @@ fn show_progress(follower: &Follower) {
         let bar = ProgressBar::new(0).with_style(style);
         while progress.changed().await.is_ok() {
             let now = *progress.borrow_and_update();
-            bar.set_length(now.posted_batches.max(now.batches));
+            bar.set_length(now.posted_batches);
             bar.set_position(now.batches);
         }
         bar.finish_and_clear();

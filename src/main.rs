@@ -6,6 +6,7 @@ mod dev;
 mod follow;
 mod health;
 mod logging;
+mod sequence;
 mod watch;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Run L1, sequencer, batcher, bridge and watcher in one process, with funded test accounts.
     Dev(dev::Arguments),
+    /// Run a production sequencer.
+    Sequence(sequence::Arguments),
     /// Rebuild the chain from L1 alone, check every batch and serve read-only RPC.
     Follow(follow::Arguments),
     /// Print and check every batch post; a mismatch is a non-zero exit.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Dev(arguments) => dev::run(arguments).await,
+            Command::Sequence(arguments) => sequence::run(arguments).await,
             Command::Follow(arguments) => follow::run(arguments).await,
             Command::Watch(arguments) => return watch::run(arguments).await,
             Command::Deploy(arguments) => deploy::run(arguments).await,

@@ -22,7 +22,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let config = Config::load(arguments.config.as_deref(), std::env::vars(), &arguments.overrides)?;
+    let config = Config::load(
+        arguments.config.as_deref(),
+        std::env::vars(),
+        &arguments.overrides,
+    )?;
     let format = if config.log.is_json() {
         LogFormat::Json
     } else {

@@ -6,12 +6,12 @@ use eyre::Result;
 use tokio_util::sync::CancellationToken;
 use weft_sequencer::{
     chain::ExecutionMode,
+    production::read_spec,
     watcher::{WatchConfig, WatchEvent, Watcher},
 };
 
 use crate::{
     dev::stop_on_signal,
-    follow::read_spec,
     logging::{self, LogFormat},
 };
 

@@ -202,7 +202,11 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         let batch_hash = header.hash();
         self.status
             .send_modify(|status| status.pending = Some((header.first_block, header.last_block)));
-        let posted = match self.poster.post(last.count, &header, &data, &self.events).await {
+        let posted = match self
+            .poster
+            .post(last.count, &header, &data, &self.events)
+            .await
+        {
             Ok(posted) => posted,
             Err(error) => {
                 self.events

@@ -129,6 +129,8 @@ impl BatchPoster for ContractPoster {
         data: &[u8],
         events: &EventSink,
     ) -> Result<Posted, PostError> {
-        self.send(index, header, data, events).await.map_err(classify)
+        self.send(index, header, data, events)
+            .await
+            .map_err(classify)
     }
 }

@@ -258,7 +258,7 @@ async fn wrong_batches_do_not_verify() {
             data_hash: keccak256(&data),
         };
         poster(&anvil, &info)
-            .post(&header, &data, &EventSink::default())
+            .post(0, &header, &data, &EventSink::default())
             .await
             .unwrap();
         let mut derivation = derivation(

@@ -77,7 +77,13 @@ impl Transaction {
             }
             Some(0x03) => return Err(TransactionError::BlobTransaction),
             Some(0x7e) => return Err(TransactionError::Deposit),
-            Some(_) => {}
+            // From 0x80 on it is a legacy transaction, whose first byte is that of an RLP list.
+            Some(0x01 | 0x02 | 0x04 | 0x80..) => {}
+            Some(ty) => {
+                return Err(TransactionError::Malformed(format!(
+                    "transaction type not supported: {ty:#04x}"
+                )));
+            }
         }
         let transaction = Self::decode_2718(&mut bytes).map_err(|error| match error {
             Eip2718Error::UnexpectedType(ty) => {

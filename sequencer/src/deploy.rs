@@ -125,8 +125,7 @@ pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError>
     let client = client(&config.l1_url, config.timeout)?;
     let to = config.to.unwrap_or_else(|| signer.address());
     let sender = TransactionSender::new(client, signer, SenderConfig::default());
-    let receipt =
-        weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;
+    let receipt = weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;
     Ok(DepositSummary {
         l1_transaction: receipt.tx_hash,
         l1_block: receipt.l1_block,

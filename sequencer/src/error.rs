@@ -3,7 +3,7 @@ use std::{io, path::PathBuf};
 use alloy_primitives::B256;
 use weft_state::StateError;
 
-use crate::{ledger::LedgerError, rpc::RpcServerError};
+use crate::{config::ConfigError, ledger::LedgerError, rpc::RpcServerError};
 
 /// Why the node cannot go on, or could not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,9 @@ pub enum NodeError {
     /// The ledger failed.
     #[error("ledger: {0}")]
     Ledger(#[from] LedgerError),
+    /// The configuration is not usable.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
     /// A file of the data folder could not be read or written.
     #[error("{path}: {source}")]
     File {

@@ -52,7 +52,7 @@ pub struct Follower {
 pub struct Progress {
     /// Batches derived and checked.
     pub batches: u64,
-    /// Batches that L1 held when last looked.
+    /// Batches that L1 held when the follower started, or that were found since.
     pub posted_batches: u64,
 }
 
@@ -93,7 +93,12 @@ impl Follower {
         link.spawn(&chain, &mut tasks);
 
         let derivation = resume(&client, &info, &chain).await?;
-        let (progress_sender, progress) = watch::channel(Progress::default());
+        let l1_head = client.block_number().await?;
+        let posted = posted_batches(&client, &info, info.deployment_block, l1_head).await?;
+        let (progress_sender, progress) = watch::channel(Progress {
+            batches: derivation.resume_point().next_index,
+            posted_batches: posted.len() as u64,
+        });
         let follow = Follow {
             client,
             info,
@@ -265,6 +270,7 @@ impl Follow {
         tracing::info!(batch = index, last_block, "batch verified");
         self.progress.send_modify(|progress| {
             progress.batches = index.saturating_add(1);
+            progress.posted_batches = progress.posted_batches.max(progress.batches);
         });
         Ok(())
     }

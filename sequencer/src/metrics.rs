@@ -41,21 +41,40 @@ fn describe() {
         Unit::Count,
         "Transactions made durable, deposits included"
     );
-    describe_counter!("weft_gas_used_total", Unit::Count, "Gas used by durable blocks, in gas");
+    describe_counter!(
+        "weft_gas_used_total",
+        Unit::Count,
+        "Gas used by durable blocks, in gas"
+    );
     describe_counter!(
         "weft_transactions_dropped_total",
         Unit::Count,
         "Transactions that were invalid at their turn in a block and left out"
     );
-    describe_gauge!("weft_head_block_number", Unit::Count, "Number of the last durable block");
-    describe_gauge!("weft_safe_block_number", Unit::Count, "Number of the last safe block");
+    describe_gauge!(
+        "weft_head_block_number",
+        Unit::Count,
+        "Number of the last durable block"
+    );
+    describe_gauge!(
+        "weft_safe_block_number",
+        Unit::Count,
+        "Number of the last safe block"
+    );
     describe_gauge!(
         "weft_finalized_block_number",
         Unit::Count,
         "Number of the last finalized block"
     );
-    describe_gauge!("weft_base_fee_wei", "Base fee of the last block, in wei per gas");
-    describe_gauge!("weft_l1_origin_number", Unit::Count, "Number of the L1 origin block");
+    describe_gauge!(
+        "weft_base_fee_wei",
+        "Base fee of the last block, in wei per gas"
+    );
+    describe_gauge!(
+        "weft_l1_origin_number",
+        Unit::Count,
+        "Number of the L1 origin block"
+    );
     describe_histogram!(
         "weft_block_execution_seconds",
         Unit::Seconds,
@@ -76,7 +95,11 @@ fn describe() {
         Unit::Count,
         "Waiting transactions behind a nonce gap"
     );
-    describe_gauge!("weft_batches_posted", Unit::Count, "Batches that the contract on L1 has taken");
+    describe_gauge!(
+        "weft_batches_posted",
+        Unit::Count,
+        "Batches that the contract on L1 has taken"
+    );
     describe_gauge!(
         "weft_batch_failures",
         Unit::Count,

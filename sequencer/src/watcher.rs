@@ -101,7 +101,10 @@ impl fmt::Display for WatchReport {
         let (batches, block) = (self.batches, self.last_l2_block);
         match &self.error {
             None => write!(f, "verified: {batches} batches up to block {block}"),
-            Some(error) => write!(f, "NOT VERIFIED after {batches} batches, at block {block}: {error}"),
+            Some(error) => write!(
+                f,
+                "NOT VERIFIED after {batches} batches, at block {block}: {error}"
+            ),
         }
     }
 }
@@ -132,8 +135,8 @@ impl Watcher {
         )?;
         let info = RollupInfo::load(&client, config.contract).await?;
         let spec = Arc::new(chain_spec(config.spec.take(), &info)?);
-        let folder = TempDir::with_prefix("weft-watch-")
-            .map_err(NodeError::file(std::env::temp_dir()))?;
+        let folder =
+            TempDir::with_prefix("weft-watch-").map_err(NodeError::file(std::env::temp_dir()))?;
         let store = Store::open(&folder.path().join("chain"), &spec)?;
         let layers = Arc::new(Layers::new(config.execution)?);
         let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable)?;
@@ -214,7 +217,11 @@ impl Watcher {
             first_block: batch.header().first_block,
             last_block: batch.header().last_block,
             last_block_hash: batch.header().last_block_hash,
-            transactions: batch.blocks.iter().map(|block| block.transactions.len()).sum(),
+            transactions: batch
+                .blocks
+                .iter()
+                .map(|block| block.transactions.len())
+                .sum(),
             deposits: batch.header().deposits_consumed,
             l1_block: batch.posted.l1_block,
             l1_transaction: batch.posted.tx_hash,

@@ -56,7 +56,6 @@ pub fn genesis_header(spec: &ChainSpec) -> Sealed<Header> {
             balance: account.balance,
             storage_root: storage_root_unhashed(slots),
             code_hash: account.code_hash,
-            ..Default::default()
         };
         Some((address, account))
     }));

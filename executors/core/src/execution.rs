@@ -126,7 +126,10 @@ pub enum InvalidTransaction {
     #[error("sender not an eoa: address {sender}")]
     SenderHasCode { sender: Address },
     /// Signed for another chain.
-    #[error("invalid chain id for signer: have {found:?} want {expected}")]
+    #[error(
+        "invalid chain id for signer: have {} want {expected}",
+        found.map_or_else(|| "none".to_owned(), |id| id.to_string())
+    )]
     ChainId { found: Option<u64>, expected: u64 },
     /// The fork does not have this transaction type.
     #[error("transaction type not supported")]

@@ -129,14 +129,19 @@ impl<S: StateView> Overlay<S> {
             if !account.written {
                 continue;
             }
+            // What did not exist before the block had nothing to wipe.
+            let storage_wiped = account.wiped && account.before.is_some();
+            // Under a wipe a slot must be named to keep its value, even the value it had before.
             let storage: BTreeMap<_, _> = account
                 .slots
                 .into_iter()
-                .filter(|(_, slot)| slot.written && slot.before != slot.current)
+                .filter(|(_, slot)| {
+                    slot.written
+                        && (slot.before != slot.current
+                            || (storage_wiped && !slot.current.is_zero()))
+                })
                 .map(|(key, slot)| (key, (slot.before, slot.current)))
                 .collect();
-            // What did not exist before the block had nothing to wipe.
-            let storage_wiped = account.wiped && account.before.is_some();
             if account.before == account.current && storage.is_empty() && !storage_wiped {
                 continue;
             }

@@ -24,7 +24,9 @@ pub(crate) fn transaction_changes(
         }
         changes.accounts.push((*address, change));
     }
-    changes.accounts.sort_unstable_by_key(|(address, _)| *address);
+    changes
+        .accounts
+        .sort_unstable_by_key(|(address, _)| *address);
     changes.code.sort_unstable_by_key(|(hash, _)| *hash);
     changes.code.dedup_by_key(|(hash, _)| *hash);
     changes

@@ -67,10 +67,12 @@ mod tests {
     #[test]
     fn stays_bounded_and_gives_the_code_that_was_loaded() {
         let cache = CodeCache::default();
-        for number in 0..4000u32 {
+        // All in one shard, and more than it holds.
+        for number in 0..250u32 {
             let mut code = vec![0x5b; 24_576];
             code[..4].copy_from_slice(&number.to_be_bytes());
-            let hash = keccak256(&code);
+            let mut hash = keccak256(&code);
+            hash.0[31] = 0;
             for _ in 0..2 {
                 let cached = cache
                     .get_or_load(hash, || Ok::<_, Infallible>(code.clone().into()))

@@ -1,6 +1,8 @@
 use alloy_consensus::Transaction as _;
-use revm::{context_interface::cfg::GasParams, primitives::hardfork::SpecId};
+use revm::context_interface::cfg::GasParams;
 use weft_primitives::{Fork, Transaction};
+
+use crate::environment::spec_id;
 
 /// EIP-3860: most bytes of initcode, from Shanghai on.
 pub use revm::primitives::eip3860::MAX_INITCODE_SIZE;
@@ -46,24 +48,5 @@ pub fn intrinsic_gas(fork: Fork, transaction: &Transaction) -> IntrinsicGas {
         } else {
             0
         },
-    }
-}
-
-const fn spec_id(fork: Fork) -> SpecId {
-    match fork {
-        Fork::Frontier => SpecId::FRONTIER,
-        Fork::Homestead => SpecId::HOMESTEAD,
-        Fork::Tangerine => SpecId::TANGERINE,
-        Fork::SpuriousDragon => SpecId::SPURIOUS_DRAGON,
-        Fork::Byzantium => SpecId::BYZANTIUM,
-        Fork::Petersburg => SpecId::PETERSBURG,
-        Fork::Istanbul => SpecId::ISTANBUL,
-        Fork::Berlin => SpecId::BERLIN,
-        Fork::London => SpecId::LONDON,
-        Fork::Merge => SpecId::MERGE,
-        Fork::Shanghai => SpecId::SHANGHAI,
-        Fork::Cancun => SpecId::CANCUN,
-        Fork::Prague => SpecId::PRAGUE,
-        Fork::Osaka => SpecId::OSAKA,
     }
 }

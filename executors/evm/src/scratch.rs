@@ -10,7 +10,7 @@ use revm::{
 use weft_primitives::Fork;
 
 /// Accounts in one transaction from which on its maps are not kept: a thread's memory stays small.
-const MAX_KEPT_ACCOUNTS: usize = 4096;
+const MAX_KEPT_ACCOUNTS: usize = 1024;
 
 /// EVM memory, in bytes, from which on it is not kept.
 const MAX_KEPT_MEMORY: usize = 1 << 20;

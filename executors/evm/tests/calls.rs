@@ -1,4 +1,10 @@
 //! Messages of `eth_call` and what they may leave unchecked.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -1,9 +1,15 @@
 //! Deposits follow the OP Stack's rules.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
 use alloy_primitives::{Address, TxKind, U256};
-use common::chain::{BENEFICIARY, BASE_FEE, GAS_LIMIT, block, deposit, legacy, recovered, state};
+use common::chain::{BASE_FEE, BENEFICIARY, GAS_LIMIT, block, deposit, legacy, recovered, state};
 use weft_executor_core::{
     Account, ExecutionLayer, HaltReason, InvalidTransaction, MemoryState, Outcome,
 };
@@ -30,7 +36,10 @@ fn base() -> TxDeposit {
     }
 }
 
-fn run(state: &MemoryState, transactions: &[RecoveredTransaction]) -> (BlockExecution, MemoryState) {
+fn run(
+    state: &MemoryState,
+    transactions: &[RecoveredTransaction],
+) -> (BlockExecution, MemoryState) {
     let layer = EvmLayer::new();
     let result =
         execute_sequential(&layer, &block(Fork::LATEST), transactions, state.clone()).unwrap();
@@ -71,7 +80,11 @@ fn value_beyond_the_balance_fails_with_all_gas_used() {
     assert!(!after.accounts.contains_key(&TARGET));
 
     let execution = EvmLayer::new()
-        .execute(&block(Fork::LATEST), &deposit(transaction), &mut before.clone())
+        .execute(
+            &block(Fork::LATEST),
+            &deposit(transaction),
+            &mut before.clone(),
+        )
         .unwrap();
     let Outcome::Halt {
         reason: HaltReason::FailedDeposit(reason),
@@ -132,11 +145,12 @@ fn halt_uses_all_gas_and_keeps_the_mint() {
 /// As after Regolith: refunds count as in any other transaction.
 #[test]
 fn gas_used_is_that_of_the_same_signed_transaction() {
-    let mut before = state(&[
-        (SENDER, 0, 1 << 40, &[]),
-        (TARGET, 1, 0, CLEAR_SLOT),
-    ]);
-    before.storage.entry(TARGET).or_default().insert(U256::ZERO, U256::ONE);
+    let mut before = state(&[(SENDER, 0, 1 << 40, &[]), (TARGET, 1, 0, CLEAR_SLOT)]);
+    before
+        .storage
+        .entry(TARGET)
+        .or_default()
+        .insert(U256::ZERO, U256::ONE);
     let mut transaction = base();
     transaction.value = U256::ZERO;
     let (deposited, _) = run(&before, &[deposit(transaction)]);

@@ -1,5 +1,11 @@
 //! Blocks of Ethereum itself, executed again: gas used, logs bloom and receipts root must be the
 //! block's own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

@@ -1,4 +1,10 @@
 //! The official GeneralStateTests: state root and logs hash after one transaction, or its refusal.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 
@@ -9,11 +15,7 @@ use std::{
 };
 
 use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
-use alloy_eips::{
-    eip2718::Decodable2718,
-    eip2930::AccessList,
-    eip7702::SignedAuthorization,
-};
+use alloy_eips::{eip2718::Decodable2718, eip2930::AccessList, eip7702::SignedAuthorization};
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, keccak256};
 use alloy_trie::{
     TrieAccount,
@@ -125,13 +127,18 @@ fn block_env(unit: &TestUnit, fork: Fork) -> BlockEnv {
         gas_limit: env.current_gas_limit.saturating_to(),
         base_fee: if fork >= Fork::London {
             // The base fee that geth's own runner takes for files without one.
-            env.current_base_fee.unwrap_or(U256::from(10)).saturating_to()
+            env.current_base_fee
+                .unwrap_or(U256::from(10))
+                .saturating_to()
         } else {
             0
         },
         difficulty: env.current_difficulty,
         prev_randao: env.current_random.unwrap_or_default(),
-        excess_blob_gas: env.current_excess_blob_gas.unwrap_or_default().saturating_to(),
+        excess_blob_gas: env
+            .current_excess_blob_gas
+            .unwrap_or_default()
+            .saturating_to(),
     }
 }
 
@@ -149,8 +156,7 @@ fn transaction(unit: &TestUnit, test: &Test) -> Result<RecoveredTransaction, Str
         let transaction = transaction_from_parts(unit, test)?;
         return Ok(RecoveredTransaction::new_unchecked(transaction, sender));
     };
-    let transaction =
-        Transaction::decode_2718_exact(bytes).map_err(|error| error.to_string())?;
+    let transaction = Transaction::decode_2718_exact(bytes).map_err(|error| error.to_string())?;
     let recovered = transaction.recover().map_err(|error| error.to_string())?;
     if let Some(sender) = sender(unit) {
         assert_eq!(recovered.signer(), sender);
@@ -165,7 +171,9 @@ fn transaction_from_parts(unit: &TestUnit, test: &Test) -> Result<Transaction, S
     let indexes = &test.indexes;
     let too_large = "a field is too large";
     let nonce: u64 = parts.nonce.try_into().map_err(|_| too_large)?;
-    let gas_limit: u64 = parts.gas_limit[indexes.gas].try_into().map_err(|_| too_large)?;
+    let gas_limit: u64 = parts.gas_limit[indexes.gas]
+        .try_into()
+        .map_err(|_| too_large)?;
     let value = parts.value[indexes.value];
     let input = parts.data[indexes.data].clone();
     let to = parts.to.map_or(TxKind::Create, TxKind::Call);
@@ -182,8 +190,7 @@ fn transaction_from_parts(unit: &TestUnit, test: &Test) -> Result<Transaction, S
         fee(parts.max_fee_per_gas)?,
         fee(parts.max_priority_fee_per_gas)?,
     );
-    let access_list: Option<AccessList> =
-        parts.access_lists.get(indexes.data).cloned().flatten();
+    let access_list: Option<AccessList> = parts.access_lists.get(indexes.data).cloned().flatten();
     let signature = Signature::new(U256::ONE, U256::ONE, false);
     let tx_type = parts
         .tx_type(indexes.data)
@@ -312,16 +319,19 @@ fn run_case(layer: &EvmLayer, unit: &TestUnit, spec: &SpecName, test: &Test) -> 
         (Err(_), Some(_)) => None,
         (Err(error), None) => return Case::Failed(format!("transaction: {error}")),
     };
-    let result =
-        match execute_sequential(layer, &block, transaction.as_slice(), pre.clone()) {
-            Ok(result) => result,
-            Err(error) => return Case::Failed(error.to_string()),
-        };
+    let result = match execute_sequential(layer, &block, transaction.as_slice(), pre.clone()) {
+        Ok(result) => result,
+        Err(error) => return Case::Failed(error.to_string()),
+    };
     let mut post = pre;
     post.apply(&result.changes);
     reward_nothing(&mut post, block.beneficiary, fork);
     let root = state_root(&post);
-    let logs: Vec<_> = result.receipts.into_iter().flat_map(|receipt| receipt.logs).collect();
+    let logs: Vec<_> = result
+        .receipts
+        .into_iter()
+        .flat_map(|receipt| receipt.logs)
+        .collect();
     let logs = keccak256(alloy_rlp::encode(&logs));
     if root != test.hash || logs != test.logs {
         return Case::Failed(format!(
@@ -406,7 +416,10 @@ fn official_state_tests() {
                 Case::Passed => passed += 1,
                 Case::Refused => refused += 1,
                 Case::Skipped(reason) => {
-                    skipped.entry(reason).or_default().push(format!("{path} {name}"));
+                    skipped
+                        .entry(reason)
+                        .or_default()
+                        .push(format!("{path} {name}"));
                 }
                 Case::Failed(reason) => failed.push(format!("{path} {name}: {reason}")),
             }

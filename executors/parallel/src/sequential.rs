@@ -83,8 +83,7 @@ impl<'a, L: ExecutionLayer, S: StateView> SequentialExecutor<'a, L, S> {
                 left,
             }))
         } else {
-            self.layer
-                .execute(self.block, transaction, &mut self.state)
+            self.layer.execute(self.block, transaction, &mut self.state)
         };
         let execution = match result {
             Ok(execution) => execution,

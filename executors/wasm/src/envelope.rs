@@ -10,6 +10,10 @@ use crate::{journal::Effects, masked::STOP_HASH, message::Message};
 /// A refund is at most the gas spent over this (EIP-3529).
 const MAX_REFUND_QUOTIENT: u64 = 5;
 
+/// What an authorization of an account that exists refunds (EIP-7702, PER_EMPTY_ACCOUNT_COST less
+/// PER_AUTH_BASE_COST).
+const AUTHORIZATION_REFUND: u64 = 12_500;
+
 /// A transaction as the inner layer executed it, without what the program does: checked, nonce
 /// counted, value moved, fees paid for the gas used so far. [`Envelope::finish`] adds what the
 /// program did and settles the rest.
@@ -122,7 +126,10 @@ impl Envelope {
         content: Content,
         state: &mut S,
     ) -> Result<Execution, S::Error> {
-        let (gas_used, gas_refunded) = self.settled_gas(message, &content);
+        let refund = self
+            .authorization_refund(message, state)?
+            .saturating_add(content.refund());
+        let (gas_used, gas_refunded) = settled_gas(message, content.gas_left(), refund);
         let mut logs = Vec::new();
         let outcome = match content {
             Content::Returned {
@@ -187,17 +194,34 @@ impl Envelope {
         })
     }
 
-    /// Gas used and gas refunded of the whole transaction (EIP-3529, EIP-7623).
-    fn settled_gas(&self, message: &Message<'_>, content: &Content) -> (u64, u64) {
-        let spent = message.gas_limit.saturating_sub(content.gas_left());
-        let refund =
-            (self.execution.gas_refunded + content.refund()).min(spent / MAX_REFUND_QUOTIENT);
-        let floor = message.floor_gas();
-        if spent - refund < floor {
-            (floor, 0)
-        } else {
-            (spent - refund, refund)
+    /// What the authorizations refund before the cap: each of an account that exists already
+    /// (EIP-7702). The inner layer says only what is left of it after the cap on its own gas, so it
+    /// is counted again: every valid authorization has raised the nonce of its account by one.
+    fn authorization_refund<S: StateView>(
+        &self,
+        message: &Message<'_>,
+        state: &mut S,
+    ) -> Result<u64, S::Error> {
+        if message.authorizations == 0 {
+            return Ok(0);
         }
+        let mut refunded: u64 = 0;
+        for (address, change) in &self.accounts {
+            let before = state.account(*address)?;
+            let had = before.map_or(0, |account| account.nonce);
+            let has = change.account.map_or(0, |account| account.nonce);
+            let other_steps = if *address == message.sender {
+                let assumed = message.assumed_nonce.unwrap_or(had);
+                assumed.saturating_add(1)
+            } else if before.is_some() {
+                had
+            } else {
+                // The first authorization of an account brings it into being.
+                had.saturating_add(1)
+            };
+            refunded = refunded.saturating_add(has.saturating_sub(other_steps));
+        }
+        Ok(refunded.saturating_mul(AUTHORIZATION_REFUND))
     }
 
     /// Takes back what a transaction that fails does not keep: the value moved and the account
@@ -220,15 +244,19 @@ impl Envelope {
             let sender = self.account(message.sender, state)?;
             sender.balance += message.value;
         }
-        if created.is_some() {
-            let account = self.account(receiver, state)?;
+        let change = self.change(receiver, state)?;
+        change.storage_wiped = false;
+        if created.is_some()
+            && let Some(account) = &mut change.account
+        {
             account.nonce = 0;
             account.code_hash = KECCAK256_EMPTY;
             if account.is_empty() {
-                self.accounts.remove(&receiver);
-            } else if let Some(change) = self.accounts.get_mut(&receiver) {
-                change.storage_wiped = false;
+                change.account = None;
             }
+        }
+        if change.account == state.account(receiver)? {
+            self.accounts.remove(&receiver);
         }
         Ok(())
     }
@@ -258,6 +286,19 @@ impl Envelope {
     ) -> Result<&mut Account, S::Error> {
         let change = self.change(address, state)?;
         Ok(change.account.get_or_insert_default())
+    }
+}
+
+/// Gas used and gas refunded of the whole transaction, of which `refund` may be refunded (EIP-3529,
+/// EIP-7623).
+fn settled_gas(message: &Message<'_>, gas_left: u64, refund: u64) -> (u64, u64) {
+    let spent = message.gas_limit.saturating_sub(gas_left);
+    let refund = refund.min(spent / MAX_REFUND_QUOTIENT);
+    let floor = message.floor_gas();
+    if spent - refund < floor {
+        (floor, 0)
+    } else {
+        (spent - refund, refund)
     }
 }
 

@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, keccak256};
 use weft_executor_core::{
@@ -262,7 +266,7 @@ impl<Inner: ExecutionLayer> WasmLayer<Inner> {
     fn program<'a>(
         &self,
         code_hash: B256,
-        module: impl FnOnce() -> Result<std::borrow::Cow<'a, [u8]>, ModuleError>,
+        module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
     ) -> Result<Arc<Program>, ModuleError> {
         match self.machine.known(code_hash) {
             Some(program) => Ok(program),
@@ -305,7 +309,7 @@ fn merge_accessed<S: StateView>(
     program: Address,
     journal: &Journal<'_, S>,
 ) -> Vec<AccessedAccount> {
-    let mut merged: std::collections::BTreeMap<Address, BTreeSet<U256>> = accessed
+    let mut merged: BTreeMap<Address, BTreeSet<U256>> = accessed
         .into_iter()
         .map(|account| (account.address, account.slots.into_iter().collect()))
         .collect();

@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, Bytes, b256};
+use alloy_primitives::{Address, B256, Bytes, U256, b256};
 use weft_executor_core::{Account, StateView};
 
 /// The EVM's STOP.
@@ -32,11 +32,7 @@ impl<S: StateView> StateView for Masked<'_, S> {
         }))
     }
 
-    fn storage(
-        &mut self,
-        address: Address,
-        slot: alloy_primitives::U256,
-    ) -> Result<alloy_primitives::U256, S::Error> {
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
         self.state.storage(address, slot)
     }
 

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use alloy_consensus::Transaction as _;
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{
@@ -26,8 +28,8 @@ const LISTED_SLOT_GAS: u64 = 1_900;
 /// Gas per authorization (EIP-7702).
 const AUTHORIZATION_GAS: u64 = 25_000;
 
-/// The last precompile of the row that begins at address 1, from Prague on (EIP-2537).
-const LAST_PRECOMPILE: Address = address!("0x0000000000000000000000000000000000000011");
+/// The precompiles from Prague on (EIP-2537): last bytes of addresses that are zero otherwise.
+const PRECOMPILES: RangeInclusive<u8> = 0x01..=0x11;
 /// The precompile of EIP-7951, from Osaka on.
 const P256_PRECOMPILE: Address = address!("0x0000000000000000000000000000000000000100");
 
@@ -43,7 +45,10 @@ pub(crate) struct Message<'a> {
     pub(crate) value: U256,
     pub(crate) input: &'a Bytes,
     access_list: Option<&'a AccessList>,
-    authorizations: usize,
+    /// Number of authorizations (EIP-7702).
+    pub(crate) authorizations: usize,
+    /// Nonce that the sender is taken to have; `None` for the one that it has.
+    pub(crate) assumed_nonce: Option<u64>,
 }
 
 impl<'a> Message<'a> {
@@ -64,6 +69,7 @@ impl<'a> Message<'a> {
             input: transaction.input(),
             access_list: transaction.access_list(),
             authorizations: transaction.authorization_list().map_or(0, <[_]>::len),
+            assumed_nonce: None,
         }
     }
 
@@ -82,6 +88,7 @@ impl<'a> Message<'a> {
             input: &call.input,
             access_list: Some(&call.access_list),
             authorizations: call.authorization_list.len(),
+            assumed_nonce: call.nonce,
         }
     }
 
@@ -137,7 +144,7 @@ impl<'a> Message<'a> {
                 );
             }
         }
-        accounts.extend((1..=LAST_PRECOMPILE.0[19]).map(|number| Address::with_last_byte(number)));
+        accounts.extend(PRECOMPILES.map(Address::with_last_byte));
         if block.fork >= Fork::Osaka {
             accounts.insert(P256_PRECOMPILE);
         }

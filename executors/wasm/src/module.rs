@@ -1,6 +1,6 @@
 use wasmparser::{
-    CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Parser,
-    Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
+    CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
+    Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
 use crate::host;
@@ -22,6 +22,11 @@ mod limits {
     pub(super) const LOCALS: u32 = 2_048;
     pub(super) const PARAMETERS: usize = 64;
     pub(super) const RESULTS: usize = 16;
+    /// Locals (with parameters) times branches and blocks of one function. The compiler's time
+    /// grows with the square of it: each local may need a value of its own wherever branches meet.
+    pub(super) const FUNCTION_JOINS: u64 = 1 << 17;
+    /// The same over all functions of a module.
+    pub(super) const MODULE_JOINS: u64 = 1 << 19;
 }
 
 /// What a module may use: WebAssembly 1.0 and the later instructions that LLVM emits by default
@@ -60,7 +65,7 @@ pub enum ModuleError {
     /// Has a start function.
     Start,
     /// Declares more functions, types, globals, segments, table elements, parameters, results or
-    /// locals than is allowed, or a function too long.
+    /// locals than is allowed, or a function that is too long or branches too much.
     TooMuch,
     /// The compiler does not take it.
     Compiler,
@@ -88,8 +93,8 @@ impl ModuleError {
             Self::MemoryTooLarge => "wasm: the module declares more than 128 pages of memory",
             Self::Start => "wasm: start functions are not allowed",
             Self::TooMuch => {
-                "wasm: the module declares more, or longer, functions, types, globals, tables, \
-                 segments or locals than is allowed"
+                "wasm: the module declares more, longer or more branching functions, or more types, \
+                 globals, table elements, segments or locals than is allowed"
             }
             Self::Compiler => "wasm: the module could not be compiled",
         }
@@ -120,7 +125,7 @@ pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
         // The declared numbers are bounded before the validator makes room for them.
         checks.bound(&payload)?;
         if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
-            bound_body(&body)?;
+            checks.bound_body(&body)?;
             let mut function = function.into_validator(allocations);
             function.validate(&body).map_err(invalid)?;
             allocations = function.into_allocations();
@@ -141,24 +146,16 @@ fn within(count: u32, limit: u32) -> Result<(), ModuleError> {
     Ok(())
 }
 
-fn bound_body(body: &FunctionBody<'_>) -> Result<(), ModuleError> {
-    if body.range().len() > limits::BODY_BYTES {
-        return Err(ModuleError::TooMuch);
-    }
-    let mut locals: u32 = 0;
-    for group in body.get_locals_reader().map_err(invalid)? {
-        let (count, _) = group.map_err(invalid)?;
-        locals = locals.saturating_add(count);
-    }
-    within(locals, limits::LOCALS)
-}
-
 /// What has been seen of a module.
 #[derive(Default)]
 struct Checks {
     types: Vec<FuncType>,
     /// Type of each function, imported ones first.
     functions: Vec<u32>,
+    imported: usize,
+    bodies: usize,
+    /// Sum of what [`limits::FUNCTION_JOINS`] bounds.
+    joins: u64,
     initial_pages: Option<u64>,
     exports_memory: bool,
     entrypoint: Option<u32>,
@@ -176,6 +173,45 @@ impl Checks {
             Payload::StartSection { .. } => Err(ModuleError::Start),
             _ => Ok(()),
         }
+    }
+
+    /// Bounds the next function's body before it is looked at further.
+    fn bound_body(&mut self, body: &FunctionBody<'_>) -> Result<(), ModuleError> {
+        if body.range().len() > limits::BODY_BYTES {
+            return Err(ModuleError::TooMuch);
+        }
+        let mut locals: u32 = 0;
+        for group in body.get_locals_reader().map_err(invalid)? {
+            let (count, _) = group.map_err(invalid)?;
+            locals = locals.saturating_add(count);
+        }
+        within(locals, limits::LOCALS)?;
+
+        let type_index = self.functions.get(self.imported + self.bodies);
+        let parameters = self
+            .function_type(*type_index.ok_or(ModuleError::Invalid)?)?
+            .params()
+            .len();
+        self.bodies += 1;
+        let mut branches: u64 = 0;
+        for operator in body.get_operators_reader().map_err(invalid)? {
+            branches += match operator.map_err(invalid)? {
+                Operator::Block { .. }
+                | Operator::Loop { .. }
+                | Operator::If { .. }
+                | Operator::Else
+                | Operator::Br { .. }
+                | Operator::BrIf { .. } => 1,
+                Operator::BrTable { targets } => u64::from(targets.len()),
+                _ => 0,
+            };
+        }
+        let joins = branches * (u64::from(locals) + parameters as u64);
+        self.joins += joins;
+        if joins > limits::FUNCTION_JOINS || self.joins > limits::MODULE_JOINS {
+            return Err(ModuleError::TooMuch);
+        }
+        Ok(())
     }
 
     /// Looks at a part that the validator has accepted.
@@ -209,6 +245,7 @@ impl Checks {
                     let found = self.function_type(type_index)?;
                     host::check_import(import.name, found)?;
                     self.functions.push(type_index);
+                    self.imported += 1;
                 }
             }
             Payload::FunctionSection(section) => {

@@ -123,9 +123,9 @@ impl Producer {
         };
         let deposits = async {
             let waiting = self.origins.wait_for(|update| {
-                update
-                    .as_ref()
-                    .is_some_and(|update| update.from == origin && !update.advance.deposits.is_empty())
+                update.as_ref().is_some_and(|update| {
+                    update.from == origin && !update.advance.deposits.is_empty()
+                })
             });
             if waiting.await.is_err() {
                 // Nobody feeds origins: a chain without L1.
@@ -186,15 +186,10 @@ impl Producer {
             self.config.max_transactions,
         );
         let mut bytes_left = MAX_BLOCK_TRANSACTION_BYTES;
-        transactions.extend(
-            waiting
-                .iter()
-                .map_while(|pooled| {
-                    bytes_left =
-                        bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
-                    Some(pooled.transaction.clone())
-                }),
-        );
+        transactions.extend(waiting.iter().map_while(|pooled| {
+            bytes_left = bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
+            Some(pooled.transaction.clone())
+        }));
         if transactions.len() == deposits && !has_user_deposits && !even_if_empty {
             return Ok(());
         }

@@ -23,11 +23,23 @@ impl fmt::Display for DevInfo {
             writeln!(f, "({index}) {}", account.private_key)?;
         }
         writeln!(f, "\nMnemonic:    {DEV_MNEMONIC}")?;
-        writeln!(f, "L2 RPC:      {}  (chain id {})", self.l2_rpc, self.l2_chain_id)?;
-        writeln!(f, "L1 RPC:      {}  (chain id {})", self.l1_rpc, self.l1_chain_id)?;
+        writeln!(
+            f,
+            "L2 RPC:      {}  (chain id {})",
+            self.l2_rpc, self.l2_chain_id
+        )?;
+        writeln!(
+            f,
+            "L1 RPC:      {}  (chain id {})",
+            self.l1_rpc, self.l1_chain_id
+        )?;
         writeln!(f, "Contract:    {}  (on L1)", self.contract)?;
         writeln!(f, "Data folder: {}", self.data_dir.display())?;
-        writeln!(f, "\nCheck it:    weft watch --l1 {} --contract {} --once", self.l1_rpc, self.contract)?;
+        writeln!(
+            f,
+            "\nCheck it:    weft watch --l1 {} --contract {} --once",
+            self.l1_rpc, self.contract
+        )?;
         write!(f, "Stop it:     Ctrl-C")
     }
 }

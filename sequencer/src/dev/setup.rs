@@ -12,7 +12,8 @@ use weft_l1_bridge::{
 use weft_primitives::ChainSpec;
 
 use super::{
-    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts, info_path,
+    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts,
+    info_path,
 };
 use crate::error::NodeError;
 
@@ -80,7 +81,11 @@ pub(super) async fn deployment(
     };
     if !operator_is_funded {
         sender(accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?)
-            .send(TxKind::Call(operator.address()), OPERATOR_BALANCE, Bytes::new())
+            .send(
+                TxKind::Call(operator.address()),
+                OPERATOR_BALANCE,
+                Bytes::new(),
+            )
             .await?;
     }
     let deployed = deploy(
@@ -111,12 +116,22 @@ pub(super) fn l1_spec(data_dir: &Path) -> Result<ChainSpec, NodeError> {
     spec(data_dir, "l1-genesis.json", |timestamp| {
         let mut funded = funded_balances()?;
         funded.push((accounts::operator()?.address(), FUNDED_BALANCE));
-        Ok(genesis::dev_l1_genesis(L1_CHAIN_ID, &funded, GAS_LIMIT, timestamp)?)
+        Ok(genesis::dev_l1_genesis(
+            L1_CHAIN_ID,
+            &funded,
+            GAS_LIMIT,
+            timestamp,
+        )?)
     })
 }
 
 fn l2_genesis(timestamp: u64) -> Result<ChainSpec, NodeError> {
-    Ok(genesis::l2_genesis(L2_CHAIN_ID, &funded_balances()?, GAS_LIMIT, timestamp)?)
+    Ok(genesis::l2_genesis(
+        L2_CHAIN_ID,
+        &funded_balances()?,
+        GAS_LIMIT,
+        timestamp,
+    )?)
 }
 
 fn funded_balances() -> Result<Vec<(Address, U256)>, NodeError> {
@@ -161,8 +176,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, NodeError> {
 
 /// Writes a file so that a reader sees all of it or none.
 fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), NodeError> {
-    let text = serde_json::to_vec_pretty(value)
-        .map_err(|error| NodeError::file(path)(error.into()))?;
+    let text =
+        serde_json::to_vec_pretty(value).map_err(|error| NodeError::file(path)(error.into()))?;
     let partial = path.with_extension("json.partial");
     let write = || {
         fs::write(&partial, text)?;

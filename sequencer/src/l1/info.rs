@@ -58,9 +58,7 @@ impl LedgerInfo {
         &self,
         found: Result<Option<BatchRecord>, LedgerError>,
     ) -> Result<Option<BatchInfo>, L1InfoError> {
-        Ok(found
-            .map_err(unreadable)?
-            .map(|batch| self.describe(batch)))
+        Ok(found.map_err(unreadable)?.map(|batch| self.describe(batch)))
     }
 }
 

@@ -12,7 +12,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use tokio::sync::{mpsc, watch};
-use weft_batcher::{BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus};
+use weft_batcher::{
+    BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus,
+};
 use weft_l1_bridge::{
     ContractPoster, L1Client, L1ClientConfig, L1LabelSource, OriginConfig, OriginSource,
     RollupInfo, SenderConfig, TransactionSender,
@@ -146,7 +148,13 @@ impl L1Link {
         );
         tasks.spawn(
             "labels",
-            labels::follow(label_source, chain.clone(), self.labels, poll, tasks.stop().clone()),
+            labels::follow(
+                label_source,
+                chain.clone(),
+                self.labels,
+                poll,
+                tasks.stop().clone(),
+            ),
         );
         let (events, event_receiver) = mpsc::channel::<SubmitterEvent>(EVENT_CAPACITY);
         if let Some(batcher) = self.config.batcher {
@@ -160,7 +168,13 @@ impl L1Link {
             );
             tasks.spawn(
                 "origins",
-                origins::follow(source, chain.clone(), self.origins, poll, tasks.stop().clone()),
+                origins::follow(
+                    source,
+                    chain.clone(),
+                    self.origins,
+                    poll,
+                    tasks.stop().clone(),
+                ),
             );
             let sender = TransactionSender::new(
                 self.client.clone(),

@@ -12,9 +12,7 @@ use weft_state::StateError;
 use crate::{
     chain::ChainHandle,
     error::NodeError,
-    ledger::{
-        AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError,
-    },
+    ledger::{AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError},
     metrics::l1_error,
 };
 
@@ -191,7 +189,10 @@ impl Recorder {
             .await?;
         for deposit in waiting {
             if deposit.l2_block.is_none() {
-                let Some(place) = self.chain.store().transaction_location(deposit.l2_tx_hash)?
+                let Some(place) = self
+                    .chain
+                    .store()
+                    .transaction_location(deposit.l2_tx_hash)?
                 else {
                     break;
                 };

@@ -12,6 +12,8 @@ mod price_index;
 mod recent_accounts;
 mod selection;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@ use std::{
     sync::Arc,
 };
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use weft_executor_core::Account;
 use weft_primitives::RecoveredTransaction;
 
@@ -212,7 +212,7 @@ impl Pool {
                 overshot: cost - balance,
             });
         }
-        let queued = queue.map_or_else(Default::default, |queue| {
+        let queued = queue.map_or(U256::ZERO, |queue| {
             queue
                 .executable_at(nonce)
                 .map_or(queue.spent, |old| queue.spent - old.cost())
@@ -429,6 +429,36 @@ impl Pool {
                 self.promoted.push(transaction);
             }
         }
+    }
+
+    /// Works out again what the pool keeps count of, and compares.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self) {
+        let all: Vec<_> = self.transactions().collect();
+        assert_eq!(self.by_hash.len(), all.len());
+        assert!(all.len() <= self.limits.max_transactions);
+        assert_eq!(self.bytes, all.iter().map(|(tx, _)| tx.size).sum::<usize>());
+        assert!(self.bytes <= self.limits.max_bytes);
+        let executable = all.iter().filter(|(_, executable)| *executable);
+        assert_eq!(self.executable, executable.count());
+        let mut prices = PriceIndex::default();
+        prices.rebuild(
+            self.prices.base_fee(),
+            all.iter().map(|(tx, executable)| (&***tx, *executable)),
+        );
+        assert_eq!(self.prices, prices);
+        let mut heads = BTreeSet::new();
+        for (sender, queue) in &self.senders {
+            assert!(!queue.entries.is_empty());
+            assert!(queue.entries.len() <= self.limits.max_per_sender);
+            let run = queue.entries.range(..queue.next_nonce);
+            assert_eq!(run.clone().count(), queue.executable());
+            let spent = run.fold(U256::ZERO, |sum, (_, entry)| sum + entry.transaction.cost());
+            assert_eq!(queue.spent, spent);
+            assert!(spent <= queue.account.balance);
+            heads.extend(queue.head().map(|head| (head.fee_cap(), *sender)));
+        }
+        assert_eq!(self.heads, heads);
     }
 
     /// Brings the index of heads up to date with a sender's queue, and forgets an empty queue.

@@ -20,7 +20,7 @@ pub(super) struct PriceKey {
 }
 
 /// All waiting transactions by effective price under one base fee.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PriceIndex {
     base_fee: u64,
     queued: BTreeSet<PriceKey>,

@@ -90,7 +90,9 @@ impl Registry {
         let registered = self
             .module
             .register_method(name, move |params, api, _| {
-                to_json(Arguments::parse(&params, most).and_then(|arguments| method(api, arguments)))
+                to_json(
+                    Arguments::parse(&params, most).and_then(|arguments| method(api, arguments)),
+                )
             })
             .err();
         self.failure = self.failure.take().or(registered);

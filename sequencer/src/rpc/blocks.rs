@@ -1,9 +1,7 @@
 use alloy_consensus::{Header, Sealed, proofs};
 use alloy_eips::{BlockId, BlockNumberOrTag, RpcBlockHash};
 use alloy_primitives::{Address, B256};
-use weft_primitives::{
-    BlockAttributes, Receipt, SealedBlock, Transaction, child_header,
-};
+use weft_primitives::{BlockAttributes, Receipt, SealedBlock, Transaction, child_header};
 use weft_state::{BlockWithReceipts, StateReader};
 
 use super::{

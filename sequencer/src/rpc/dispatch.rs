@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use jsonrpsee_core::{
     server::{
@@ -11,14 +11,16 @@ use jsonrpsee_types::{
     ErrorObjectOwned, Id, Params, SubscriptionId,
     error::{ErrorCode, PARSE_ERROR_CODE},
 };
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::{RpcConfig, RpcError, params::parse_bounded, websocket::Connection};
 
-/// Notifications of one subscription that wait for the connection.
-const FEED_CAPACITY: usize = 64;
+/// Notifications of one subscription that wait for the connection. What else is to come waits in the
+/// chain's own feed, which all subscriptions share.
+const FEED_CAPACITY: usize = 1;
 /// Characters of an unknown method's name that the error repeats.
 const SHOWN_NAME: usize = 64;
 
@@ -26,6 +28,7 @@ const SHOWN_NAME: usize = 64;
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     methods: Methods,
+    chain_id: Arc<str>,
     max_batch: usize,
     max_response_bytes: usize,
     max_batch_response_bytes: usize,
@@ -75,9 +78,20 @@ impl IdProvider for HexIds {
 }
 
 impl Dispatcher {
-    pub(super) fn new(methods: Methods, config: &RpcConfig) -> Self {
+    pub(super) fn new(methods: Methods, chain_id: u64, config: &RpcConfig) -> Self {
+        describe_counter!(
+            "weft_rpc_requests_total",
+            Unit::Count,
+            "JSON-RPC requests to known methods, by method and outcome"
+        );
+        describe_histogram!(
+            "weft_rpc_request_duration_seconds",
+            Unit::Seconds,
+            "Time to answer a JSON-RPC request, by method"
+        );
         Self {
             methods,
+            chain_id: chain_id.to_string().into(),
             max_batch: config.max_batch,
             max_response_bytes: config.max_response_bytes,
             max_batch_response_bytes: config.max_batch_response_bytes,
@@ -163,7 +177,10 @@ impl Dispatcher {
         connection: Option<&Connection>,
     ) -> Option<(MethodResponse, Option<Feed>)> {
         let refuse = |id: Id<'_>, error: RpcError| {
-            Some((MethodResponse::error(id, ErrorObjectOwned::from(error)), None))
+            Some((
+                MethodResponse::error(id, ErrorObjectOwned::from(error)),
+                None,
+            ))
         };
         let invalid = |text: &str| RpcError::InvalidRequest(text.to_owned());
         if !request.get().starts_with('{') {
@@ -175,7 +192,10 @@ impl Dispatcher {
                 return refuse(Id::Null, RpcError::InvalidRequest(error.to_string()));
             }
         };
-        let id = match envelope.id.map(|id| serde_json::from_str::<Id<'_>>(id.get())) {
+        let id = match envelope
+            .id
+            .map(|id| serde_json::from_str::<Id<'_>>(id.get()))
+        {
             None => None,
             Some(Ok(id)) => Some(id),
             Some(Err(_)) => {
@@ -260,9 +280,10 @@ impl Dispatcher {
             },
         };
         let outcome = if response.is_success() { "ok" } else { "error" };
-        metrics::counter!("weft_rpc_requests_total", "method" => name, "outcome" => outcome)
+        let chain = &self.chain_id;
+        counter!("weft_rpc_requests_total", "chain_id" => Arc::clone(chain), "method" => name, "outcome" => outcome)
             .increment(1);
-        metrics::histogram!("weft_rpc_request_duration_seconds", "method" => name)
+        histogram!("weft_rpc_request_duration_seconds", "chain_id" => Arc::clone(chain), "method" => name)
             .record(started.elapsed().as_secs_f64());
         (response, feed)
     }

@@ -37,8 +37,8 @@ pub enum RpcError {
     #[error("gas required exceeds allowance ({0})")]
     GasRequiredExceedsAllowance(u64),
     /// The mempool does not take the transaction.
-    #[error(transparent)]
-    Mempool(#[from] MempoolError),
+    #[error("{0}")]
+    Mempool(Box<MempoolError>),
     /// The bytes are not a transaction that may be sent.
     #[error(transparent)]
     Transaction(#[from] TransactionError),
@@ -58,7 +58,9 @@ pub enum RpcError {
     #[error("read-only node: it follows the chain and takes no transactions")]
     ReadOnly,
     /// The node holds no keys.
-    #[error("unknown account: this node holds no keys, sign in a wallet and send the raw transaction")]
+    #[error(
+        "unknown account: this node holds no keys, sign in a wallet and send the raw transaction"
+    )]
     NoKeys,
     /// Only a WebSocket connection can carry notifications.
     #[error("notifications not supported: subscribe over WebSocket")]
@@ -72,7 +74,9 @@ pub enum RpcError {
         waited: Duration,
     },
     /// EIP-7966: in the pool, waiting for another transaction.
-    #[error("The transaction was added to the mempool but wasn't processed due to a missing nonce or insufficient funds.")]
+    #[error(
+        "The transaction was added to the mempool but wasn't processed due to a missing nonce or insufficient funds."
+    )]
     SyncNotReady(B256),
     /// A call took too long.
     #[error("execution aborted (timeout = {}ms)", .0.as_millis())]
@@ -119,6 +123,12 @@ impl RpcError {
     }
 }
 
+impl From<MempoolError> for RpcError {
+    fn from(error: MempoolError) -> Self {
+        Self::Mempool(Box::new(error))
+    }
+}
+
 impl From<RpcError> for ErrorObjectOwned {
     fn from(error: RpcError) -> Self {
         let data = match &error {
@@ -128,7 +138,10 @@ impl From<RpcError> for ErrorObjectOwned {
             }
             _ => None,
         };
-        if matches!(error, RpcError::State(_) | RpcError::L1(_) | RpcError::Internal(_)) {
+        if matches!(
+            error,
+            RpcError::State(_) | RpcError::L1(_) | RpcError::Internal(_)
+        ) {
             tracing::error!(%error, "request failed");
         }
         Self::owned(error.code(), error.to_string(), data)

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use weft_primitives::{Receipt, SealedBlock, Transaction};
 
 use super::{RpcError, blocks::FoundBlock};
+use crate::mempool::PooledTransaction;
 
 /// OP Stack's version of deposit receipts (Canyon).
 const DEPOSIT_RECEIPT_VERSION: &str = "0x1";
@@ -62,17 +63,36 @@ pub(super) fn transaction(
     Ok(Value::Object(fields))
 }
 
+/// About how many bytes a waiting transaction takes as JSON.
+pub(super) const fn json_size(pooled: &PooledTransaction) -> usize {
+    // Two digits a byte, and names and fixed fields around them.
+    pooled.size.saturating_mul(2).saturating_add(600)
+}
+
+/// About how many bytes a log takes as JSON.
+fn log_json_size(log: &Log) -> usize {
+    log.inner
+        .data
+        .data
+        .len()
+        .saturating_mul(2)
+        .saturating_add(900)
+}
+
+/// About how many bytes logs take as JSON.
+pub(super) fn logs_json_size(logs: &[Log]) -> usize {
+    logs.iter().map(log_json_size).sum()
+}
+
 /// What the sender pays, in wei per gas; the fee cap when the block is not known yet.
 fn effective_gas_price(transaction: &Transaction, base_fee: Option<u64>) -> u128 {
     if transaction.is_deposit() {
         return 0;
     }
-    transaction
-        .gas_price()
-        .unwrap_or_else(|| match base_fee {
-            Some(_) => transaction.effective_gas_price(base_fee),
-            None => transaction.max_fee_per_gas(),
-        })
+    transaction.gas_price().unwrap_or_else(|| match base_fee {
+        Some(_) => transaction.effective_gas_price(base_fee),
+        None => transaction.max_fee_per_gas(),
+    })
 }
 
 /// A transaction of a block; `None` when the block has no such index.
@@ -160,7 +180,10 @@ pub(super) struct ReceiptJson {
     from: Address,
     to: Option<Address>,
     contract_address: Option<Address>,
-    #[serde(with = "alloy_serde::quantity::opt", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "alloy_serde::quantity::opt",
+        skip_serializing_if = "Option::is_none"
+    )]
     deposit_nonce: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deposit_receipt_version: Option<&'static str>,
@@ -209,7 +232,10 @@ impl BlockParts<'_> {
         let gas_before = before
             .last()
             .map_or(0, |receipt| receipt.cumulative_gas_used);
-        let logs_before = before.iter().map(|receipt| to_u64(receipt.logs.len())).sum();
+        let logs_before = before
+            .iter()
+            .map(|receipt| to_u64(receipt.logs.len()))
+            .sum();
         Some(self.receipt(
             index,
             (transaction, *sender, receipt),
@@ -227,9 +253,7 @@ impl BlockParts<'_> {
     ) -> ReceiptJson {
         let header = &self.block.header;
         let hash = transaction.hash();
-        let nonce = receipt
-            .deposit_nonce
-            .unwrap_or_else(|| transaction.nonce());
+        let nonce = receipt.deposit_nonce.unwrap_or_else(|| transaction.nonce());
         ReceiptJson {
             tx_type: receipt.tx_type,
             status: u8::from(receipt.success),

@@ -98,14 +98,18 @@ impl BoundedStream {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if progress.is_ready() {
-            let deadline = Instant::now() + self.idle_timeout;
-            self.idle.as_mut().reset(deadline);
+            // A clock that does not reach that far needs no new deadline.
+            if let Some(deadline) = Instant::now().checked_add(self.idle_timeout) {
+                self.idle.as_mut().reset(deadline);
+            }
             return progress;
         }
-        self.idle
-            .as_mut()
-            .poll(context)
-            .map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "connection is idle")))
+        self.idle.as_mut().poll(context).map(|()| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "connection is idle",
+            ))
+        })
     }
 }
 

@@ -1,7 +1,12 @@
 use alloy_primitives::BlockHash;
 use alloy_rpc_types_eth::{Filter, FilterBlockOption, Log};
 
-use super::{RpcError, api::Api, json::BlockParts, workers::Deadline};
+use super::{
+    RpcError,
+    api::Api,
+    json::{BlockParts, logs_json_size},
+    workers::Deadline,
+};
 
 /// Most addresses, and most topics in one position, of a filter; geth's bound.
 const MAX_FILTER_VALUES: usize = 1000;
@@ -39,9 +44,9 @@ impl Api {
         }
         let (logs, _) = self.collect_logs(filter, first, last, deadline, |found, number| {
             Err(RpcError::LimitExceeded(format!(
-                "query has {found} results or more up to block {number}, at most {} are given: \
-                 try a smaller range",
-                self.config.max_log_results
+                "query has {found} results or more up to block {number}, at most {} in {} bytes \
+                 are given: try a smaller range",
+                self.config.max_log_results, self.config.max_response_bytes
             )))
         })?;
         Ok(logs)
@@ -58,6 +63,7 @@ impl Api {
         full: impl Fn(usize, u64) -> Result<(), RpcError>,
     ) -> Result<(Vec<Log>, u64), RpcError> {
         let mut logs = Vec::new();
+        let mut bytes = 0_usize;
         for number in first..=last {
             deadline.check()?;
             let Some(header) = self.header_at(number)? else {
@@ -76,7 +82,8 @@ impl Api {
             };
             let before = logs.len();
             logs.extend(parts.logs(|log| filter.matches(log)));
-            if logs.len() > self.config.max_log_results {
+            bytes = bytes.saturating_add(logs_json_size(logs.get(before..).unwrap_or_default()));
+            if logs.len() > self.config.max_log_results || bytes > self.config.max_response_bytes {
                 full(logs.len(), number)?;
                 // A single block is never split.
                 if before > 0 {

@@ -46,7 +46,9 @@ pub enum RpcServerError {
     #[error("RPC server: {0}")]
     Method(#[from] RegisterMethodError),
     /// An allowed origin is no header value.
-    #[error("RPC server: cors origin {0:?} is not a header value, expected \"*\" or an origin like \"https://example.org\"")]
+    #[error(
+        "RPC server: cors origin {0:?} is not a header value, expected \"*\" or an origin like \"https://example.org\""
+    )]
     Cors(String),
 }
 
@@ -83,14 +85,14 @@ impl RpcServer {
         extra: Router,
     ) -> Result<RpcServerHandle, RpcServerError> {
         let cors = cors(&config.cors)?;
+        let chain_id = context.chain.spec().chain_id();
         let api = Arc::new(Api::new(config.clone(), context)?);
-        let dispatcher = Arc::new(Dispatcher::new(methods::all(api)?, &config));
+        let dispatcher = Arc::new(Dispatcher::new(methods::all(api)?, chain_id, &config));
         let address = SocketAddr::new(config.host, config.port);
         let bind_error = |source| RpcServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind_error)?;
         let local_address = listener.local_addr().map_err(bind_error)?;
-        let listener =
-            BoundedListener::new(listener, config.max_connections, config.idle_timeout);
+        let listener = BoundedListener::new(listener, config.max_connections, config.idle_timeout);
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         let router = Router::new()

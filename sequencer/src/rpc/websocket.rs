@@ -6,13 +6,16 @@ use std::{
     time::Duration,
 };
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use axum::{
+    body::Bytes,
+    extract::ws::{CloseFrame, Message, WebSocket, close_code},
+};
 use futures::{
     SinkExt, StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use jsonrpsee_core::server::{BoundedSubscriptions, ConnectionId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -97,9 +100,8 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let connection = Connection::new(config.max_subscriptions_per_connection, &stop);
-    let capacity = u32::try_from(config.max_websocket_buffer_bytes)
-        .unwrap_or(u32::MAX)
-        .clamp(1, u32::MAX >> 3);
+    let capacity = permits(config.max_websocket_buffer_bytes);
+    let intake_bytes = permits(config.max_body_bytes);
     let (messages, queue) = mpsc::channel(OUTBOX_MESSAGES);
     let outbox = Outbox {
         messages,
@@ -108,14 +110,12 @@ pub(super) async fn serve(
     };
     let (sender, receiver) = socket.split();
     let writer = tokio::spawn(write(sender, queue, connection.clone()));
-    read(
-        receiver,
-        &connection,
-        &dispatcher,
-        &outbox,
-        config.max_requests_per_connection,
-    )
-    .await;
+    let intake = Intake {
+        slots: Arc::new(Semaphore::new(config.max_requests_per_connection.max(1))),
+        bytes: Arc::new(Semaphore::new(usize::try_from(intake_bytes).unwrap_or(1))),
+        capacity: intake_bytes,
+    };
+    read(receiver, &connection, &dispatcher, &outbox, &intake).await;
     connection.closing.cancel();
     drop(outbox);
     if writer.await.is_err() {
@@ -123,25 +123,48 @@ pub(super) async fn serve(
     }
 }
 
-/// Reads messages and has each answered, at most `max_requests` at a time.
+/// Messages that are worked on, bounded in number and in bytes.
+#[derive(Debug)]
+struct Intake {
+    slots: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    capacity: u32,
+}
+
+impl Intake {
+    /// Waits until a message of this size may be worked on.
+    async fn admit(
+        &self,
+        size: usize,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), AcquireError> {
+        let size = u32::try_from(size).unwrap_or(u32::MAX).min(self.capacity);
+        let slot = Arc::clone(&self.slots).acquire_owned().await?;
+        let room = Arc::clone(&self.bytes).acquire_many_owned(size).await?;
+        Ok((slot, room))
+    }
+}
+
+/// A number of bytes as a number of permits.
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes)
+        .unwrap_or(u32::MAX)
+        .clamp(1, u32::MAX >> 3)
+}
+
+/// Reads messages and has each answered.
 async fn read(
     mut receiver: SplitStream<WebSocket>,
     connection: &Connection,
     dispatcher: &Arc<Dispatcher>,
     outbox: &Outbox,
-    max_requests: usize,
+    intake: &Intake,
 ) {
-    let slots = Arc::new(Semaphore::new(max_requests.max(1)));
     loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.ok();
-            (slot, receiver.next().await)
-        };
-        let (slot, received) = tokio::select! {
+        let received = tokio::select! {
             () = connection.closing.cancelled() => return,
-            next = next => next,
+            received = receiver.next() => received,
         };
-        let bytes = match received {
+        let bytes: Bytes = match received {
             Some(Ok(Message::Text(text))) => text.into(),
             Some(Ok(Message::Binary(bytes))) => bytes,
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -152,10 +175,14 @@ async fn read(
                 return;
             }
         };
+        let admitted = tokio::select! {
+            () = connection.closing.cancelled() => return,
+            admitted = intake.admit(bytes.len()) => admitted,
+        };
         let (connection, dispatcher, outbox) =
             (connection.clone(), Arc::clone(dispatcher), outbox.clone());
         tokio::spawn(async move {
-            let _slot = slot;
+            let _admitted = admitted;
             let closing = connection.closing.clone();
             let answer = async {
                 let reply = dispatcher.answer(&bytes, Some(&connection)).await;
@@ -182,7 +209,10 @@ async fn read(
 async fn forward(mut feed: Feed, outbox: Outbox, connection: Connection) {
     let pass = async {
         while let Some(notification) = feed.recv().await {
-            if !outbox.send(String::from(Box::<str>::from(notification))).await {
+            if !outbox
+                .send(String::from(Box::<str>::from(notification)))
+                .await
+            {
                 break;
             }
         }

@@ -23,7 +23,8 @@ pub(super) struct Workers {
 /// When a caller stops waiting for long work.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
-    at: Instant,
+    /// `None` when the clock does not reach that far.
+    at: Option<Instant>,
     timeout: Duration,
 }
 
@@ -31,10 +32,9 @@ impl Deadline {
     /// # Errors
     /// [`RpcError::Timeout`] once the deadline is over.
     pub(super) fn check(&self) -> Result<(), RpcError> {
-        if Instant::now() < self.at {
-            Ok(())
-        } else {
-            Err(RpcError::Timeout(self.timeout))
+        match self.at {
+            Some(at) if Instant::now() >= at => Err(RpcError::Timeout(self.timeout)),
+            _ => Ok(()),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Workers {
             .map_err(|_| RpcError::LimitExceeded("too many calls are waiting, try later".into()))?;
         let timeout = self.timeout;
         let deadline = Deadline {
-            at: Instant::now() + timeout,
+            at: Instant::now().checked_add(timeout),
             timeout,
         };
         let run = async {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub(crate) mod chain;
+pub(crate) mod programs;
 
 use std::path::PathBuf;
 

@@ -29,7 +29,10 @@ pub(super) fn register(registry: &mut Registry) {
             Ok(block.map(|block| U64::from(to_u64(block.block().transactions.len()))))
         });
     }
-    for name in ["eth_getUncleCountByBlockNumber", "eth_getUncleCountByBlockHash"] {
+    for name in [
+        "eth_getUncleCountByBlockNumber",
+        "eth_getUncleCountByBlockHash",
+    ] {
         registry.read(name, 1, |api, mut arguments| {
             let header = api.header(arguments.required(BLOCK)?)?;
             Ok(header.map(|_: Sealed<Header>| U64::ZERO))

@@ -1,4 +1,7 @@
-use alloy_eips::{BlockId, BlockNumberOrTag, eip2930::{AccessList, AccessListItem}};
+use alloy_eips::{
+    BlockId, BlockNumberOrTag,
+    eip2930::{AccessList, AccessListItem},
+};
 use alloy_primitives::{Address, Bytes, TxKind, U64};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use serde::Serialize;

@@ -67,9 +67,7 @@ fn suggested_tip(api: &Api) -> Result<u128, RpcError> {
     tips.sort_unstable();
     let position = tips.len().saturating_sub(1) * SUGGESTION_PERCENTILE / 100;
     let tip = tips.get(position).copied().unwrap_or(0);
-    Ok(tip
-        .min(MAX_SUGGESTED_TIP)
-        .max(api.config.min_suggested_tip))
+    Ok(tip.min(MAX_SUGGESTED_TIP).max(api.config.min_suggested_tip))
 }
 
 fn fee_history(
@@ -88,7 +86,10 @@ fn fee_history(
         .ok_or(RpcError::UnknownBlock(
             "request beyond head block: the newest block does not exist yet",
         ))?;
-    let count = count.to::<u64>().min(MAX_HISTORY).min(last.saturating_add(1));
+    let count = count
+        .to::<u64>()
+        .min(MAX_HISTORY)
+        .min(last.saturating_add(1));
     if count == 0 {
         return Ok(FeeHistory::default());
     }

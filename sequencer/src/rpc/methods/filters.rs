@@ -9,7 +9,7 @@ use crate::rpc::{
     RpcError,
     api::{Api, Registry},
     filters::OpenFilter,
-    json,
+    json::{self, json_size},
     logs::check_filter,
     params::Arguments,
     workers::Deadline,
@@ -34,15 +34,24 @@ pub(super) fn register(registry: &mut Registry) {
         )
     });
     registry.quick("eth_newBlockFilter", 0, |api, _| {
-        open(api, OpenFilter::Blocks { next: next_block(api) })
+        open(
+            api,
+            OpenFilter::Blocks {
+                next: next_block(api),
+            },
+        )
     });
-    registry.quick("eth_newPendingTransactionFilter", 1, |api, mut arguments| {
-        let whole = arguments
-            .optional("true for whole transactions")?
-            .unwrap_or(false);
-        let pending = api.mempool()?.subscribe();
-        open(api, OpenFilter::Transactions { pending, whole })
-    });
+    registry.quick(
+        "eth_newPendingTransactionFilter",
+        1,
+        |api, mut arguments| {
+            let whole = arguments
+                .optional("true for whole transactions")?
+                .unwrap_or(false);
+            let pending = api.mempool()?.subscribe();
+            open(api, OpenFilter::Transactions { pending, whole })
+        },
+    );
     registry.quick("eth_uninstallFilter", 1, |api, mut arguments| {
         let id: U128 = arguments.required(FILTER_ID)?;
         Ok(api.filters.close(id.to()))
@@ -90,15 +99,20 @@ fn changes(api: &Api, mut arguments: Arguments, deadline: Deadline) -> Result<Ch
                 return Ok(Changes::Logs(Vec::new()));
             }
             let last = last.min(first.saturating_add(api.config.max_log_range - 1));
-            let (logs, searched) = api.collect_logs(filter, first, last, deadline, |_, _| Ok(()))?;
+            let (logs, searched) =
+                api.collect_logs(filter, first, last, deadline, |_, _| Ok(()))?;
             *next = searched;
             Ok(Changes::Logs(logs))
         }
         OpenFilter::Transactions { pending, whole } => {
             let mut received = Vec::new();
-            while received.len() < MAX_CHANGES {
+            let mut bytes = 0_usize;
+            while received.len() < MAX_CHANGES && bytes < api.config.max_response_bytes / 2 {
                 match pending.try_recv() {
-                    Ok(pooled) => received.push(pooled),
+                    Ok(pooled) => {
+                        bytes = bytes.saturating_add(json_size(&pooled));
+                        received.push(pooled);
+                    }
                     Err(TryRecvError::Lagged(_)) => {}
                     Err(TryRecvError::Empty | TryRecvError::Closed) => break,
                 }
@@ -129,7 +143,8 @@ fn numbers(api: &Api, filter: &Filter, next: u64) -> (u64, u64) {
             from_block,
             to_block,
         } => {
-            let number = |tag: Option<alloy_eips::BlockNumberOrTag>| tag.and_then(|tag| tag.as_number());
+            let number =
+                |tag: Option<alloy_eips::BlockNumberOrTag>| tag.and_then(|tag| tag.as_number());
             let first = number(from_block).map_or(next, |from| from.max(next));
             let last = number(to_block).map_or(head, |to| to.min(head));
             (first, last)
@@ -138,11 +153,7 @@ fn numbers(api: &Api, filter: &Filter, next: u64) -> (u64, u64) {
 }
 
 /// All logs that a log filter selects, old and new.
-fn all_logs(
-    api: &Api,
-    mut arguments: Arguments,
-    deadline: Deadline,
-) -> Result<Vec<Log>, RpcError> {
+fn all_logs(api: &Api, mut arguments: Arguments, deadline: Deadline) -> Result<Vec<Log>, RpcError> {
     let id: U128 = arguments.required(FILTER_ID)?;
     let filter = api.filters.get(id.to())?;
     let selected = match &*filter.lock() {

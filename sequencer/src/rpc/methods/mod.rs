@@ -49,8 +49,7 @@ pub(super) fn all(api: Arc<Api>) -> Result<Methods, RegisterMethodError> {
 }
 
 /// What a block argument must be.
-const BLOCK: &str =
-    "a block number, a block hash, latest, safe, finalized, pending, earliest or an EIP-1898 object";
+const BLOCK: &str = "a block number, a block hash, latest, safe, finalized, pending, earliest or an EIP-1898 object";
 
 /// A block argument; the head when it is missing.
 fn block_or_latest(arguments: &mut Arguments) -> Result<BlockId, RpcError> {

@@ -18,11 +18,15 @@ const RAW: &str = "a signed transaction as hexadecimal data";
 
 /// Methods that send transactions.
 pub(super) fn register(registry: &mut Registry) {
-    registry.asynchronous("eth_sendRawTransaction", 1, |api, mut arguments| async move {
-        let bytes: Bytes = arguments.required(RAW)?;
-        let pooled = api.submit(bytes).await?;
-        to_json(Ok(pooled.hash))
-    });
+    registry.asynchronous(
+        "eth_sendRawTransaction",
+        1,
+        |api, mut arguments| async move {
+            let bytes: Bytes = arguments.required(RAW)?;
+            let pooled = api.submit(bytes).await?;
+            to_json(Ok(pooled.hash))
+        },
+    );
     registry.asynchronous("eth_sendRawTransactionSync", 2, send_sync);
 }
 

@@ -24,7 +24,9 @@ pub(super) fn register(registry: &mut Registry) {
     registry.read("eth_getCode", 2, get_code);
     registry.read("eth_getStorageAt", 3, get_storage_at);
     registry.read("eth_getTransactionCount", 2, get_transaction_count);
-    registry.long("eth_getProof", 3, |api, arguments, _| get_proof(api, arguments));
+    registry.long("eth_getProof", 3, |api, arguments, _| {
+        get_proof(api, arguments)
+    });
 }
 
 /// The account that the arguments name; an empty one when there is none.

@@ -87,10 +87,7 @@ fn parse(api: &Api, params: &Params<'static>) -> Result<Subscription, RpcError> 
         "logs" => {
             let filter: Filter = arguments.optional(FILTER)?.unwrap_or_default();
             check_filter(&filter)?;
-            Ok(Subscription::Logs(
-                Box::new(filter),
-                api.chain.subscribe(),
-            ))
+            Ok(Subscription::Logs(Box::new(filter), api.chain.subscribe()))
         }
         "newPendingTransactions" => {
             let whole = arguments

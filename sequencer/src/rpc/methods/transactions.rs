@@ -61,16 +61,16 @@ pub(super) fn receipt(api: &Api, hash: B256) -> Result<Option<ReceiptJson>, RpcE
 }
 
 /// The block that a transaction is in and its index; `None` when it is in none.
-pub(super) fn located(
-    api: &Api,
-    hash: B256,
-) -> Result<Option<(BlockWithReceipts, u64)>, RpcError> {
+pub(super) fn located(api: &Api, hash: B256) -> Result<Option<(BlockWithReceipts, u64)>, RpcError> {
     let Some(location) = api.chain.store().transaction_location(hash)? else {
         return Ok(None);
     };
     if location.block_number > api.chain.head().number {
         return Ok(None);
     }
-    let block = api.chain.store().block_with_receipts(location.block_number)?;
+    let block = api
+        .chain
+        .store()
+        .block_with_receipts(location.block_number)?;
     Ok(block.map(|block| (block, location.index)))
 }

@@ -12,7 +12,7 @@ use crate::{
     rpc::{
         RpcError,
         api::{Api, Registry},
-        json::{self, to_u64},
+        json::{self, json_size, to_u64},
         params::Arguments,
         workers::Deadline,
     },
@@ -43,6 +43,23 @@ fn all(api: &Api) -> (Pooled, Pooled) {
         .map_or_else(Default::default, |mempool| mempool.content())
 }
 
+/// # Errors
+/// When whole transactions would be more than one answer may hold.
+fn check_size(api: &Api, (pending, queued): &(Pooled, Pooled)) -> Result<(), RpcError> {
+    let size: usize = pending
+        .iter()
+        .chain(queued)
+        .map(|pooled| json_size(pooled))
+        .sum();
+    if size > api.config.max_response_bytes {
+        return Err(RpcError::LimitExceeded(format!(
+            "the transactions take more than {} bytes: ask for txpool_inspect, or for one sender",
+            api.config.max_response_bytes
+        )));
+    }
+    Ok(())
+}
+
 /// Transactions by sender and, in decimal, nonce.
 fn by_sender<T>(
     pooled: &[Arc<PooledTransaction>],
@@ -65,7 +82,9 @@ fn whole(pooled: &PooledTransaction) -> Result<Value, RpcError> {
 }
 
 fn content(api: &Api, _: Arguments, _: Deadline) -> Result<TxpoolContent<Value>, RpcError> {
-    let (pending, queued) = all(api);
+    let pooled = all(api);
+    check_size(api, &pooled)?;
+    let (pending, queued) = pooled;
     Ok(TxpoolContent {
         pending: by_sender(&pending, whole)?,
         queued: by_sender(&queued, whole)?,
@@ -81,16 +100,26 @@ fn content_from(
     let (mut pending, mut queued) = all(api);
     pending.retain(|pooled| pooled.transaction.signer() == sender);
     queued.retain(|pooled| pooled.transaction.signer() == sender);
+    let pooled = (pending, queued);
+    check_size(api, &pooled)?;
+    let (pending, queued) = pooled;
     Ok(TxpoolContentFrom {
-        pending: by_sender(&pending, whole)?.remove(&sender).unwrap_or_default(),
-        queued: by_sender(&queued, whole)?.remove(&sender).unwrap_or_default(),
+        pending: by_sender(&pending, whole)?
+            .remove(&sender)
+            .unwrap_or_default(),
+        queued: by_sender(&queued, whole)?
+            .remove(&sender)
+            .unwrap_or_default(),
     })
 }
 
 fn inspect(api: &Api, _: Arguments, _: Deadline) -> Result<TxpoolInspect, RpcError> {
     let (pending, queued) = all(api);
-    let summary =
-        |pooled: &PooledTransaction| Ok(TxpoolInspectSummary::from_tx(pooled.transaction.inner().clone()));
+    let summary = |pooled: &PooledTransaction| {
+        Ok(TxpoolInspectSummary::from_tx(
+            pooled.transaction.inner().clone(),
+        ))
+    };
     Ok(TxpoolInspect {
         pending: by_sender(&pending, summary)?,
         queued: by_sender(&queued, summary)?,

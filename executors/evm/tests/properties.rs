@@ -1,0 +1,174 @@
+//! Random small programs in random transactions: a block is what its transactions are one by one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use alloy_consensus::Transaction as _;
+use alloy_primitives::keccak256;
+use common::{
+    chain::block,
+    programs::{FORKS, base, programs, sent, transactions},
+};
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use weft_executor_core::{
+    ExecuteError, ExecutionLayer, InvalidTransaction, MemoryState, TransactionChanges,
+};
+use weft_executor_evm::EvmLayer;
+use weft_executor_parallel::{BlockExecution, execute_sequential};
+
+/// What a transaction wrote, put into a state in the plainest way.
+fn apply(state: &mut MemoryState, changes: &TransactionChanges) {
+    for (address, change) in &changes.accounts {
+        match change.account {
+            Some(account) => state.accounts.insert(*address, account),
+            None => state.accounts.remove(address),
+        };
+        if change.storage_wiped {
+            state.storage.remove(address);
+        }
+        for (slot, value) in &change.storage {
+            let slots = state.storage.entry(*address).or_default();
+            if value.is_zero() {
+                slots.remove(slot);
+            } else {
+                slots.insert(*slot, *value);
+            }
+        }
+        if state.storage.get(address).is_some_and(BTreeMap::is_empty) {
+            state.storage.remove(address);
+        }
+    }
+    for (hash, code) in &changes.code {
+        assert_eq!(*hash, keccak256(code));
+        state.code.insert(*hash, code.clone());
+    }
+}
+
+fn assert_same(left: &MemoryState, right: &MemoryState) {
+    assert_eq!(left.accounts, right.accounts);
+    assert_eq!(left.storage, right.storage);
+    assert_eq!(left.code, right.code);
+}
+
+/// Goes back by a block with nothing but what its change set says. Wiped storage is looked up in
+/// the state before, as the store does.
+fn undo(after: &MemoryState, result: &BlockExecution, before: &MemoryState) -> MemoryState {
+    let mut state = after.clone();
+    for (address, change) in &result.changes.accounts {
+        match change.before {
+            Some(account) => state.accounts.insert(*address, account),
+            None => state.accounts.remove(address),
+        };
+        if change.storage_wiped {
+            state.storage.remove(address);
+            if let Some(slots) = before.storage.get(address) {
+                state.storage.insert(*address, slots.clone());
+            }
+        }
+        for (slot, (old, _)) in &change.storage {
+            let slots = state.storage.entry(*address).or_default();
+            if old.is_zero() {
+                slots.remove(slot);
+            } else {
+                slots.insert(*slot, *old);
+            }
+        }
+        if state.storage.get(address).is_some_and(BTreeMap::is_empty) {
+            state.storage.remove(address);
+        }
+    }
+    state
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_block_is_its_transactions_one_by_one(
+        programs in programs(),
+        empty_account in any::<bool>(),
+        sent in prop::collection::vec(sent(), 1..8),
+        fork in prop::sample::select(&FORKS[..]),
+    ) {
+        let base = base(&programs, empty_account);
+        let mut env = block(fork);
+        env.gas_limit = 2_500_000;
+        let layer = EvmLayer::new();
+        let transactions = transactions(&sent, fork);
+        // A deposit that does not fit is an error of the engine, and not the subject here.
+        if transactions.iter().any(|transaction| transaction.is_deposit()) {
+            env.gas_limit = 100_000_000;
+        }
+
+        let result = execute_sequential(&layer, &env, &transactions, base.clone()).unwrap();
+        prop_assert_eq!(result.receipts.len() + result.dropped.len(), transactions.len());
+
+        // One by one, each on the plain state that the one before has left.
+        let mut plain = base.clone();
+        let mut gas_used = 0;
+        let mut receipts = result.receipts.iter();
+        for (index, transaction) in transactions.iter().enumerate() {
+            let dropped = result.dropped.iter().find(|(dropped, _)| *dropped == index);
+            let dropped = dropped.map(|(_, reason)| reason);
+            let (wanted, left) = (transaction.gas_limit(), env.gas_limit - gas_used);
+            if wanted > left {
+                let reason = InvalidTransaction::BlockGasLimit { wanted, left };
+                prop_assert_eq!(dropped, Some(&reason));
+                continue;
+            }
+            match (layer.execute(&env, transaction, &mut plain), dropped) {
+                (Ok(execution), None) => {
+                    let changes = &execution.changes;
+                    prop_assert!(changes.accounts.is_sorted_by_key(|(address, _)| *address));
+                    apply(&mut plain, changes);
+                    gas_used += execution.gas_used;
+                    let receipt = receipts.next().unwrap();
+                    prop_assert_eq!(receipt.cumulative_gas_used, gas_used);
+                    prop_assert_eq!(receipt.success, execution.outcome.is_success());
+                    prop_assert_eq!(&receipt.logs, &execution.logs);
+                }
+                (Err(ExecuteError::Invalid(reason)), Some(dropped)) => {
+                    prop_assert_eq!(&reason, dropped);
+                }
+                (other, dropped) => panic!("{other:?}, dropped: {dropped:?}"),
+            }
+        }
+        prop_assert_eq!(result.gas_used, gas_used);
+        let mut after = base.clone();
+        after.apply(&result.changes);
+        assert_same(&after, &plain);
+        for address in after.storage.keys() {
+            prop_assert!(after.accounts.contains_key(address), "storage of nobody: {address}");
+        }
+
+        // The change set leads back too, and code that is not named any more may stay.
+        let back = undo(&after, &result, &base);
+        prop_assert_eq!(&back.accounts, &base.accounts);
+        prop_assert_eq!(&back.storage, &base.storage);
+
+        // Again, and without those that were dropped: the same in every bit.
+        let again = execute_sequential(&EvmLayer::new(), &env, &transactions, base.clone()).unwrap();
+        prop_assert_eq!(&again, &result);
+        let included: Vec<_> = transactions
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| result.dropped.iter().all(|(dropped, _)| dropped != index))
+            .map(|(_, transaction)| transaction.clone())
+            .collect();
+        let without = execute_sequential(&layer, &env, &included, base).unwrap();
+        prop_assert_eq!(&without.receipts, &result.receipts);
+        prop_assert_eq!(&without.changes, &result.changes);
+        prop_assert!(without.dropped.is_empty());
+    }
+}

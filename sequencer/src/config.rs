@@ -1,1 +1,0 @@
-//! `weft.toml`: the configuration of a production node.

@@ -1,0 +1,383 @@
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use alloy_primitives::Address;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use weft_batcher::BatchPolicy;
+
+use super::{SecretUrl, optional};
+use crate::{
+    chain::{ExecutionMode, ProducerConfig},
+    mempool::MempoolLimits,
+    rpc::RpcConfig,
+};
+
+/// `[chain]`: the chain and where it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChainSection {
+    /// Folder of this node alone.
+    pub data_dir: PathBuf,
+    /// Path of the chain's geth-format `genesis.json`. Must be set.
+    #[serde(with = "optional")]
+    pub genesis: Option<PathBuf>,
+    /// Layers that run. All nodes of a chain must agree on them.
+    #[serde(
+        serialize_with = "serialize_execution",
+        deserialize_with = "deserialize_execution"
+    )]
+    pub execution: ExecutionMode,
+}
+
+impl Default for ChainSection {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("weft-data"),
+            genesis: None,
+            execution: ExecutionMode::default(),
+        }
+    }
+}
+
+fn serialize_execution<S: Serializer>(
+    mode: &ExecutionMode,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match mode {
+        ExecutionMode::Evm => "evm",
+        ExecutionMode::EvmAndWasm => "evm+wasm",
+    })
+}
+
+fn deserialize_execution<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<ExecutionMode, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(D::Error::custom)
+}
+
+/// `[rpc]`: where JSON-RPC, `/health`, `/ready` and `/metrics` are served, and their bounds. The
+/// fields are those of [`RpcConfig`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "documented at RpcConfig")]
+pub struct RpcSection {
+    pub host: IpAddr,
+    pub port: u16,
+    pub threads: usize,
+    pub max_body_bytes: usize,
+    pub max_batch: usize,
+    pub max_response_bytes: usize,
+    pub max_batch_response_bytes: usize,
+    pub max_log_range: u64,
+    pub max_log_results: usize,
+    pub max_connections: usize,
+    pub idle_timeout_ms: u64,
+    pub max_requests_per_connection: usize,
+    pub max_subscriptions_per_connection: u32,
+    pub max_websocket_buffer_bytes: usize,
+    pub max_filters: usize,
+    pub filter_ttl_ms: u64,
+    pub call_gas: u64,
+    pub call_timeout_ms: u64,
+    pub max_waiting_calls: usize,
+    pub sync_timeout_ms: u64,
+    pub max_sync_timeout_ms: u64,
+    pub min_suggested_tip_wei: u64,
+    pub cors: Vec<String>,
+}
+
+impl Default for RpcSection {
+    fn default() -> Self {
+        let rpc = RpcConfig::default();
+        Self {
+            host: rpc.host,
+            port: rpc.port,
+            threads: rpc.threads,
+            max_body_bytes: rpc.max_body_bytes,
+            max_batch: rpc.max_batch,
+            max_response_bytes: rpc.max_response_bytes,
+            max_batch_response_bytes: rpc.max_batch_response_bytes,
+            max_log_range: rpc.max_log_range,
+            max_log_results: rpc.max_log_results,
+            max_connections: rpc.max_connections,
+            idle_timeout_ms: milliseconds(rpc.idle_timeout),
+            max_requests_per_connection: rpc.max_requests_per_connection,
+            max_subscriptions_per_connection: rpc.max_subscriptions_per_connection,
+            max_websocket_buffer_bytes: rpc.max_websocket_buffer_bytes,
+            max_filters: rpc.max_filters,
+            filter_ttl_ms: milliseconds(rpc.filter_ttl),
+            call_gas: rpc.call_gas,
+            call_timeout_ms: milliseconds(rpc.call_timeout),
+            max_waiting_calls: rpc.max_waiting_calls,
+            sync_timeout_ms: milliseconds(rpc.sync_timeout),
+            max_sync_timeout_ms: milliseconds(rpc.max_sync_timeout),
+            min_suggested_tip_wei: wei(rpc.min_suggested_tip),
+            cors: rpc.cors,
+        }
+    }
+}
+
+impl From<RpcSection> for RpcConfig {
+    fn from(rpc: RpcSection) -> Self {
+        Self {
+            host: rpc.host,
+            port: rpc.port,
+            threads: rpc.threads,
+            max_body_bytes: rpc.max_body_bytes,
+            max_batch: rpc.max_batch,
+            max_response_bytes: rpc.max_response_bytes,
+            max_batch_response_bytes: rpc.max_batch_response_bytes,
+            max_log_range: rpc.max_log_range,
+            max_log_results: rpc.max_log_results,
+            max_connections: rpc.max_connections,
+            idle_timeout: Duration::from_millis(rpc.idle_timeout_ms),
+            max_requests_per_connection: rpc.max_requests_per_connection,
+            max_subscriptions_per_connection: rpc.max_subscriptions_per_connection,
+            max_websocket_buffer_bytes: rpc.max_websocket_buffer_bytes,
+            max_filters: rpc.max_filters,
+            filter_ttl: Duration::from_millis(rpc.filter_ttl_ms),
+            call_gas: rpc.call_gas,
+            call_timeout: Duration::from_millis(rpc.call_timeout_ms),
+            max_waiting_calls: rpc.max_waiting_calls,
+            sync_timeout: Duration::from_millis(rpc.sync_timeout_ms),
+            max_sync_timeout: Duration::from_millis(rpc.max_sync_timeout_ms),
+            min_suggested_tip: u128::from(rpc.min_suggested_tip_wei),
+            cors: rpc.cors,
+        }
+    }
+}
+
+/// `[mempool]`: bounds of the mempool. The fields are those of [`MempoolLimits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[allow(missing_docs, reason = "documented at MempoolLimits")]
+pub struct MempoolSection {
+    pub max_transactions: usize,
+    pub max_per_sender: usize,
+    pub max_bytes: usize,
+    pub max_transaction_bytes: usize,
+    pub min_tip_wei: u64,
+    pub allow_unprotected: bool,
+}
+
+impl Default for MempoolSection {
+    fn default() -> Self {
+        let limits = MempoolLimits::default();
+        Self {
+            max_transactions: limits.max_transactions,
+            max_per_sender: limits.max_per_sender,
+            max_bytes: limits.max_bytes,
+            max_transaction_bytes: limits.max_transaction_bytes,
+            min_tip_wei: wei(limits.min_tip),
+            allow_unprotected: limits.allow_unprotected,
+        }
+    }
+}
+
+impl From<MempoolSection> for MempoolLimits {
+    fn from(mempool: MempoolSection) -> Self {
+        Self {
+            max_transactions: mempool.max_transactions,
+            max_per_sender: mempool.max_per_sender,
+            max_bytes: mempool.max_bytes,
+            max_transaction_bytes: mempool.max_transaction_bytes,
+            min_tip: u128::from(mempool.min_tip_wei),
+            allow_unprotected: mempool.allow_unprotected,
+        }
+    }
+}
+
+/// `[block]`: when blocks are made and what they hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BlockSection {
+    /// Least time between the starts of two blocks, in milliseconds.
+    pub min_interval_ms: u64,
+    /// Time after which an idle chain makes an empty block, in seconds; 0 never.
+    pub heartbeat_s: u64,
+    /// Gas limit of each block, in gas.
+    pub gas_limit: u64,
+    /// Account that earns the fees.
+    pub beneficiary: Address,
+    /// Most transactions in one block.
+    pub max_transactions: usize,
+}
+
+impl Default for BlockSection {
+    fn default() -> Self {
+        Self {
+            min_interval_ms: 100,
+            heartbeat_s: 600,
+            gas_limit: 60_000_000,
+            beneficiary: Address::ZERO,
+            max_transactions: 10_000,
+        }
+    }
+}
+
+impl From<BlockSection> for ProducerConfig {
+    fn from(block: BlockSection) -> Self {
+        Self {
+            min_interval: Duration::from_millis(block.min_interval_ms),
+            heartbeat: (block.heartbeat_s > 0).then(|| Duration::from_secs(block.heartbeat_s)),
+            gas_limit: block.gas_limit,
+            beneficiary: block.beneficiary,
+            max_transactions: block.max_transactions,
+        }
+    }
+}
+
+/// `[l1]`: the L1 that the chain posts to and takes deposits from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct L1Section {
+    /// RPC URL; `None` for a chain without an L1.
+    #[serde(with = "optional")]
+    pub rpc_url: Option<SecretUrl>,
+    /// The rollup's contract. Must be set with an L1.
+    #[serde(with = "optional")]
+    pub contract: Option<Address>,
+    /// Blocks on top of an L1 block before its deposits are taken in.
+    pub deposit_confirmations: u64,
+    /// Confirmations after which a batch counts as safe; 1 is to be in a block.
+    pub safe_confirmations: u64,
+    /// How often L1 is asked for news, in milliseconds.
+    pub poll_interval_ms: u64,
+    /// How long a request to L1 may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for L1Section {
+    fn default() -> Self {
+        Self {
+            rpc_url: None,
+            contract: None,
+            deposit_confirmations: 4,
+            safe_confirmations: 2,
+            poll_interval_ms: 2000,
+            timeout_ms: 15_000,
+        }
+    }
+}
+
+/// `[batcher]`: how batches are posted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatcherSection {
+    /// Whether this node posts batches.
+    pub enabled: bool,
+    /// Environment variable that holds the batcher's private key; not used with a keystore.
+    #[serde(with = "optional")]
+    pub private_key_env: Option<String>,
+    /// Keystore file (Web3 Secret Storage) with the batcher's key.
+    #[serde(with = "optional")]
+    pub keystore_path: Option<PathBuf>,
+    /// Environment variable that holds the keystore's password.
+    #[serde(with = "optional")]
+    pub keystore_password_env: Option<String>,
+    /// Age of its first block at which a batch closes, in seconds.
+    pub max_age_s: u64,
+    /// Most blocks in a batch.
+    pub max_blocks: usize,
+    /// Size that an encoded batch should keep below, in bytes as posted.
+    pub max_bytes: usize,
+    /// zstd level of what is posted, from 1 to 19.
+    pub compression_level: u8,
+}
+
+impl Default for BatcherSection {
+    fn default() -> Self {
+        let policy = BatchPolicy::default();
+        Self {
+            enabled: true,
+            private_key_env: Some("WEFT_BATCHER_KEY".to_owned()),
+            keystore_path: None,
+            keystore_password_env: None,
+            max_age_s: policy.max_age.as_secs(),
+            max_blocks: policy.max_blocks,
+            max_bytes: policy.max_bytes,
+            compression_level: u8::try_from(policy.compression_level).unwrap_or(u8::MAX),
+        }
+    }
+}
+
+impl BatcherSection {
+    /// When a batch closes.
+    pub fn policy(&self) -> BatchPolicy {
+        BatchPolicy {
+            max_age: Duration::from_secs(self.max_age_s),
+            max_blocks: self.max_blocks,
+            max_bytes: self.max_bytes,
+            compression_level: i32::from(self.compression_level),
+        }
+    }
+}
+
+/// `[ledger]`: the SQL ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerSection {
+    /// `sqlite:` or `postgres:` URL; `None` for a file in the data folder.
+    #[serde(with = "optional")]
+    pub url: Option<SecretUrl>,
+}
+
+/// `[metrics]`: Prometheus metrics, on the RPC port at `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    /// Whether metrics are kept and served.
+    pub enabled: bool,
+}
+
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// `[log]`: logs, on standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// What is logged, in the syntax of `tracing_subscriber::EnvFilter`, as in
+    /// `info,weft_sequencer=debug`.
+    pub filter: String,
+    /// How.
+    pub format: LogFormat,
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+impl LogSection {
+    /// Whether logs are JSON, one object a line.
+    pub const fn is_json(&self) -> bool {
+        matches!(self.format, LogFormat::Json)
+    }
+}
+
+/// Format of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn wei(amount: u128) -> u64 {
+    u64::try_from(amount).unwrap_or(u64::MAX)
+}

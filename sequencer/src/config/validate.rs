@@ -1,0 +1,205 @@
+use super::{Config, ConfigError};
+
+impl Config {
+    /// Checks what the kinds of the values cannot express.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.chain.genesis.is_none() {
+            return Err(ConfigError::Missing {
+                key: "chain.genesis",
+                why: "the path of the chain's genesis.json",
+            });
+        }
+        if self.chain.data_dir.as_os_str().is_empty() {
+            return Err(ConfigError::Missing {
+                key: "chain.data_dir",
+                why: "the folder that the chain is kept in",
+            });
+        }
+        self.validate_sizes()?;
+        self.validate_l1()?;
+        self.validate_batcher()
+    }
+
+    fn validate_sizes(&self) -> Result<(), ConfigError> {
+        let Self {
+            rpc,
+            mempool,
+            block,
+            ..
+        } = self;
+        let positive = [
+            ("rpc.max_body_bytes", rpc.max_body_bytes as u64),
+            ("rpc.max_batch", rpc.max_batch as u64),
+            ("rpc.max_response_bytes", rpc.max_response_bytes as u64),
+            (
+                "rpc.max_batch_response_bytes",
+                rpc.max_batch_response_bytes as u64,
+            ),
+            ("rpc.max_log_range", rpc.max_log_range),
+            ("rpc.max_log_results", rpc.max_log_results as u64),
+            ("rpc.max_connections", rpc.max_connections as u64),
+            ("rpc.idle_timeout_ms", rpc.idle_timeout_ms),
+            (
+                "rpc.max_requests_per_connection",
+                rpc.max_requests_per_connection as u64,
+            ),
+            (
+                "rpc.max_subscriptions_per_connection",
+                u64::from(rpc.max_subscriptions_per_connection),
+            ),
+            (
+                "rpc.max_websocket_buffer_bytes",
+                rpc.max_websocket_buffer_bytes as u64,
+            ),
+            ("rpc.max_filters", rpc.max_filters as u64),
+            ("rpc.filter_ttl_ms", rpc.filter_ttl_ms),
+            ("rpc.call_gas", rpc.call_gas),
+            ("rpc.call_timeout_ms", rpc.call_timeout_ms),
+            ("rpc.max_waiting_calls", rpc.max_waiting_calls as u64),
+            ("rpc.sync_timeout_ms", rpc.sync_timeout_ms),
+            ("mempool.max_transactions", mempool.max_transactions as u64),
+            ("mempool.max_per_sender", mempool.max_per_sender as u64),
+            ("mempool.max_bytes", mempool.max_bytes as u64),
+            (
+                "mempool.max_transaction_bytes",
+                mempool.max_transaction_bytes as u64,
+            ),
+            ("block.max_transactions", block.max_transactions as u64),
+        ];
+        for (key, found) in positive {
+            at_least(key, found, 1, "")?;
+        }
+        at_least(
+            "rpc.max_sync_timeout_ms",
+            rpc.max_sync_timeout_ms,
+            rpc.sync_timeout_ms,
+            " (rpc.sync_timeout_ms)",
+        )?;
+        at_least(
+            "rpc.min_suggested_tip_wei",
+            rpc.min_suggested_tip_wei,
+            mempool.min_tip_wei,
+            " (mempool.min_tip_wei, or nobody could follow the suggestion)",
+        )?;
+        at_least(
+            "mempool.max_bytes",
+            mempool.max_bytes as u64,
+            mempool.max_transaction_bytes as u64,
+            " (mempool.max_transaction_bytes)",
+        )?;
+        // The bounds of a header's gas limit, as in the genesis.
+        if !(5000..=1 << 62).contains(&block.gas_limit) {
+            return Err(ConfigError::Range {
+                key: "block.gas_limit",
+                expected: "between 5000 and 2^62".to_owned(),
+                found: block.gas_limit,
+            });
+        }
+        Ok(())
+    }
+
+    fn validate_l1(&self) -> Result<(), ConfigError> {
+        let l1 = &self.l1;
+        let Some(url) = &l1.rpc_url else {
+            return Ok(());
+        };
+        if !matches!(url.scheme(), "http" | "https") || url.authority().is_empty() {
+            return Err(ConfigError::Kind {
+                name: "l1.rpc_url".to_owned(),
+                expected: "an http:// or https:// URL",
+            });
+        }
+        let own = [
+            format!("{}:{}", self.rpc.host, self.rpc.port),
+            format!("localhost:{}", self.rpc.port),
+            format!("127.0.0.1:{}", self.rpc.port),
+            format!("[{}]:{}", self.rpc.host, self.rpc.port),
+        ];
+        if own.iter().any(|own| own == url.authority()) {
+            return Err(ConfigError::OwnL1);
+        }
+        if l1.contract.is_none() {
+            return Err(ConfigError::Missing {
+                key: "l1.contract",
+                why: "the address that weft deploy printed",
+            });
+        }
+        at_least("l1.safe_confirmations", l1.safe_confirmations, 1, "")?;
+        at_least("l1.poll_interval_ms", l1.poll_interval_ms, 1, "")?;
+        at_least("l1.timeout_ms", l1.timeout_ms, 1, "")
+    }
+
+    fn validate_batcher(&self) -> Result<(), ConfigError> {
+        let batcher = &self.batcher;
+        if !batcher.enabled {
+            return Ok(());
+        }
+        if self.l1.rpc_url.is_none() {
+            return Err(ConfigError::Missing {
+                key: "l1.rpc_url",
+                why: "the batcher is on (batcher.enabled) and posts to L1",
+            });
+        }
+        for (key, name) in [
+            ("batcher.private_key_env", &batcher.private_key_env),
+            (
+                "batcher.keystore_password_env",
+                &batcher.keystore_password_env,
+            ),
+        ] {
+            if name.as_ref().is_some_and(|name| !is_variable_name(name)) {
+                return Err(ConfigError::VariableName { key });
+            }
+        }
+        if batcher.keystore_path.is_some() {
+            if batcher.keystore_password_env.is_none() {
+                return Err(ConfigError::Missing {
+                    key: "batcher.keystore_password_env",
+                    why: "batcher.keystore_path is set, and its password must come from a variable",
+                });
+            }
+        } else if batcher.private_key_env.is_none() {
+            return Err(ConfigError::Missing {
+                key: "batcher.private_key_env",
+                why: "the batcher needs this or batcher.keystore_path",
+            });
+        }
+        at_least("batcher.max_age_s", batcher.max_age_s, 1, "")?;
+        at_least("batcher.max_blocks", batcher.max_blocks as u64, 1, "")?;
+        at_least("batcher.max_bytes", batcher.max_bytes as u64, 1, "")?;
+        if !(1..=19).contains(&batcher.compression_level) {
+            return Err(ConfigError::Range {
+                key: "batcher.compression_level",
+                expected: "between 1 and 19".to_owned(),
+                found: u64::from(batcher.compression_level),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn at_least(
+    key: &'static str,
+    found: u64,
+    least: u64,
+    reason: &'static str,
+) -> Result<(), ConfigError> {
+    if found >= least {
+        return Ok(());
+    }
+    Err(ConfigError::Range {
+        key,
+        expected: format!("at least {least}{reason}"),
+        found,
+    })
+}
+
+/// Whether a text is the name of a variable, and not by mistake the key that it should hold.
+fn is_variable_name(text: &str) -> bool {
+    let is_word = text
+        .chars()
+        .all(|character| character.is_ascii_alphanumeric() || character == '_');
+    let digits = text.trim_start_matches("0x");
+    let is_key = digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit());
+    is_word && !is_key && !text.starts_with(|c: char| c.is_ascii_digit())
+}
