@@ -41,8 +41,8 @@ pub async fn run(command: &mut Command) -> eyre::Result<String> {
         return Ok(printed);
     }
     eyre::bail!(
-        "{:?}: {}\n{printed}{}",
-        command.as_std(),
+        "{:.500?}: {}\n{printed}{}",
+        format!("{:?}", command.as_std()),
         output.status,
         String::from_utf8_lossy(&output.stderr)
     )

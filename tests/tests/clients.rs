@@ -58,7 +58,7 @@ struct Cast {
 impl Cast {
     async fn run(&self, arguments: &[&str]) -> eyre::Result<String> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).args(["--rpc-url", &self.url]);
+        command.args(arguments).env("ETH_RPC_URL", &self.url);
         Ok(run(&mut command).await?.trim().to_owned())
     }
 
@@ -135,6 +135,8 @@ async fn cast() -> eyre::Result<()> {
     let gas: u64 = cast
         .run(&[
             "estimate",
+            "--from",
+            &account.address.to_string(),
             token,
             "transfer(address,uint256)",
             receiver,
