@@ -215,6 +215,7 @@ impl Producer {
         let committing = Instant::now();
         let bundle = self.writer.commit(executed.bundle)?;
         metrics::block_made(
+            metrics::BlockSource::Produced,
             self.chain.spec().chain_id(),
             &bundle,
             execution_time,
