@@ -20,7 +20,7 @@ const KEYSTORE: &str = r#"{
             "prf": "hmac-sha256",
             "salt": "ae3cd4e7013836a3df6bd7241b12db061dbe2c6785853cce422d148a624ce0bd"
         },
-        "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c556ce9e51205e6b2"
+        "mac": "517ead924a9d0dc3124507e3393d175ce3ff7c1e96529c6c555ce9e51205e9b2"
     },
     "id": "3198bc9c-6672-5ab3-d995-4942343ae5b6",
     "version": 3
@@ -183,6 +183,10 @@ fn values_must_make_a_node() {
             "rpc.min_suggested_tip_wei must be at least 2000000 (mempool.min_tip_wei, or nobody could follow the suggestion), found 1000000".to_owned(),
         ),
         (
+            minimal("[mempool]\nmax_transaction_bytes = 115001\n"),
+            "mempool.max_transaction_bytes must be at most 115000 (what a block can hold), found 115001".to_owned(),
+        ),
+        (
             minimal("[batcher]\n"),
             "l1.rpc_url must be set: the batcher is on (batcher.enabled) and posts to L1".to_owned(),
         ),
@@ -209,6 +213,10 @@ fn values_must_make_a_node() {
         (
             minimal(&format!("{l1}[batcher]\nprivate_key_env = \"{KEY}\"\n")),
             "batcher.private_key_env must be the name of an environment variable (letters, digits and _), not its value".to_owned(),
+        ),
+        (
+            minimal(&format!("{l1}[batcher]\nmax_bytes = 126001\n")),
+            "batcher.max_bytes must be at most 126000 (what L1 takes in one transaction), found 126001".to_owned(),
         ),
         (
             minimal(&format!("{l1}[batcher]\ncompression_level = 20\n")),

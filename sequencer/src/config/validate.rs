@@ -1,3 +1,5 @@
+use weft_batcher::{MAX_BLOCK_TRANSACTION_BYTES, MAX_POSTED_BYTES};
+
 use super::{Config, ConfigError};
 
 impl Config {
@@ -87,6 +89,12 @@ impl Config {
             mempool.max_transaction_bytes as u64,
             " (mempool.max_transaction_bytes)",
         )?;
+        at_most(
+            "mempool.max_transaction_bytes",
+            mempool.max_transaction_bytes as u64,
+            MAX_BLOCK_TRANSACTION_BYTES as u64,
+            " (what a block can hold)",
+        )?;
         // The bounds of a header's gas limit, as in the genesis.
         if !(5000..=1 << 62).contains(&block.gas_limit) {
             return Err(ConfigError::Range {
@@ -167,6 +175,12 @@ impl Config {
         at_least("batcher.max_age_s", batcher.max_age_s, 1, "")?;
         at_least("batcher.max_blocks", batcher.max_blocks as u64, 1, "")?;
         at_least("batcher.max_bytes", batcher.max_bytes as u64, 1, "")?;
+        at_most(
+            "batcher.max_bytes",
+            batcher.max_bytes as u64,
+            MAX_POSTED_BYTES as u64,
+            " (what L1 takes in one transaction)",
+        )?;
         if !(1..=19).contains(&batcher.compression_level) {
             return Err(ConfigError::Range {
                 key: "batcher.compression_level",
@@ -190,6 +204,22 @@ fn at_least(
     Err(ConfigError::Range {
         key,
         expected: format!("at least {least}{reason}"),
+        found,
+    })
+}
+
+fn at_most(
+    key: &'static str,
+    found: u64,
+    most: u64,
+    reason: &'static str,
+) -> Result<(), ConfigError> {
+    if found <= most {
+        return Ok(());
+    }
+    Err(ConfigError::Range {
+        key,
+        expected: format!("at most {most}{reason}"),
         found,
     })
 }

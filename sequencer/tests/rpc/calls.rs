@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    CLEARER, COUNTER, NESTED, Node, OBSERVER, REVERTER, key, message, number, sign, solidity_error,
+use crate::{
+    harness::{CLEARER, COUNTER, NESTED, Node, OBSERVER, REVERTER, key, number, solidity_error},
+    transactions::{message, sign},
 };
 
 fn words_of(output: &Value) -> Vec<U256> {

@@ -4,8 +4,9 @@ use alloy_primitives::{Address, Bytes};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    CLEARER, COUNTER, EMITTER, LOOP, NESTED, Node, init_code, key, message, number, sign, words,
+use crate::{
+    harness::{CLEARER, COUNTER, EMITTER, LOOP, NESTED, Node, init_code, key, number, words},
+    transactions::{message, sign},
 };
 
 async fn estimate(node: &Node, request: &Value) -> u64 {

@@ -2,10 +2,8 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use alloy_consensus::{SignableTransaction, Signed, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
-use alloy_eips::{eip1559::BaseFeeParams, eip2718::Encodable2718, eip2930::AccessList};
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, address, bytes, hex};
-use alloy_signer::SignerSync;
+use alloy_eips::eip1559::BaseFeeParams;
+use alloy_primitives::{Address, B256, Bytes, U256, address, bytes, hex};
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
 use axum::{Router, routing::get};
 use parking_lot::Mutex;
@@ -22,6 +20,8 @@ use weft_sequencer::{
     },
 };
 use weft_state::{BlockBundle, Store};
+
+use crate::transactions;
 
 pub(crate) const CHAIN_ID: u64 = 31338;
 pub(crate) const GAS_LIMIT: u64 = 30_000_000;
@@ -65,9 +65,7 @@ fn genesis() -> ChainSpec {
         alloc.insert(address, json!({"balance": "0xd3c21bcecceda1000000"}));
     }
     let emitter = "0x6020602060003760403560003560206000a200";
-    let nested = format!(
-        "0x600060006000600060007300000000000000000000000000000000000c00015af115602657005b60006000fd"
-    );
+    let nested = "0x600060006000600060007300000000000000000000000000000000000c00015af115602657005b60006000fd";
     let contracts = [
         (EMITTER, emitter.to_owned()),
         (EMITTER_2, emitter.to_owned()),
@@ -76,7 +74,7 @@ fn genesis() -> ChainSpec {
             "0x60005460010160005560005460005260206000f3".to_owned(),
         ),
         (REVERTER, "0x366000600037366000fd".to_owned()),
-        (NESTED, nested),
+        (NESTED, nested.to_owned()),
         (BIG_LOG, "0x6000356000a000".to_owned()),
         (CLEARER, "0x600060005500".to_owned()),
         (LOOP, "0x6000355b8015601057600190036003565b00".to_owned()),
@@ -188,8 +186,9 @@ impl Node {
 
     pub(crate) async fn start_with(config: RpcConfig, takes_transactions: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let spec = Arc::new(genesis());
+        let spec = genesis();
         let store = open(folder.path(), &spec);
+        let spec = Arc::new(spec);
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
         let (writer, chain) =
@@ -319,7 +318,10 @@ impl Node {
     /// Sends a transaction and gives its hash.
     pub(crate) async fn send(&self, transaction: &Transaction) -> B256 {
         let hash = self
-            .call("eth_sendRawTransaction", json!([raw(transaction)]))
+            .call(
+                "eth_sendRawTransaction",
+                json!([transactions::raw(transaction)]),
+            )
             .await;
         serde_json::from_value(hash).unwrap()
     }
@@ -346,140 +348,6 @@ fn rules(chain: &ChainHandle) -> AdmissionRules {
         block_gas_limit: head.gas_limit,
         base_fee: head.next_block_base_fee(BaseFeeParams::ethereum()).unwrap(),
     }
-}
-
-/// The EIP-2718 encoding.
-pub(crate) fn raw(transaction: &Transaction) -> Bytes {
-    transaction.encoded_2718().into()
-}
-
-/// An EIP-1559 transaction, to be changed as needed.
-pub(crate) fn transfer(nonce: u64) -> TxEip1559 {
-    TxEip1559 {
-        chain_id: CHAIN_ID,
-        nonce,
-        gas_limit: 21_000,
-        max_fee_per_gas: 20_000_000_000,
-        max_priority_fee_per_gas: 1_000_000_000,
-        to: TxKind::Call(Address::repeat_byte(0x77)),
-        value: U256::from(1),
-        access_list: AccessList::default(),
-        input: Bytes::new(),
-    }
-}
-
-/// A call of a contract.
-pub(crate) fn message(nonce: u64, to: Address, input: impl Into<Bytes>) -> TxEip1559 {
-    TxEip1559 {
-        gas_limit: 300_000,
-        to: TxKind::Call(to),
-        value: U256::ZERO,
-        input: input.into(),
-        ..transfer(nonce)
-    }
-}
-
-pub(crate) fn legacy(nonce: u64) -> TxLegacy {
-    TxLegacy {
-        chain_id: Some(CHAIN_ID),
-        nonce,
-        gas_price: 20_000_000_000,
-        gas_limit: 100_000,
-        to: TxKind::Call(Address::repeat_byte(0x77)),
-        value: U256::from(1),
-        input: Bytes::new(),
-    }
-}
-
-pub(crate) fn with_access_list(nonce: u64) -> TxEip2930 {
-    TxEip2930 {
-        chain_id: CHAIN_ID,
-        nonce,
-        gas_price: 20_000_000_000,
-        gas_limit: 100_000,
-        to: TxKind::Call(COUNTER),
-        value: U256::ZERO,
-        access_list: AccessList(vec![alloy_eips::eip2930::AccessListItem {
-            address: COUNTER,
-            storage_keys: vec![B256::ZERO],
-        }]),
-        input: Bytes::new(),
-    }
-}
-
-pub(crate) fn delegating(nonce: u64, authority: &PrivateKeySigner) -> TxEip7702 {
-    let authorization = alloy_eips::eip7702::Authorization {
-        chain_id: U256::from(CHAIN_ID),
-        address: COUNTER,
-        nonce: 0,
-    };
-    let signature = authority
-        .sign_hash_sync(&authorization.signature_hash())
-        .unwrap();
-    TxEip7702 {
-        chain_id: CHAIN_ID,
-        nonce,
-        gas_limit: 200_000,
-        max_fee_per_gas: 20_000_000_000,
-        max_priority_fee_per_gas: 1,
-        to: authority.address(),
-        value: U256::ZERO,
-        access_list: AccessList::default(),
-        authorization_list: vec![authorization.into_signed(signature)],
-        input: Bytes::new(),
-    }
-}
-
-pub(crate) fn deposit(to: TxKind, mint: u128) -> TxDeposit {
-    TxDeposit {
-        source_hash: B256::repeat_byte(0x5a),
-        from: Address::repeat_byte(0x31),
-        to,
-        mint,
-        value: U256::ZERO,
-        gas_limit: 200_000,
-        is_system_transaction: false,
-        input: Bytes::new(),
-    }
-}
-
-/// A kind of transaction that can be signed.
-pub(crate) trait Signable: SignableTransaction<Signature> {
-    fn envelope(signed: Signed<Self>) -> Transaction
-    where
-        Self: Sized;
-}
-
-impl Signable for TxLegacy {
-    fn envelope(signed: Signed<Self>) -> Transaction {
-        Transaction::Legacy(signed)
-    }
-}
-
-impl Signable for TxEip2930 {
-    fn envelope(signed: Signed<Self>) -> Transaction {
-        Transaction::Eip2930(signed)
-    }
-}
-
-impl Signable for TxEip1559 {
-    fn envelope(signed: Signed<Self>) -> Transaction {
-        Transaction::Eip1559(signed)
-    }
-}
-
-impl Signable for TxEip7702 {
-    fn envelope(signed: Signed<Self>) -> Transaction {
-        Transaction::Eip7702(signed)
-    }
-}
-
-/// Signs with the key of this index.
-pub(crate) fn sign<T: Signable>(signer: u32, transaction: T) -> Transaction {
-    let signature = key(signer)
-        .sign_hash_sync(&transaction.signature_hash())
-        .unwrap();
-    T::envelope(transaction.into_signed(signature))
 }
 
 /// Words as contract input.

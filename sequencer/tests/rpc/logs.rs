@@ -5,7 +5,10 @@ use alloy_rpc_types_eth::Log;
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
-use crate::harness::{EMITTER, EMITTER_2, Node, config, message, sign, words};
+use crate::{
+    harness::{EMITTER, EMITTER_2, Node, config, words},
+    transactions::{message, sign},
+};
 
 /// Every log of the chain, by way of the receipts.
 async fn all_logs(node: &Node) -> Vec<Log> {

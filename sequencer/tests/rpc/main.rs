@@ -17,4 +17,5 @@ mod malformed;
 mod methods;
 mod send;
 mod shapes;
+mod transactions;
 mod websocket;

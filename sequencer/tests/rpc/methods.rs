@@ -4,9 +4,9 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use serde_json::{Value, json};
 use weft_sequencer::chain::L1Labels;
 
-use crate::harness::{
-    CHAIN_ID, COUNTER, EMITTER, GAS_LIMIT, Node, deposit, key, message, number, raw, sign,
-    transfer, words,
+use crate::{
+    harness::{CHAIN_ID, COUNTER, EMITTER, GAS_LIMIT, Node, key, number, words},
+    transactions::{deposit, message, raw, sign, transfer},
 };
 
 #[tokio::test]

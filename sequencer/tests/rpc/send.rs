@@ -6,7 +6,10 @@ use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, Bytes, U256};
 use serde_json::{Value, json};
 
-use crate::harness::{COUNTER, GAS_LIMIT, Node, RICH, key, legacy, message, raw, sign, transfer};
+use crate::{
+    harness::{COUNTER, GAS_LIMIT, Node, RICH, key},
+    transactions::{legacy, message, raw, sign, transfer},
+};
 
 async fn refused(node: &Node, bytes: impl serde::Serialize) -> (i64, String) {
     let (code, message, _) = node.error("eth_sendRawTransaction", json!([bytes])).await;
@@ -217,7 +220,7 @@ async fn a_synchronous_send_that_is_not_included_in_time_says_so() {
 async fn an_account_with_a_delegation_may_send_and_one_with_code_may_not() {
     let node = Node::start().await;
     let delegated = key(9);
-    node.send(&sign(0, crate::harness::delegating(0, &delegated)))
+    node.send(&sign(0, crate::transactions::delegating(0, &delegated)))
         .await;
     node.mine();
     let code = node.call("eth_getCode", json!([delegated.address()])).await;

@@ -5,9 +5,9 @@ use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_rpc_types_eth::{Block, TransactionReceipt};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    COUNTER, EMITTER, Node, delegating, deposit, init_code, key, legacy, message, number, sign,
-    transfer, with_access_list, words,
+use crate::{
+    harness::{COUNTER, EMITTER, Node, init_code, key, number, words},
+    transactions::{delegating, deposit, legacy, message, sign, transfer, with_access_list},
 };
 
 async fn mined(node: &Node, transactions: &[weft_primitives::Transaction]) -> (Value, Value) {

@@ -8,8 +8,9 @@ use tokio_tungstenite::{
 };
 use weft_sequencer::rpc::RpcConfig;
 
-use crate::harness::{
-    BIG_LOG, EMITTER, EMITTER_2, Node, PATIENCE, config, error_of, message, sign, words,
+use crate::{
+    harness::{BIG_LOG, EMITTER, EMITTER_2, Node, PATIENCE, config, error_of, words},
+    transactions::{message, sign},
 };
 
 struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);

@@ -42,7 +42,7 @@ fn deposit(index: u64) -> DepositRecord {
         l1_tx_hash: word("deposit tx", index),
         l1_log_index: index,
         from: Address::left_padding_from(&index.to_be_bytes()),
-        to: (index % 2 == 0).then(|| Address::repeat_byte(0xAB)),
+        to: (index.is_multiple_of(2)).then(|| Address::repeat_byte(0xAB)),
         mint: u128::MAX - u128::from(index),
         value: U256::MAX - U256::from(index),
         l2_tx_hash: word("l2 tx", index),

@@ -48,7 +48,7 @@ fn types_that_come_from_l1_are_refused() {
 fn sizes_are_bounded() {
     let text = refused(|tx| tx.input = vec![1; 128 << 10].into());
     assert!(
-        text.starts_with("oversized data: transaction size ") && text.ends_with(", limit 131072"),
+        text.starts_with("oversized data: transaction size ") && text.ends_with(", limit 115000"),
         "{text}"
     );
     let creation = |length: usize| {

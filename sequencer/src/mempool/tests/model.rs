@@ -146,7 +146,8 @@ impl Model {
         }
         let victims = self.victims(&new, nonce <= next)?;
         self.waiting.retain(|tx| {
-            !victims.contains(&tx.hash) && !(tx.sender == sender && tx.nonce == nonce)
+            let replaced = tx.sender == sender && tx.nonce == nonce;
+            !replaced && !victims.contains(&tx.hash)
         });
         new.sequence = self.arrivals;
         self.arrivals += 1;
