@@ -2,6 +2,11 @@ use weft_batcher::{MAX_BLOCK_TRANSACTION_BYTES, MAX_POSTED_BYTES};
 
 use super::{Config, ConfigError};
 
+/// Deposits must always fit into a block: 10,000,000 gas of user deposits (the default of
+/// [`weft_l1_bridge::OriginConfig`]; the contract allows 8,000,000 in one L1 block) and 1,000,000
+/// for the attributes deposit.
+const MIN_GAS_LIMIT_WITH_L1: u64 = 11_000_000;
+
 impl Config {
     /// Checks what the kinds of the values cannot express.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -132,6 +137,12 @@ impl Config {
                 why: "the address that weft deploy printed",
             });
         }
+        at_least(
+            "block.gas_limit",
+            self.block.gas_limit,
+            MIN_GAS_LIMIT_WITH_L1,
+            " (what the deposits of a block may need)",
+        )?;
         at_least("l1.safe_confirmations", l1.safe_confirmations, 1, "")?;
         at_least("l1.poll_interval_ms", l1.poll_interval_ms, 1, "")?;
         at_least("l1.timeout_ms", l1.timeout_ms, 1, "")
