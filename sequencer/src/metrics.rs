@@ -181,8 +181,18 @@ fn describe() {
     }
 }
 
+/// How a process came to a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BlockSource {
+    /// It made it.
+    Produced,
+    /// It rebuilt it from L1.
+    Derived,
+}
+
 /// Records a durable block of the chain with this id.
 pub(crate) fn block_made(
+    source: BlockSource,
     chain_id: u64,
     bundle: &BlockBundle,
     execution: Duration,
@@ -190,7 +200,14 @@ pub(crate) fn block_made(
     dropped: usize,
 ) {
     let header = &bundle.block.header;
-    let chain = [("chain_id", chain_id.to_string())];
+    let source = match source {
+        BlockSource::Produced => "produced",
+        BlockSource::Derived => "derived",
+    };
+    let chain = [
+        ("chain_id", chain_id.to_string()),
+        ("source", source.to_owned()),
+    ];
     counter!("weft_blocks_total", &chain).increment(1);
     counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
     counter!("weft_gas_used_total", &chain).increment(header.gas_used);

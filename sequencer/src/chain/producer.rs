@@ -9,7 +9,6 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use weft_batcher::MAX_BLOCK_TRANSACTION_BYTES;
 use weft_executor_core::InvalidTransaction;
 use weft_l1_bridge::OriginAdvance;
 use weft_primitives::{
@@ -37,6 +36,10 @@ pub struct ProducerConfig {
     pub beneficiary: Address,
     /// Most transactions in one block.
     pub max_transactions: usize,
+    /// Most bytes of transactions in one block (EIP-2718 encodings, deposits left out). A chain
+    /// whose batches go to an L1 must not exceed
+    /// [`weft_batcher::MAX_BLOCK_TRANSACTION_BYTES`].
+    pub max_transaction_bytes: usize,
 }
 
 /// An L1 origin that the next block may move to.
@@ -203,6 +206,7 @@ impl Producer {
         let committing = Instant::now();
         let bundle = self.writer.commit(executed.bundle)?;
         metrics::block_made(
+            metrics::BlockSource::Produced,
             self.chain.spec().chain_id(),
             &bundle,
             execution_time,
@@ -224,7 +228,7 @@ impl Producer {
     /// Transactions that fit into a block behind these deposits.
     fn select(&self, deposits: &[RecoveredTransaction]) -> Vec<RecoveredTransaction> {
         let deposit_gas: u64 = deposits.iter().map(|tx| tx.gas_limit()).sum();
-        let mut bytes_left = MAX_BLOCK_TRANSACTION_BYTES;
+        let mut bytes_left = self.config.max_transaction_bytes;
         self.mempool
             .best(
                 self.config.gas_limit.saturating_sub(deposit_gas),

@@ -16,7 +16,7 @@ use alloy_primitives::{Address, U256};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use weft_batcher::BatchPolicy;
+use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use crate::{
     chain::{ExecutionMode, ProducerConfig},
@@ -37,6 +37,8 @@ pub const FUNDED_BALANCE: U256 = alloy_primitives::uint!(10_000_000_000_000_000_
 
 /// Gas limit of a block on both chains, in gas.
 const GAS_LIMIT: u64 = 60_000_000;
+/// Largest transaction that the embedded L1 takes, in bytes: what go-ethereum's nodes relay.
+const L1_MAX_TRANSACTION_BYTES: usize = 128 << 10;
 /// How often L1 is asked for news. The embedded L1 is in the same process.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Time after which an idle chain makes an empty block.
@@ -251,8 +253,14 @@ async fn start_l1(
                 port: config.l1_port,
                 ..RpcConfig::default()
             },
-            mempool: MempoolLimits::default(),
-            producer: producer_config(Duration::ZERO, None),
+            mempool: MempoolLimits {
+                max_transaction_bytes: L1_MAX_TRANSACTION_BYTES,
+                ..MempoolLimits::default()
+            },
+            producer: ProducerConfig {
+                max_transaction_bytes: usize::MAX,
+                ..producer_config(Duration::ZERO, None)
+            },
             l1: None,
             metrics,
         },
@@ -268,6 +276,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         gas_limit: GAS_LIMIT,
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
+        max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
     }
 }
 
