@@ -16,7 +16,7 @@ use weft_state::Store;
 use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
-    follower::{chain_spec, resume},
+    follower::{chain_spec, resume, resume_again},
 };
 
 /// What to watch.
@@ -113,6 +113,8 @@ impl fmt::Display for WatchReport {
 #[derive(Debug)]
 pub struct Watcher {
     config: WatchConfig,
+    client: L1Client,
+    info: RollupInfo,
     derivation: Derivation,
     replayer: Arc<Replayer>,
     chain: ChainHandle,
@@ -143,6 +145,8 @@ impl Watcher {
         let derivation = resume(&client, &info, &chain).await?;
         Ok(Self {
             config,
+            client,
+            info,
             derivation,
             replayer: Arc::new(Replayer::new(writer, chain.clone())),
             chain,
@@ -195,6 +199,17 @@ impl Watcher {
                     self.pause(stop).await;
                 }
                 Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error @ DerivationError::Reorg { .. }) if !self.config.once => {
+                    tracing::warn!(%error, "starting again from the last batch that L1 still has");
+                    let again = resume_again(&self.client, &self.info, &self.chain);
+                    let Some(again) = stop.run_until_cancelled(again).await else {
+                        return Ok(report);
+                    };
+                    if let Some(derivation) = again? {
+                        self.derivation = derivation;
+                    }
+                    self.pause(stop).await;
+                }
                 Err(error @ DerivationError::Batch { .. }) => {
                     return Ok(failed(report, error.to_string()));
                 }
