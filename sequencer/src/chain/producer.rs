@@ -8,7 +8,6 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use weft_batcher::MAX_BLOCK_TRANSACTION_BYTES;
 use weft_l1_bridge::OriginAdvance;
 use weft_primitives::{
     BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
@@ -35,6 +34,9 @@ pub struct ProducerConfig {
     pub beneficiary: Address,
     /// Most transactions in one block.
     pub max_transactions: usize,
+    /// Most bytes of transactions in one block (sum of their EIP-2718 encodings, deposits left out).
+    /// A chain whose blocks are posted needs [`weft_batcher::MAX_BLOCK_TRANSACTION_BYTES`] or less.
+    pub max_bytes: usize,
 }
 
 /// An L1 origin that the next block may move to.
@@ -185,7 +187,7 @@ impl Producer {
             attributes.gas_limit.saturating_sub(deposit_gas),
             self.config.max_transactions,
         );
-        let mut bytes_left = MAX_BLOCK_TRANSACTION_BYTES;
+        let mut bytes_left = self.config.max_bytes;
         transactions.extend(waiting.iter().map_while(|pooled| {
             bytes_left = bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
             Some(pooled.transaction.clone())

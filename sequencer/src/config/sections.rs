@@ -224,6 +224,7 @@ impl From<BlockSection> for ProducerConfig {
             gas_limit: block.gas_limit,
             beneficiary: block.beneficiary,
             max_transactions: block.max_transactions,
+            max_bytes: weft_batcher::MAX_BLOCK_TRANSACTION_BYTES,
         }
     }
 }

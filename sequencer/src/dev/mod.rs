@@ -37,6 +37,10 @@ pub const FUNDED_BALANCE: U256 = alloy_primitives::uint!(10_000_000_000_000_000_
 
 /// Gas limit of a block on both chains, in gas.
 const GAS_LIMIT: u64 = 60_000_000;
+/// Largest transaction of the embedded L1, in bytes: go-ethereum's bound. A batch must fit.
+const L1_MAX_TRANSACTION_BYTES: usize = 128 << 10;
+/// Most bytes of transactions in a block of the embedded L1, which nobody posts anywhere.
+const L1_MAX_BLOCK_BYTES: usize = 4 << 20;
 /// How often L1 is asked for news. The embedded L1 is in the same process.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Time after which an idle chain makes an empty block.
@@ -251,8 +255,14 @@ async fn start_l1(
                 port: config.l1_port,
                 ..RpcConfig::default()
             },
-            mempool: MempoolLimits::default(),
-            producer: producer_config(Duration::ZERO, None),
+            mempool: MempoolLimits {
+                max_transaction_bytes: L1_MAX_TRANSACTION_BYTES,
+                ..MempoolLimits::default()
+            },
+            producer: ProducerConfig {
+                max_bytes: L1_MAX_BLOCK_BYTES,
+                ..producer_config(Duration::ZERO, None)
+            },
             l1: None,
             metrics,
         },
@@ -268,6 +278,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         gas_limit: GAS_LIMIT,
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
+        max_bytes: weft_batcher::MAX_BLOCK_TRANSACTION_BYTES,
     }
 }
 
