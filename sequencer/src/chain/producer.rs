@@ -54,6 +54,10 @@ pub struct OriginUpdate {
 /// What the producer reads the newest L1 origin from.
 type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
 
+/// No transaction is shorter than its signature, in bytes: the mempool need not be asked for more
+/// transactions than a block can hold.
+const SIGNATURE_BYTES: usize = 64;
+
 /// Makes blocks on demand: at once when the chain is idle and a transaction or a deposit comes,
 /// back to back under load, and none otherwise but for a slow heartbeat.
 #[derive(Debug)]
@@ -232,7 +236,9 @@ impl Producer {
         self.mempool
             .best(
                 self.config.gas_limit.saturating_sub(deposit_gas),
-                self.config.max_transactions,
+                self.config
+                    .max_transactions
+                    .min(self.config.max_transaction_bytes / SIGNATURE_BYTES),
             )
             .iter()
             .map_while(|pooled| {
