@@ -2,7 +2,7 @@ use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use clap::Args;
-use eyre::Result;
+use eyre::{Result, WrapErr};
 use weft_sequencer::{
     deploy::{DeployConfig, deploy},
     production::read_spec,
@@ -49,7 +49,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         private_key_env: arguments.private_key_env,
     })
     .await?;
-    std::fs::write(&arguments.out, deployment.spec.to_json())?;
+    // First of all the address: the contract is on L1, whatever becomes of the file.
     println!("{}", serde_json::to_string(&deployment.summary)?);
-    Ok(())
+    std::fs::write(&arguments.out, deployment.spec.to_json())
+        .wrap_err_with(|| format!("cannot write {}", arguments.out.display()))
 }

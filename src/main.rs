@@ -68,7 +68,38 @@ fn main() -> ExitCode {
         .map(|()| ExitCode::SUCCESS)
     });
     result.unwrap_or_else(|error| {
-        eprintln!("Error: {error:#}");
+        eprintln!("Error: {}", in_one_line(&error));
         ExitCode::FAILURE
     })
+}
+
+/// An error and its causes, without those that the text before them already repeats.
+fn in_one_line(error: &eyre::Report) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            cause
+        } else if text.contains(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use eyre::{Report, eyre};
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error: Report = eyre!("no space left");
+        let error = error
+            .wrap_err("block 7 could not be written: no space left")
+            .wrap_err("stopping");
+        assert_eq!(
+            super::in_one_line(&error),
+            "stopping: block 7 could not be written: no space left"
+        );
+    }
 }

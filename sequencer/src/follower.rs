@@ -83,9 +83,10 @@ impl Follower {
             };
             let server = RpcServer::start(rpc, context, ops.router()).await?;
             address = Some(server.local_addr());
-            let stopping = tasks.stop().clone();
+            let (stopping, serving) = (tasks.stop().clone(), ops.clone());
             tasks.spawn("rpc", async move {
                 stopping.cancelled().await;
+                serving.set_ready(false);
                 server.stop().await;
                 Ok(())
             });
@@ -247,7 +248,19 @@ impl Follow {
                 }
                 Err(error @ DerivationError::Reorg { .. }) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
-                    self.derivation = resume(&self.client, &self.info, &self.chain).await?;
+                    let resumed = tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        resumed = resume(&self.client, &self.info, &self.chain) => resumed,
+                    };
+                    match resumed {
+                        Ok(derivation) => self.derivation = derivation,
+                        // The next look finds the reorganisation again.
+                        Err(NodeError::L1(error)) if error.is_retryable() => {
+                            tracing::warn!(%error, "L1 cannot be read; trying again");
+                            crate::metrics::l1_error();
+                        }
+                        Err(error) => return Err(error),
+                    }
                     true
                 }
                 Err(error) => return Err(error.into()),

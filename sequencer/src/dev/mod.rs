@@ -15,7 +15,7 @@ pub use accounts::{DEV_MNEMONIC, DevAccount};
 use alloy_primitives::{Address, U256};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use crate::{
@@ -95,6 +95,8 @@ pub struct Dev {
     l2: Node,
     watcher: Option<Follower>,
     stop: CancellationToken,
+    /// Stops the embedded L1 when it is dropped.
+    l1_guard: DropGuard,
 }
 
 impl Dev {
@@ -109,9 +111,12 @@ impl Dev {
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
         std::fs::create_dir_all(&config.data_dir).map_err(NodeError::file(&config.data_dir))?;
+        setup::remove_info(&config.data_dir)?;
+        let l1_stop = CancellationToken::new();
+        let l1_guard = l1_stop.clone().drop_guard();
         let l1 = match &config.l1 {
             Some(_) => None,
-            None => Some(start_l1(&config, metrics.clone(), stop.child_token()).await?),
+            None => Some(start_l1(&config, metrics.clone(), l1_stop).await?),
         };
         let l1_rpc = match (&config.l1, &l1) {
             (Some(url), _) => url.clone(),
@@ -186,6 +191,7 @@ impl Dev {
             l2,
             watcher,
             stop,
+            l1_guard,
         })
     }
 
@@ -205,6 +211,7 @@ impl Dev {
             l2,
             watcher,
             stop,
+            l1_guard,
             ..
         } = self;
         let watch = async {
@@ -232,7 +239,12 @@ impl Dev {
                 None => Ok(()),
             }
         };
-        let (watch, rollup, base) = tokio::join!(watch, rollup, base);
+        let above = async {
+            let ended = tokio::join!(watch, rollup);
+            drop(l1_guard);
+            ended
+        };
+        let ((watch, rollup), base) = tokio::join!(above, base);
         rollup.and(base).and(watch)
     }
 }

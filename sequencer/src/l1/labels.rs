@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::{sync::watch, time};
-use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::L1LabelSource;
 
 use crate::{
@@ -11,13 +10,13 @@ use crate::{
     metrics::l1_error,
 };
 
-/// Keeps the labels as L1 says. While L1 cannot be read they stay as they are.
+/// Keeps the labels as L1 says. While L1 cannot be read they stay as they are. Never ends; may be
+/// dropped at any time.
 pub(super) async fn follow(
     source: L1LabelSource,
     chain: ChainHandle,
     labels: watch::Sender<L1Labels>,
     poll: Duration,
-    stop: CancellationToken,
 ) -> Result<(), NodeError> {
     let chain_id = chain.spec().chain_id().to_string();
     loop {
@@ -40,9 +39,6 @@ pub(super) async fn follow(
                 tracing::warn!(%error, "L1 cannot be read; labels stay as they are");
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = time::sleep(poll) => {}
-        }
+        time::sleep(poll).await;
     }
 }

@@ -1,7 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time};
-use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::{OriginError, OriginSource};
 
 use crate::{
@@ -10,13 +9,13 @@ use crate::{
     metrics::l1_error,
 };
 
-/// Offers the producer the newest L1 origin with all deposits up to it.
+/// Offers the producer the newest L1 origin with all deposits up to it. Ends only with an error; may
+/// be dropped at any time.
 pub(super) async fn follow(
     mut source: OriginSource,
     chain: ChainHandle,
     updates: watch::Sender<Option<Arc<OriginUpdate>>>,
     poll: Duration,
-    stop: CancellationToken,
 ) -> Result<(), NodeError> {
     loop {
         let number = chain.head().number;
@@ -26,8 +25,10 @@ pub(super) async fn follow(
             Ok(Some(advance)) => {
                 updates.send_replace(Some(Arc::new(OriginUpdate { from, advance })));
             }
-            Ok(None) => {}
+            // What was offered before may be gone: L1 can have become shorter.
+            Ok(None) => withdraw(&updates),
             Err(error @ OriginError::Reorg { .. }) => {
+                withdraw(&updates);
                 l1_error();
                 tracing::error!(%error, "no deposits are taken in until this is looked into");
             }
@@ -36,9 +37,10 @@ pub(super) async fn follow(
                 tracing::warn!(%error, "L1 cannot be read; no deposits until it can");
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = time::sleep(poll) => {}
-        }
+        time::sleep(poll).await;
     }
+}
+
+fn withdraw(updates: &watch::Sender<Option<Arc<OriginUpdate>>>) {
+    updates.send_if_modified(|update| update.take().is_some());
 }
