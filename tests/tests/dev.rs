@@ -76,7 +76,10 @@ async fn a_real_postgres_serves_as_ledger() -> eyre::Result<()> {
     until("the ledger to have every batch", LIMIT, || async {
         let batches = postgres.count("batches").await?;
         let deposits = postgres.count("deposits").await?;
-        ensure!(batches >= report.batches && deposits == 1, "{batches} batches, {deposits} deposits");
+        ensure!(
+            batches >= report.batches && deposits == 1,
+            "{batches} batches, {deposits} deposits"
+        );
         Ok(Some(()))
     })
     .await?;
