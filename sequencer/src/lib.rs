@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod mempool;
 pub mod metrics;
 pub mod node;
+pub mod open_files;
 mod ops;
 pub mod production;
 pub mod rpc;

@@ -157,8 +157,10 @@ async fn the_services_of_docker_compose_make_a_chain() -> eyre::Result<()> {
     })
     .await?;
     ensure!(following.block_hash(sent).await? == rpc.block_hash(sent).await?);
-    ensure!(machine.postgres.count("batches").await? > 0);
-    Ok(())
+    until("the ledger to have a batch", LIMIT, || async {
+        Ok((machine.postgres.count("batches").await? > 0).then_some(()))
+    })
+    .await
 }
 
 fn postgres_check(machine: &Machine) -> eyre::Result<()> {

@@ -14,6 +14,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
+use crate::open_files::affordable_connections;
+
 use super::{
     RpcConfig, RpcContext, RpcError,
     api::Api,
@@ -92,7 +94,11 @@ impl RpcServer {
         let bind_error = |source| RpcServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind_error)?;
         let local_address = listener.local_addr().map_err(bind_error)?;
-        let listener = BoundedListener::new(listener, config.max_connections, config.idle_timeout);
+        let listener = BoundedListener::new(
+            listener,
+            affordable_connections(config.max_connections),
+            config.idle_timeout,
+        );
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
         let router = Router::new()
