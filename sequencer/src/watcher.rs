@@ -17,6 +17,7 @@ use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
     follower::{chain_spec, resume},
+    trouble::Trouble,
 };
 
 /// What to watch.
@@ -113,6 +114,8 @@ impl fmt::Display for WatchReport {
 #[derive(Debug)]
 pub struct Watcher {
     config: WatchConfig,
+    client: L1Client,
+    info: RollupInfo,
     derivation: Derivation,
     replayer: Arc<Replayer>,
     chain: ChainHandle,
@@ -143,6 +146,8 @@ impl Watcher {
         let derivation = resume(&client, &info, &chain).await?;
         Ok(Self {
             config,
+            client,
+            info,
             derivation,
             replayer: Arc::new(Replayer::new(writer, chain.clone())),
             chain,
@@ -169,6 +174,7 @@ impl Watcher {
             contract: self.config.contract,
             error: None,
         };
+        let mut trouble = Trouble::default();
         loop {
             let next = tokio::select! {
                 () = stop.cancelled() => return Ok(report),
@@ -189,12 +195,29 @@ impl Watcher {
                     Err(error) => return Err(error),
                 },
                 Ok(None) if self.config.once => return Ok(report),
-                Ok(None) => self.pause(stop).await,
+                Ok(None) => {
+                    trouble.over();
+                    self.pause(stop).await;
+                }
                 Err(error) if error.is_retryable() && !self.config.once => {
-                    tracing::warn!(%error, "L1 cannot be read; trying again");
+                    if trouble.is_news(&error) {
+                        tracing::warn!(%error, "L1 cannot be read; trying again");
+                    }
                     self.pause(stop).await;
                 }
                 Err(error) if error.is_retryable() => return Err(error.into()),
+                Err(error @ DerivationError::Reorg { .. }) => {
+                    tracing::warn!(%error, "starting again from the last batch that L1 still has");
+                    match resume(&self.client, &self.info, &self.chain).await {
+                        Ok(derivation) => self.derivation = derivation,
+                        // The next turn finds the same reorganisation.
+                        Err(NodeError::L1(error)) if error.is_retryable() && !self.config.once => {
+                            tracing::warn!(%error, "L1 cannot be read; trying again");
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    self.pause(stop).await;
+                }
                 Err(error @ DerivationError::Batch { .. }) => {
                     return Ok(failed(report, error.to_string()));
                 }

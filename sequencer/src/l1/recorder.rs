@@ -14,6 +14,7 @@ use crate::{
     error::NodeError,
     ledger::{AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError},
     metrics::l1_error,
+    trouble::Trouble,
 };
 
 /// L1 blocks that are recorded in one step.
@@ -73,6 +74,7 @@ impl Recorder {
     ) -> Result<(), NodeError> {
         let mut next_look = time::Instant::now();
         let mut clean = false;
+        let mut trouble = Trouble::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -83,13 +85,18 @@ impl Recorder {
                 }
                 () = time::sleep_until(next_look) => {
                     match self.look(clean).await {
-                        Ok(()) => clean = true,
+                        Ok(()) => {
+                            clean = true;
+                            trouble.over();
+                        }
                         Err(error) => {
                             clean = false;
                             if matches!(error, RecordError::L1(_)) {
                                 l1_error();
                             }
-                            tracing::warn!(%error, "the ledger is behind L1");
+                            if trouble.is_news(&error) {
+                                tracing::warn!(%error, "the ledger is behind L1");
+                            }
                         }
                     }
                     next_look = time::Instant::now() + self.poll;
