@@ -1,8 +1,8 @@
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use clap::Args;
-use eyre::Result;
+use eyre::{Result, WrapErr};
 use weft_sequencer::{
     deploy::{DeployConfig, deploy},
     production::read_spec,
@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
+    // A deployment is paid for: what would keep its result from being written is found before.
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&arguments.out)
+        .wrap_err_with(|| arguments.out.display().to_string())?;
     let deployment = deploy(DeployConfig {
         l1_url: arguments.l1,
         timeout: Duration::from_secs(30),
@@ -49,7 +55,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         private_key_env: arguments.private_key_env,
     })
     .await?;
-    std::fs::write(&arguments.out, deployment.spec.to_json())?;
+    fs::write(&arguments.out, deployment.spec.to_json())
+        .wrap_err_with(|| arguments.out.display().to_string())?;
     println!("{}", serde_json::to_string(&deployment.summary)?);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
+use eyre::ContextCompat;
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
 use weft_tests::{
@@ -30,7 +31,8 @@ async fn transactions_that_do_not_compress_are_posted_to_anvil() -> eyre::Result
 async fn posted_and_derived(options: &[&str]) -> eyre::Result<()> {
     let folder = TempDir::new()?;
     let mut dev = Dev::start(&folder.path().join("dev"), options).await?;
-    let mut sender = Sender::new(&dev.info.accounts[0], L2_CHAIN_ID, &dev.l2).await?;
+    let account = dev.info.accounts.first().wrap_err("no account")?;
+    let mut sender = Sender::new(account, L2_CHAIN_ID, &dev.l2).await?;
     let mut random = StdRng::seed_from_u64(1);
     let mut sent = Vec::new();
     for _ in 0..3 {
