@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use alloy_primitives::{Address, utils::parse_ether};
+use alloy_primitives::{Address, U256, utils::parse_ether};
 use clap::{Args, Subcommand};
-use eyre::{Result, WrapErr};
+use eyre::{Result, WrapErr, bail};
 use weft_sequencer::deploy::{DepositConfig, deposit};
 
 use crate::logging::{self, LogFormat};
@@ -43,8 +43,7 @@ struct Deposit {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
     let Command::Deposit(arguments) = arguments.command;
-    let amount = parse_ether(&arguments.amount)
-        .wrap_err_with(|| format!("--amount {:?} is not an amount of ether", arguments.amount))?;
+    let amount = wei(&arguments.amount)?;
     let receipt = deposit(DepositConfig {
         l1_url: arguments.l1,
         timeout: Duration::from_secs(30),
@@ -56,4 +55,31 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     .await?;
     println!("{}", serde_json::to_string(&receipt)?);
     Ok(())
+}
+
+/// An amount of ether in wei.
+fn wei(amount: &str) -> Result<U256> {
+    let not_an_amount = || format!("--amount {amount:?} is not an amount of ether");
+    // The parser takes nothing for zero, and wraps what is below zero around.
+    if !amount.starts_with(|first: char| first.is_ascii_digit()) {
+        bail!(not_an_amount());
+    }
+    parse_ether(amount).wrap_err_with(not_an_amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_ether_and_not_negative() {
+        assert_eq!(
+            wei("1.5").unwrap(),
+            U256::from(1_500_000_000_000_000_000_u64)
+        );
+        assert_eq!(wei("0").unwrap(), U256::ZERO);
+        for wrong in ["-1", "-0.5", "", "x", "1e400"] {
+            assert!(wei(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

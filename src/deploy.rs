@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use clap::Args;
@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
+    // A deployment is paid for: what would keep its result from being written is found before.
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(&arguments.out)
+        .wrap_err_with(|| arguments.out.display().to_string())?;
     let deployment = deploy(DeployConfig {
         l1_url: arguments.l1,
         timeout: Duration::from_secs(30),

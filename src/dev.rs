@@ -51,11 +51,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let default_filter = if arguments.quiet {
-        "warn"
-    } else {
-        "info,fjall=warn,lsm_tree=warn"
-    };
+    let default_filter = if arguments.quiet { "warn" } else { "info" };
     logging::install(
         arguments.log.as_deref().unwrap_or(default_filter),
         LogFormat::Text,

@@ -50,11 +50,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1)]
     safe_confirmations: u64,
     /// What to log, as `RUST_LOG` understands it.
-    #[arg(
-        long,
-        env = "RUST_LOG",
-        default_value = "info,fjall=warn,lsm_tree=warn"
-    )]
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
     log: String,
 }
 

@@ -13,7 +13,8 @@ pub(crate) enum LogFormat {
 
 /// Sends logs to standard error, so that standard output stays free for results.
 pub(crate) fn install(filter: &str, format: LogFormat) -> Result<()> {
-    let filter = EnvFilter::try_new(filter)
+    // What comes later overrides: the database's own log only shows when it is asked for.
+    let filter = EnvFilter::try_new(format!("fjall=warn,lsm_tree=warn,{filter}"))
         .wrap_err_with(|| format!("log filter {filter:?} is not valid"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,7 +2,7 @@ use std::error::Error;
 
 use alloy_primitives::{Address, B256};
 use tokio::sync::mpsc;
-use weft_primitives::SealedBlock;
+use weft_primitives::{L1Origin, SealedBlock};
 
 use crate::BatchHeader;
 
@@ -29,6 +29,12 @@ pub trait ChainSource: Send + Sync + 'static {
     /// # Errors
     /// When the chain cannot be read or has no such block.
     fn deposit_count(&self, number: u64) -> Result<u64, ChainSourceError>;
+
+    /// The L1 origin of this block; `None` while the chain has taken in none. May read the disk.
+    ///
+    /// # Errors
+    /// When the chain cannot be read.
+    fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError>;
 
     /// Returns once the head is at this number or above. Must be safe to drop at any time.
     fn wait_for(&self, number: u64) -> impl Future<Output = ()> + Send;
@@ -78,6 +84,11 @@ pub trait BatchPoster: Send + Sync + 'static {
     /// Reads how far the contract is. A poster with an own transaction still pending waits for it
     /// first, so that a batch is never sent twice after a restart.
     fn last_batch(&self) -> impl Future<Output = Result<LastBatch, PostError>> + Send;
+
+    /// Checks that L1 holds this block. A batch whose blocks have taken in an L1 block that L1 has
+    /// dropped since can never be derived (I3), and a posted batch cannot be taken back.
+    fn check_origin(&self, origin: &L1Origin)
+    -> impl Future<Output = Result<(), PostError>> + Send;
 
     /// Posts the batch with this index and waits until it is included with the configured
     /// confirmations. Reports each transaction that it sends as [`SubmitterEvent::Attempt`].

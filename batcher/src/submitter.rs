@@ -6,7 +6,7 @@ use std::{
 
 use alloy_primitives::{B256, keccak256};
 use tokio::{sync::watch, task::JoinError};
-use weft_primitives::SealedBlock;
+use weft_primitives::{L1Origin, SealedBlock};
 
 use crate::{
     BatchBlock, BatchBuilder, BatchEncodeError, BatchHeader, BatchPolicy, BatchPoster, ChainSource,
@@ -115,6 +115,14 @@ pub struct Submitter<C, P> {
 /// How often L1 is read again while the chain makes no blocks.
 const IDLE_RECHECK: Duration = Duration::from_secs(30);
 
+/// A batch that is due.
+struct Ready {
+    header: BatchHeader,
+    data: Vec<u8>,
+    /// The L1 origin of its last block.
+    origin: Option<L1Origin>,
+}
+
 /// A step that failed: either to be tried again or the end.
 enum StepError {
     Retry(Box<dyn std::error::Error + Send + Sync>),
@@ -196,9 +204,18 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
             status.last_batch = Some(last);
             status.last_error = None;
         });
-        let Some((header, data)) = self.next_batch(&last).await? else {
+        let Some(Ready {
+            header,
+            data,
+            origin,
+        }) = self.next_batch(&last).await?
+        else {
             return Ok(());
         };
+        // The last origin stands for all: each was on the chain of the one after it.
+        if let Some(origin) = &origin {
+            self.poster.check_origin(origin).await.map_err(step_error)?;
+        }
         let batch_hash = header.hash();
         self.status
             .send_modify(|status| status.pending = Some((header.first_block, header.last_block)));
@@ -248,10 +265,7 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
 
     /// Waits until the batch after `last` is due and encodes it; `None` when no block came for
     /// [`IDLE_RECHECK`].
-    async fn next_batch(
-        &self,
-        last: &LastBatch,
-    ) -> Result<Option<(BatchHeader, Vec<u8>)>, StepError> {
+    async fn next_batch(&self, last: &LastBatch) -> Result<Option<Ready>, StepError> {
         self.check_same_chain(last).await?;
         let first_block = last.last_block.saturating_add(1);
         let mut builder = BatchBuilder::new(self.policy, first_block);
@@ -289,7 +303,11 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                 deposits_consumed: chain.deposit_count(batch.last_block)?,
                 data_hash: keccak256(&batch.data),
             };
-            Ok((header, batch.data))
+            Ok(Ready {
+                header,
+                data: batch.data,
+                origin: chain.l1_origin(batch.last_block)?,
+            })
         })
         .await??;
         Ok(Some(batch))

@@ -57,6 +57,24 @@ pub enum OriginError {
     },
 }
 
+impl L1Client {
+    /// Checks that L1 still holds the block that a chain has as its origin.
+    ///
+    /// # Errors
+    /// When it does not, or does not answer properly.
+    pub(crate) async fn check_origin(&self, origin: &L1Origin) -> Result<(), OriginError> {
+        let found = self.existing_block(origin.number).await?.hash;
+        if found == origin.hash {
+            return Ok(());
+        }
+        Err(OriginError::Reorg {
+            number: origin.number,
+            expected: origin.hash,
+            found,
+        })
+    }
+}
+
 /// Finds the L1 blocks that the chain can move to, for the node that makes blocks.
 #[derive(Debug)]
 pub struct OriginSource {
@@ -129,7 +147,7 @@ impl OriginSource {
             None => self.deployment_block.saturating_sub(1),
         };
         if let Some(current) = &current {
-            self.check_origin(current).await?;
+            self.client.check_origin(current).await?;
         }
         let head = self.client.block_number().await?;
         let to = head.saturating_sub(self.config.confirmations);
@@ -144,18 +162,6 @@ impl OriginSource {
         let advance = self.furthest(&scan).await?;
         self.scan = Some(scan);
         Ok(Some(advance))
-    }
-
-    async fn check_origin(&self, current: &L1Origin) -> Result<(), OriginError> {
-        let found = self.client.existing_block(current.number).await?.hash;
-        if found == current.hash {
-            return Ok(());
-        }
-        Err(OriginError::Reorg {
-            number: current.number,
-            expected: current.hash,
-            found,
-        })
     }
 
     /// Reads on from what is already read, as far as that still holds.

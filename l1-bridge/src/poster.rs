@@ -4,6 +4,7 @@ use alloy_sol_types::SolCall;
 use weft_batcher::{
     BatchHeader, BatchPoster, EventSink, LastBatch, PostError, Posted, SubmitterEvent,
 };
+use weft_primitives::L1Origin;
 
 use crate::{
     L1Client, L1Error, SendError, TransactionSender,
@@ -120,6 +121,13 @@ fn classify(error: impl Into<SendError>) -> PostError {
 impl BatchPoster for ContractPoster {
     async fn last_batch(&self) -> Result<LastBatch, PostError> {
         self.read_last_batch().await.map_err(classify)
+    }
+
+    async fn check_origin(&self, origin: &L1Origin) -> Result<(), PostError> {
+        self.client
+            .check_origin(origin)
+            .await
+            .map_err(|error| PostError::Retry(error.into()))
     }
 
     async fn post(

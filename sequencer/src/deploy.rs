@@ -6,7 +6,8 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
 use weft_l1_bridge::{
-    DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender, genesis,
+    DeployParameters, L1Client, L1ClientConfig, RollupInfo, SenderConfig, TransactionSender,
+    genesis,
 };
 use weft_primitives::ChainSpec;
 
@@ -119,10 +120,13 @@ pub struct DepositSummary {
 /// Locks ether on L1 for an account on L2.
 ///
 /// # Errors
-/// When the key is missing, or L1 cannot be reached or refuses the transaction.
+/// When the key is missing, the address is not a rollup's contract, or L1 cannot be reached or
+/// refuses the transaction.
 pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
     let client = client(&config.l1_url, config.timeout)?;
+    // An address without the contract would take the ether and keep it.
+    RollupInfo::load(&client, config.contract).await?;
     let to = config.to.unwrap_or_else(|| signer.address());
     let sender = TransactionSender::new(client, signer, SenderConfig::default());
     let receipt = weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;

@@ -19,6 +19,7 @@ use crate::{
     ops::Ops,
     rpc::{RpcConfig, RpcContext, RpcServer},
     tasks::Tasks,
+    trouble::Trouble,
 };
 
 /// What a follower is made from.
@@ -244,6 +245,7 @@ struct Follow {
 
 impl Follow {
     async fn run(mut self) -> Result<(), NodeError> {
+        let mut trouble = Trouble::default();
         loop {
             let stop = self.stop.clone();
             let next = tokio::select! {
@@ -252,15 +254,19 @@ impl Follow {
             };
             let idle = match next {
                 Ok(Some(batch)) => {
+                    trouble.over();
                     self.apply(batch).await?;
                     false
                 }
                 Ok(None) => {
+                    trouble.over();
                     self.ops.set_ready(true);
                     true
                 }
                 Err(error) if error.is_retryable() => {
-                    tracing::warn!(%error, "L1 cannot be read; trying again");
+                    if trouble.is_news(&error) {
+                        tracing::warn!(%error, "L1 cannot be read; trying again");
+                    }
                     crate::metrics::l1_error();
                     true
                 }

@@ -17,6 +17,7 @@ pub mod production;
 pub mod rpc;
 pub mod signal;
 mod tasks;
+mod trouble;
 pub mod watcher;
 
 pub use error::{Mismatch, NodeError};

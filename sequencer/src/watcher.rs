@@ -17,6 +17,7 @@ use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
     follower::{chain_spec, resume, resume_again},
+    trouble::Trouble,
 };
 
 /// What to watch.
@@ -173,6 +174,7 @@ impl Watcher {
             contract: self.config.contract,
             error: None,
         };
+        let mut trouble = Trouble::default();
         loop {
             let next = tokio::select! {
                 () = stop.cancelled() => return Ok(report),
@@ -193,9 +195,14 @@ impl Watcher {
                     Err(error) => return Err(error),
                 },
                 Ok(None) if self.config.once => return Ok(report),
-                Ok(None) => self.pause(stop).await,
+                Ok(None) => {
+                    trouble.over();
+                    self.pause(stop).await;
+                }
                 Err(error) if error.is_retryable() && !self.config.once => {
-                    tracing::warn!(%error, "L1 cannot be read; trying again");
+                    if trouble.is_news(&error) {
+                        tracing::warn!(%error, "L1 cannot be read; trying again");
+                    }
                     self.pause(stop).await;
                 }
                 Err(error) if error.is_retryable() => return Err(error.into()),

@@ -30,7 +30,8 @@ use weft_l1_bridge::{
     SenderConfig, TransactionSender, deploy, genesis,
 };
 use weft_primitives::{
-    Block, BlockAttributes, ChainSpec, SealedBlock, Transaction, attributes_deposit, child_header,
+    Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,
+    child_header,
 };
 
 pub(crate) const L2_CHAIN_ID: u64 = 31338;
@@ -259,6 +260,12 @@ impl ChainSource for TestChain {
             .filter(|block| block.new_l1_origin().is_some())
             .count();
         Ok((transactions.filter(|tx| tx.is_deposit()).count() - system) as u64)
+    }
+
+    fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {
+        let blocks = self.blocks.read().unwrap();
+        let up_to = blocks[..=number as usize].iter().rev();
+        Ok(up_to.into_iter().find_map(SealedBlock::new_l1_origin))
     }
 
     async fn wait_for(&self, number: u64) {

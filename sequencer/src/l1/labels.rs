@@ -8,6 +8,7 @@ use crate::{
     chain::{ChainHandle, L1Labels},
     error::NodeError,
     metrics::l1_error,
+    trouble::Trouble,
 };
 
 /// Keeps the labels as L1 says. While L1 cannot be read they stay as they are. Never ends; may be
@@ -19,9 +20,11 @@ pub(super) async fn follow(
     poll: Duration,
 ) -> Result<(), NodeError> {
     let chain_id = chain.spec().chain_id().to_string();
+    let mut trouble = Trouble::default();
     loop {
         match source.labels().await {
             Ok(seen) => {
+                trouble.over();
                 // A follower may know more of L1 than it has executed.
                 let head = chain.head().number;
                 let now = L1Labels {
@@ -36,7 +39,9 @@ pub(super) async fn follow(
             }
             Err(error) => {
                 l1_error();
-                tracing::warn!(%error, "L1 cannot be read; labels stay as they are");
+                if trouble.is_news(&error) {
+                    tracing::warn!(%error, "L1 cannot be read; labels stay as they are");
+                }
             }
         }
         time::sleep(poll).await;

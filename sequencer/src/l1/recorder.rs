@@ -14,6 +14,7 @@ use crate::{
     error::NodeError,
     ledger::{AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError},
     metrics::l1_error,
+    trouble::Trouble,
 };
 
 /// L1 blocks that are recorded in one step.
@@ -73,6 +74,7 @@ impl Recorder {
     ) -> Result<(), NodeError> {
         let mut next_look = time::Instant::now();
         let mut clean = false;
+        let mut trouble = Trouble::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -87,13 +89,18 @@ impl Recorder {
                         break;
                     };
                     match looked {
-                        Ok(()) => clean = true,
+                        Ok(()) => {
+                            clean = true;
+                            trouble.over();
+                        }
                         Err(error) => {
                             clean = false;
                             if matches!(error, RecordError::L1(_)) {
                                 l1_error();
                             }
-                            tracing::warn!(%error, "the ledger is behind L1");
+                            if trouble.is_news(&error) {
+                                tracing::warn!(%error, "the ledger is behind L1");
+                            }
                         }
                     }
                     next_look = time::Instant::now() + self.poll;

@@ -1,5 +1,5 @@
 use weft_batcher::{ChainSource, ChainSourceError};
-use weft_primitives::SealedBlock;
+use weft_primitives::{L1Origin, SealedBlock};
 
 use crate::chain::ChainHandle;
 
@@ -18,6 +18,10 @@ impl ChainSource for DurableBlocks {
 
     fn deposit_count(&self, number: u64) -> Result<u64, ChainSourceError> {
         self.0.store().deposit_count(number).map_err(boxed)
+    }
+
+    fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {
+        self.0.store().l1_origin(number).map_err(boxed)
     }
 
     async fn wait_for(&self, number: u64) {
