@@ -7,10 +7,12 @@ use weft_sequencer::{
     chain::ExecutionMode,
     dev::{Dev, DevConfig},
     metrics,
-    signal::stop_requested,
 };
 
-use crate::logging::{self, LogFormat};
+use crate::{
+    logging::{self, LogFormat},
+    stop::stop_on_signal,
+};
 
 /// Arguments of `weft dev`.
 #[derive(Debug, Args)]
@@ -81,17 +83,4 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         println!("{}", dev.info());
     }
     Ok(dev.join().await?)
-}
-
-/// Cancels the token at the first signal. A second one ends the process at once.
-pub(crate) fn stop_on_signal(stop: CancellationToken) {
-    tokio::spawn(async move {
-        if let Err(error) = stop_requested().await {
-            tracing::error!(%error, "cannot listen for signals");
-        }
-        stop.cancel();
-        if stop_requested().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }

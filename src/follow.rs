@@ -15,8 +15,8 @@ use weft_sequencer::{
 };
 
 use crate::{
-    dev::stop_on_signal,
     logging::{self, LogFormat},
+    stop::stop_on_signal,
 };
 
 /// Arguments of `weft follow`.

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use weft_sequencer::{config::Config, metrics, production};
 
 use crate::{
-    dev::stop_on_signal,
     logging::{self, LogFormat},
+    stop::stop_on_signal,
 };
 
 /// Arguments of `weft sequence`. What is given here overrides `WEFT_` variables, and those the file.
