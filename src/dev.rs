@@ -58,7 +58,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     )?;
     let metrics = metrics::install()?;
     let stop = CancellationToken::new();
-    let dev = Dev::start(
+    stop_on_signal(stop.clone());
+    let start = Dev::start(
         DevConfig {
             data_dir: arguments.data_dir,
             host: arguments.host,
@@ -72,12 +73,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         },
         Some(metrics),
         stop.clone(),
-    )
-    .await?;
+    );
+    let Some(dev) = stop.run_until_cancelled(start).await.transpose()? else {
+        return Ok(());
+    };
     if !arguments.quiet {
         println!("{}", dev.info());
     }
-    stop_on_signal(stop);
     Ok(dev.join().await?)
 }
 

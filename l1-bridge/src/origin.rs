@@ -14,11 +14,15 @@ pub struct OriginConfig {
     pub max_deposit_gas: u64,
 }
 
+/// Default of [`OriginConfig::max_deposit_gas`], in gas. More than the contract takes in one L1 block
+/// (8,000,000), so that no L2 block's deposits need more than this.
+pub const MAX_DEPOSIT_GAS: u64 = 10_000_000;
+
 impl Default for OriginConfig {
     fn default() -> Self {
         Self {
             confirmations: 4,
-            max_deposit_gas: 10_000_000,
+            max_deposit_gas: MAX_DEPOSIT_GAS,
         }
     }
 }

@@ -16,8 +16,12 @@ use weft_state::Store;
 use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
+<<<<<<< HEAD
     follower::{chain_spec, resume},
     trouble::Trouble,
+=======
+    follower::{chain_spec, resume, resume_again},
+>>>>>>> main
 };
 
 /// What to watch.
@@ -206,6 +210,7 @@ impl Watcher {
                     self.pause(stop).await;
                 }
                 Err(error) if error.is_retryable() => return Err(error.into()),
+<<<<<<< HEAD
                 Err(error @ DerivationError::Reorg { .. }) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
                     match resume(&self.client, &self.info, &self.chain).await {
@@ -215,6 +220,16 @@ impl Watcher {
                             tracing::warn!(%error, "L1 cannot be read; trying again");
                         }
                         Err(error) => return Err(error),
+=======
+                Err(error @ DerivationError::Reorg { .. }) if !self.config.once => {
+                    tracing::warn!(%error, "starting again from the last batch that L1 still has");
+                    let again = resume_again(&self.client, &self.info, &self.chain);
+                    let Some(again) = stop.run_until_cancelled(again).await else {
+                        return Ok(report);
+                    };
+                    if let Some(derivation) = again? {
+                        self.derivation = derivation;
+>>>>>>> main
                     }
                     self.pause(stop).await;
                 }

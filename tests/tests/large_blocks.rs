@@ -31,8 +31,12 @@ async fn transactions_that_do_not_compress_are_posted_to_anvil() -> eyre::Result
 async fn posted_and_derived(options: &[&str]) -> eyre::Result<()> {
     let folder = TempDir::new()?;
     let mut dev = Dev::start(&folder.path().join("dev"), options).await?;
-    let account = dev.info.accounts.first().wrap_err("no account")?;
-    let mut sender = Sender::new(account, L2_CHAIN_ID, &dev.l2).await?;
+    let mut sender = Sender::new(
+        dev.info.accounts.first().wrap_err("no account")?,
+        L2_CHAIN_ID,
+        &dev.l2,
+    )
+    .await?;
     let mut random = StdRng::seed_from_u64(1);
     let mut sent = Vec::new();
     for _ in 0..3 {

@@ -84,11 +84,20 @@ impl Recorder {
                     }
                 }
                 () = time::sleep_until(next_look) => {
+<<<<<<< HEAD
                     match self.look(clean).await {
                         Ok(()) => {
                             clean = true;
                             trouble.over();
                         }
+=======
+                    // What a look leaves half done, the next start removes.
+                    let Some(looked) = stop.run_until_cancelled(self.look(clean)).await else {
+                        break;
+                    };
+                    match looked {
+                        Ok(()) => clean = true,
+>>>>>>> main
                         Err(error) => {
                             clean = false;
                             if matches!(error, RecordError::L1(_)) {
