@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -221,10 +221,24 @@ impl Acknowledged {
         Ok((record == encode(number)).then_some(number))
     }
 
+    /// Writes the number. Fails when somebody has removed the folder: what is written into removed
+    /// files is gone when this process ends, and must not be acknowledged.
     pub(crate) fn write(&self, number: u64) -> Result<(), StateError> {
-        self.file
-            .write_all_at(&encode(number), 0)
+        self.check_present()
+            .and_then(|()| self.file.write_all_at(&encode(number), 0))
             .map_err(|source| failed("write", &self.path, source))
+    }
+}
+
+impl Acknowledged {
+    fn check_present(&self) -> io::Result<()> {
+        if self.file.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "it was removed while in use",
+            ));
+        }
+        Ok(())
     }
 }
 

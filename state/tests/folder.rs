@@ -7,7 +7,7 @@ mod common;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use alloy_primitives::Address;
-use common::{Chain, options, spec, spec_with_chain_id, write};
+use common::{Chain, bundle_on, changes, options, spec, spec_with_chain_id, write};
 use serde_json::{Value, json};
 use weft_state::{StateError, Store};
 
@@ -167,4 +167,24 @@ fn an_unfinished_creation_is_made_anew() {
     let store = Store::open_with(folder.path(), &spec(), &options()).unwrap();
     drop(store);
     Store::open_with(folder.path(), &spec(), &options()).unwrap();
+}
+
+/// I2, I6: what goes into removed files is gone when the process ends.
+#[test]
+fn nothing_is_acknowledged_in_a_folder_that_was_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = Chain::create(folder.path());
+    let edits = BTreeMap::from([(Address::ZERO, write(1, 1, &[(1, 1)]))]);
+    chain.push(&edits);
+    fs::remove_dir_all(folder.path()).unwrap();
+
+    let edits = BTreeMap::from([(Address::ZERO, write(2, 2, &[]))]);
+    let next = bundle_on(&chain.store, changes(chain.model(), &edits), Vec::new());
+    let error = chain.store.commit(&next).unwrap_err();
+    assert!(error.to_string().contains("removed"), "{error}");
+    assert!(matches!(
+        chain.store.commit(&next),
+        Err(StateError::Poisoned)
+    ));
+    assert_eq!(chain.store.head().unwrap().number, 1);
 }

@@ -1,6 +1,7 @@
 //! What ties a chain to its L1: deposits come down, batches go up, labels follow, and the ledger
 //! keeps record.
 
+mod binding;
 mod info;
 mod labels;
 mod origins;
@@ -106,6 +107,11 @@ impl L1Link {
                 info.genesis_block_hash,
             )));
         }
+        let binding = binding::Binding {
+            l1_chain_id: client.chain_id().await?,
+            contract: config.contract,
+        };
+        binding.check(data_dir)?;
         let ledger = Ledger::open(config.ledger.as_deref(), data_dir).await?;
         Ok(Self {
             config,
