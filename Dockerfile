@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# One image for every subcommand: `docker run weft dev`, `docker run weft follow ...`.
+# One image for every subcommand. `docker run -p 8545:8545 -p 8546:8546 weft` is `weft dev`; another
+# subcommand takes its place: `docker run weft follow ...`.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -24,4 +25,4 @@ STOPSIGNAL SIGINT
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=12 \
     CMD ["weft", "health", "--url", "http://127.0.0.1:8545"]
 ENTRYPOINT ["weft"]
-CMD ["dev"]
+CMD ["dev", "--host", "0.0.0.0"]

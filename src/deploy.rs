@@ -55,8 +55,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         private_key_env: arguments.private_key_env,
     })
     .await?;
-    fs::write(&arguments.out, deployment.spec.to_json())
-        .wrap_err_with(|| arguments.out.display().to_string())?;
+    // First of all the address: the contract is on L1, whatever becomes of the file.
     println!("{}", serde_json::to_string(&deployment.summary)?);
-    Ok(())
+    std::fs::write(&arguments.out, deployment.spec.to_json())
+        .wrap_err_with(|| format!("cannot write {}", arguments.out.display()))
 }

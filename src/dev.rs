@@ -7,10 +7,12 @@ use weft_sequencer::{
     chain::ExecutionMode,
     dev::{Dev, DevConfig},
     metrics,
-    signal::stop_requested,
 };
 
-use crate::logging::{self, LogFormat};
+use crate::{
+    logging::{self, LogFormat},
+    stop::stop_on_signal,
+};
 
 /// Arguments of `weft dev`.
 #[derive(Debug, Args)]
@@ -58,7 +60,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     )?;
     let metrics = metrics::install()?;
     let stop = CancellationToken::new();
-    let dev = Dev::start(
+    stop_on_signal(stop.clone());
+    let start = Dev::start(
         DevConfig {
             data_dir: arguments.data_dir,
             host: arguments.host,
@@ -72,24 +75,12 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         },
         Some(metrics),
         stop.clone(),
-    )
-    .await?;
+    );
+    let Some(dev) = stop.run_until_cancelled(start).await.transpose()? else {
+        return Ok(());
+    };
     if !arguments.quiet {
         println!("{}", dev.info());
     }
-    stop_on_signal(stop);
     Ok(dev.join().await?)
-}
-
-/// Cancels the token at the first signal. A second one ends the process at once.
-pub(crate) fn stop_on_signal(stop: CancellationToken) {
-    tokio::spawn(async move {
-        if let Err(error) = stop_requested().await {
-            tracing::error!(%error, "cannot listen for signals");
-        }
-        stop.cancel();
-        if stop_requested().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
 }

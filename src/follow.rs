@@ -15,8 +15,8 @@ use weft_sequencer::{
 };
 
 use crate::{
-    dev::stop_on_signal,
     logging::{self, LogFormat},
+    stop::stop_on_signal,
 };
 
 /// Arguments of `weft follow`.
@@ -59,7 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let metrics = metrics::install()?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone());
-    let follower = Follower::start(
+    let start = Follower::start(
         FollowerConfig {
             l1: L1Config {
                 url: arguments.l1,
@@ -81,9 +81,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             }),
             metrics: Some(metrics),
         },
-        stop,
-    )
-    .await?;
+        stop.clone(),
+    );
+    let Some(follower) = stop.run_until_cancelled(start).await.transpose()? else {
+        return Ok(());
+    };
     if let Some(address) = follower.address() {
         println!("read-only RPC: http://{address}");
     }

@@ -7,6 +7,7 @@ mod follow;
 mod health;
 mod logging;
 mod sequence;
+mod stop;
 mod watch;
 
 use std::process::ExitCode;

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use weft_sequencer::{config::Config, metrics, production};
 
 use crate::{
-    dev::stop_on_signal,
     logging::{self, LogFormat},
+    stop::stop_on_signal,
 };
 
 /// Arguments of `weft sequence`. What is given here overrides `WEFT_` variables, and those the file.
@@ -36,7 +36,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let metrics = config.metrics.enabled.then(metrics::install).transpose()?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone());
-    let node = production::start(config, metrics, stop).await?;
+    let start = production::start(config, metrics, stop.clone());
+    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else {
+        return Ok(());
+    };
     tracing::info!(address = %node.address(), "JSON-RPC");
     Ok(node.join().await?)
 }

@@ -11,8 +11,8 @@ use weft_sequencer::{
 };
 
 use crate::{
-    dev::stop_on_signal,
     logging::{self, LogFormat},
+    stop::stop_on_signal,
 };
 
 /// Arguments of `weft watch`.
@@ -45,12 +45,12 @@ pub(crate) struct Arguments {
 }
 
 /// Exit code 0: everything verifies. 1: something posted does not. Other failures (L1 cannot be
-/// reached, wrong arguments) end with an error and 1 too, but print no report.
+/// reached, wrong arguments, stopped before anything was read) end with 1 too, but print no report.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     logging::install(&arguments.log, LogFormat::Text)?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone());
-    let watcher = Watcher::new(WatchConfig {
+    let find = Watcher::new(WatchConfig {
         l1_url: arguments.l1,
         contract: arguments.contract,
         timeout: Duration::from_secs(10),
@@ -58,8 +58,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
         execution: arguments.execution,
         once: arguments.once,
-    })
-    .await?;
+    });
+    let Some(watcher) = stop.run_until_cancelled(find).await.transpose()? else {
+        return Ok(ExitCode::FAILURE);
+    };
     let (once, json) = (arguments.once, arguments.json);
     let report = watcher
         .run(&stop, |event: &WatchEvent| {

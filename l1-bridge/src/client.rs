@@ -104,19 +104,6 @@ impl L1Client {
         Ok(id.to())
     }
 
-    /// Checks that this is the expected L1.
-    ///
-    /// # Errors
-    /// When it is another one or does not answer properly.
-    pub async fn check_chain_id(&self, expected: u64) -> Result<(), L1Error> {
-        let found = self.chain_id().await?;
-        if found == expected {
-            Ok(())
-        } else {
-            Err(L1Error::ChainId { expected, found })
-        }
-    }
-
     /// Number of the newest L1 block.
     ///
     /// # Errors

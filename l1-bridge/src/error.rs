@@ -1,20 +1,12 @@
 use alloy_primitives::Bytes;
 
-/// Why a question to L1 got no usable answer. Apart from [`L1Error::Url`] and [`L1Error::ChainId`]
-/// another try, or another L1 node, may do better.
+/// Why a question to L1 got no usable answer. Apart from [`L1Error::Url`] another try, or another L1
+/// node, may do better.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum L1Error {
     /// The URL cannot be used.
     #[error("L1: not an HTTP URL: {0}")]
     Url(String),
-    /// The L1 is another one than the configured one.
-    #[error("L1: expected chain id {expected}, found {found}")]
-    ChainId {
-        /// The configured chain id.
-        expected: u64,
-        /// The L1's chain id.
-        found: u64,
-    },
     /// Nothing came back, or not in time.
     #[error("L1: {asked}: no answer: {reason}")]
     NoAnswer {
@@ -70,7 +62,7 @@ impl L1Error {
 
     /// Whether another try may succeed.
     pub const fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Url(_) | Self::ChainId { .. })
+        !matches!(self, Self::Url(_))
     }
 }
 

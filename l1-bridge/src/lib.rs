@@ -27,7 +27,7 @@ pub use derivation::{
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::PlacedDeposit;
-pub use origin::{OriginAdvance, OriginConfig, OriginError, OriginSource};
+pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::ContractPoster;
 pub use rollup::{DeployParameters, Deployment, RollupError, RollupInfo, deploy};
 pub use sender::{Lane, SendError, SenderConfig, SentTransaction, TransactionSender};

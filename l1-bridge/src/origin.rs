@@ -14,11 +14,15 @@ pub struct OriginConfig {
     pub max_deposit_gas: u64,
 }
 
+/// Default of [`OriginConfig::max_deposit_gas`], in gas. More than the contract takes in one L1 block
+/// (8,000,000), so that no L2 block's deposits need more than this.
+pub const MAX_DEPOSIT_GAS: u64 = 10_000_000;
+
 impl Default for OriginConfig {
     fn default() -> Self {
         Self {
             confirmations: 4,
-            max_deposit_gas: 10_000_000,
+            max_deposit_gas: MAX_DEPOSIT_GAS,
         }
     }
 }
@@ -105,37 +109,16 @@ impl OriginSource {
         }
     }
 
-    /// The furthest move that takes in deposits; `None` when no deposit waits. `current` is the
-    /// chain's origin and `deposits_so_far` the number of user deposits that the chain has taken in.
+    /// The furthest move; `None` when L1 has no newer block with enough confirmations. `current` is
+    /// the chain's origin and `deposits_so_far` the number of user deposits that the chain has taken
+    /// in.
     ///
     /// # Errors
     /// When L1 does not answer properly, or has reorganised below the origin.
-    pub async fn next_with_deposits(
-        &mut self,
-        current: Option<L1Origin>,
-        deposits_so_far: u64,
-    ) -> Result<Option<OriginAdvance>, OriginError> {
-        self.next(current, deposits_so_far, true).await
-    }
-
-    /// The furthest move at all; `None` when L1 has no newer block with enough confirmations.
-    /// Arguments as for [`Self::next_with_deposits`].
-    ///
-    /// # Errors
-    /// As [`Self::next_with_deposits`].
     pub async fn newest(
         &mut self,
         current: Option<L1Origin>,
         deposits_so_far: u64,
-    ) -> Result<Option<OriginAdvance>, OriginError> {
-        self.next(current, deposits_so_far, false).await
-    }
-
-    async fn next(
-        &mut self,
-        current: Option<L1Origin>,
-        deposits_so_far: u64,
-        needs_deposits: bool,
     ) -> Result<Option<OriginAdvance>, OriginError> {
         // The contract takes deposits from its own block on.
         let after = match &current {
@@ -151,9 +134,6 @@ impl OriginSource {
             return Ok(None);
         }
         let scan = self.scan_up_to(after, to).await?;
-        if needs_deposits && scan.deposits.is_empty() {
-            return Ok(None);
-        }
         self.check_count(&scan, deposits_so_far).await?;
         let advance = self.furthest(&scan).await?;
         self.scan = Some(scan);

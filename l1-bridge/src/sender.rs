@@ -38,6 +38,11 @@ impl Default for SenderConfig {
     }
 }
 
+/// How often a nonce must be seen as used without a receipt of ours before another transaction is
+/// blamed: a node may show a block's state before its receipts, and two nodes behind one URL differ
+/// by a block.
+const LOOKS_BEFORE_NONCE_TAKEN: u32 = 5;
+
 /// Why a transaction did not get into L1.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -322,6 +327,7 @@ impl Lane<'_> {
         let config = &self.sender.config;
         let client = &self.sender.client;
         let end = Instant::now() + config.resend_after;
+        let mut used_without_receipt = 0;
         loop {
             let next_nonce = self.sender.nonce(BlockNumberOrTag::Latest).await?;
             match self.receipt().await? {
@@ -339,10 +345,13 @@ impl Lane<'_> {
                     }
                 }
                 None if next_nonce > self.transaction.nonce => {
-                    return Err(SendError::NonceTaken {
-                        account: self.sender.address(),
-                        nonce: self.transaction.nonce,
-                    });
+                    used_without_receipt += 1;
+                    if used_without_receipt >= LOOKS_BEFORE_NONCE_TAKEN {
+                        return Err(SendError::NonceTaken {
+                            account: self.sender.address(),
+                            nonce: self.transaction.nonce,
+                        });
+                    }
                 }
                 None if Instant::now() >= end => return Ok(None),
                 None => {}

@@ -162,10 +162,10 @@ async fn reorganised_and_incomplete_l1_is_noticed() {
         .await
         .unwrap();
     assert!(matches!(
-        origins.next_with_deposits(None, 1).await,
+        origins.newest(None, 1).await,
         Err(OriginError::L1(L1Error::Answer { .. }))
     ));
-    let advance = origins.next_with_deposits(None, 0).await.unwrap().unwrap();
+    let advance = origins.newest(None, 0).await.unwrap().unwrap();
     let origin = advance.origin;
     assert_eq!(advance.deposits.len(), 1);
 

@@ -12,7 +12,7 @@ const DEPOSIT_EVENT_TOPIC: B256 =
 const SET_L1_ORIGIN: [u8; 4] = [0xb6, 0x0d, 0xec, 0xfe];
 
 /// Gas of the attributes deposit, in gas: a bound, well above what the predeploy needs.
-const ATTRIBUTES_GAS_LIMIT: u64 = 1_000_000;
+pub const ATTRIBUTES_GAS_LIMIT: u64 = 1_000_000;
 
 /// Why a log of the L1 contract is not a deposit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,8 @@ mod transaction;
 pub use block::{Block, BlockAttributes, L1Origin, SealedBlock, child_header};
 pub use chain_spec::{ChainSpec, ChainSpecError};
 pub use deposit::{
-    DepositError, attributes_deposit, parse_attributes_deposit, user_deposit_from_log,
+    ATTRIBUTES_GAS_LIMIT, DepositError, attributes_deposit, parse_attributes_deposit,
+    user_deposit_from_log,
 };
 pub use fork::{Fork, UnknownFork};
 pub use op_alloy_consensus::TxDeposit;

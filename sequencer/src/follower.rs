@@ -84,9 +84,10 @@ impl Follower {
             };
             let server = RpcServer::start(rpc, context, ops.router()).await?;
             address = Some(server.local_addr());
-            let stopping = tasks.stop().clone();
+            let (stopping, serving) = (tasks.stop().clone(), ops.clone());
             tasks.spawn("rpc", async move {
                 stopping.cancelled().await;
+                serving.set_ready(false);
                 server.stop().await;
                 Ok(())
             });
@@ -212,6 +213,24 @@ pub(crate) async fn resume(
     ))
 }
 
+/// As [`resume`], after L1 has reorganised; `None` when L1 cannot be read now. The old derivation
+/// finds the reorganisation again then.
+pub(crate) async fn resume_again(
+    client: &L1Client,
+    info: &RollupInfo,
+    chain: &ChainHandle,
+) -> Result<Option<Derivation>, NodeError> {
+    match resume(client, info, chain).await {
+        Ok(derivation) => Ok(Some(derivation)),
+        Err(NodeError::L1(error)) if error.is_retryable() => {
+            tracing::warn!(%error, "L1 cannot be read; trying again");
+            crate::metrics::l1_error();
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 struct Follow {
     client: L1Client,
     info: RollupInfo,
@@ -253,14 +272,12 @@ impl Follow {
                 }
                 Err(error @ DerivationError::Reorg { .. }) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
-                    match resume(&self.client, &self.info, &self.chain).await {
-                        Ok(derivation) => self.derivation = derivation,
-                        // The next turn finds the same reorganisation.
-                        Err(NodeError::L1(error)) if error.is_retryable() => {
-                            tracing::warn!(%error, "L1 cannot be read; trying again");
-                            crate::metrics::l1_error();
-                        }
-                        Err(error) => return Err(error),
+                    let again = resume_again(&self.client, &self.info, &self.chain);
+                    let Some(again) = stop.run_until_cancelled(again).await else {
+                        return Ok(());
+                    };
+                    if let Some(derivation) = again? {
+                        self.derivation = derivation;
                     }
                     true
                 }

@@ -1,4 +1,4 @@
-//! Prometheus metrics of the node. `docs/metrics.md` lists them; names carry their units.
+//! Prometheus metrics of the node. `docs/operations.md` lists them; names carry their units.
 
 use std::time::Duration;
 
@@ -21,8 +21,12 @@ const DURATION_BUCKETS: [f64; 16] = [
 /// How often the mempool's size is reported.
 const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
 
+/// How often what histograms have taken in is folded into their buckets; until then it takes memory.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+
 /// Installs the recorder of this process and describes every metric. In a process with two chains
-/// (`weft dev`) both report into it, told apart by the label `chain_id`.
+/// (`weft dev`) both report into it, told apart by the label `chain_id`. To be called on a tokio
+/// runtime.
 ///
 /// # Errors
 /// When a recorder is installed already.
@@ -31,94 +35,164 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets(&DURATION_BUCKETS)?
         .install_recorder()?;
     describe();
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            time::sleep(UPKEEP_PERIOD).await;
+            upkeep.run_upkeep();
+        }
+    });
     Ok(handle)
 }
 
-fn describe() {
-    describe_counter!("weft_blocks_total", Unit::Count, "Blocks made durable");
-    describe_counter!(
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
+/// does not know.
+const METRICS: [(Kind, &str, Unit, &str); 19] = [
+    (
+        Kind::Counter,
+        "weft_blocks_total",
+        Unit::Count,
+        "Blocks made durable",
+    ),
+    (
+        Kind::Counter,
         "weft_transactions_total",
         Unit::Count,
-        "Transactions made durable, deposits included"
-    );
-    describe_counter!(
+        "Transactions made durable, deposits included",
+    ),
+    (
+        Kind::Counter,
         "weft_gas_used_total",
         Unit::Count,
-        "Gas used by durable blocks, in gas"
-    );
-    describe_counter!(
+        "Gas used by durable blocks, in gas",
+    ),
+    (
+        Kind::Counter,
         "weft_transactions_dropped_total",
         Unit::Count,
-        "Transactions that were invalid at their turn in a block and left out"
-    );
-    describe_gauge!(
+        "Transactions that were invalid at their turn in a block and left out",
+    ),
+    (
+        Kind::Gauge,
         "weft_head_block_number",
         Unit::Count,
-        "Number of the last durable block"
-    );
-    describe_gauge!(
+        "Number of the last durable block",
+    ),
+    (
+        Kind::Gauge,
         "weft_safe_block_number",
         Unit::Count,
-        "Number of the last safe block"
-    );
-    describe_gauge!(
+        "Number of the last safe block",
+    ),
+    (
+        Kind::Gauge,
         "weft_finalized_block_number",
         Unit::Count,
-        "Number of the last finalized block"
-    );
-    describe_gauge!(
+        "Number of the last finalized block",
+    ),
+    (
+        Kind::Gauge,
         "weft_base_fee_wei",
-        "Base fee of the last block, in wei per gas"
-    );
-    describe_gauge!(
+        Unit::Count,
+        "Base fee of the last block, in wei per gas",
+    ),
+    (
+        Kind::Gauge,
         "weft_l1_origin_number",
         Unit::Count,
-        "Number of the L1 origin block"
-    );
-    describe_histogram!(
+        "Number of the L1 origin block",
+    ),
+    (
+        Kind::Histogram,
         "weft_block_execution_seconds",
         Unit::Seconds,
-        "Time to execute a block, compute its state root and seal it"
-    );
-    describe_histogram!(
+        "Time to execute a block, compute its state root and seal it",
+    ),
+    (
+        Kind::Histogram,
         "weft_block_commit_seconds",
         Unit::Seconds,
-        "Time to write a block and fsync it"
-    );
-    describe_gauge!(
+        "Time to write a block and fsync it",
+    ),
+    (
+        Kind::Gauge,
         "weft_mempool_pending_transactions",
         Unit::Count,
-        "Waiting transactions that are executable"
-    );
-    describe_gauge!(
+        "Waiting transactions that are executable",
+    ),
+    (
+        Kind::Gauge,
         "weft_mempool_queued_transactions",
         Unit::Count,
-        "Waiting transactions behind a nonce gap"
-    );
-    describe_gauge!(
+        "Waiting transactions behind a nonce gap",
+    ),
+    (
+        Kind::Gauge,
         "weft_batches_posted",
         Unit::Count,
-        "Batches that the contract on L1 has taken"
-    );
-    describe_gauge!(
+        "Batches that the contract on L1 has taken",
+    ),
+    (
+        Kind::Gauge,
         "weft_batch_failures",
         Unit::Count,
-        "Attempts to post a batch that failed since the last one that did not"
-    );
-    describe_counter!(
+        "Attempts to post a batch that failed since the last one that did not",
+    ),
+    (
+        Kind::Counter,
         "weft_l1_errors_total",
         Unit::Count,
-        "Requests to L1 that failed or were answered with nonsense"
-    );
-    describe_counter!(
+        "Requests to L1 that failed or were answered with nonsense",
+    ),
+    (
+        Kind::Counter,
         "weft_batches_verified_total",
         Unit::Count,
-        "Batches that this process derived from L1 and found right"
-    );
+        "Batches that this process derived from L1 and found right",
+    ),
+    (
+        Kind::Counter,
+        "weft_rpc_requests_total",
+        Unit::Count,
+        "JSON-RPC requests to known methods, by method and outcome",
+    ),
+    (
+        Kind::Histogram,
+        "weft_rpc_request_duration_seconds",
+        Unit::Seconds,
+        "Time to answer a JSON-RPC request, by method",
+    ),
+];
+
+fn describe() {
+    for (kind, name, unit, help) in METRICS {
+        match kind {
+            Kind::Counter => describe_counter!(name, unit, help),
+            Kind::Gauge => describe_gauge!(name, unit, help),
+            Kind::Histogram => describe_histogram!(name, unit, help),
+        }
+    }
+}
+
+/// How a process came to a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BlockSource {
+    /// It made it.
+    Produced,
+    /// It rebuilt it from L1.
+    Derived,
 }
 
 /// Records a durable block of the chain with this id.
 pub(crate) fn block_made(
+    source: BlockSource,
     chain_id: u64,
     bundle: &BlockBundle,
     execution: Duration,
@@ -126,7 +200,14 @@ pub(crate) fn block_made(
     dropped: usize,
 ) {
     let header = &bundle.block.header;
-    let chain = [("chain_id", chain_id.to_string())];
+    let source = match source {
+        BlockSource::Produced => "produced",
+        BlockSource::Derived => "derived",
+    };
+    let chain = [
+        ("chain_id", chain_id.to_string()),
+        ("source", source.to_owned()),
+    ];
     counter!("weft_blocks_total", &chain).increment(1);
     counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
     counter!("weft_gas_used_total", &chain).increment(header.gas_used);
@@ -175,4 +256,71 @@ pub(crate) fn watch_mempool(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mem
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    use super::*;
+
+    /// Rows of the table of metrics in `docs/operations.md`: name, kind, meaning.
+    fn documented() -> Vec<[String; 3]> {
+        include_str!("../../docs/operations.md")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `weft_")?.strip_suffix(" |"))
+            .map(|row| {
+                let mut cells = row.splitn(3, " | ");
+                let mut cell = || cells.next().unwrap().to_owned();
+                [
+                    format!("weft_{}", cell().trim_end_matches('`')),
+                    cell(),
+                    cell(),
+                ]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_operators_table_is_what_the_node_describes() {
+        let described: Vec<[String; 3]> = METRICS
+            .iter()
+            .map(|(kind, name, _, help)| {
+                let kind = format!("{kind:?}").to_lowercase();
+                [(*name).to_owned(), kind, (*help).to_owned()]
+            })
+            .collect();
+        assert_eq!(documented(), described);
+    }
+
+    fn names_in(folder: &Path, names: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                names_in(&path, names);
+            } else {
+                let text = fs::read_to_string(&path).unwrap();
+                for recording in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+                    for after in text.split(recording).skip(1) {
+                        names.insert(after.split('"').next().unwrap().to_owned());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_described() {
+        let mut recorded = BTreeSet::new();
+        names_in(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut recorded,
+        );
+        recorded.retain(|name| name.starts_with("weft_"));
+        let described: BTreeSet<String> = METRICS
+            .iter()
+            .map(|(_, name, _, _)| (*name).to_owned())
+            .collect();
+        assert_eq!(recorded, described);
+    }
 }

@@ -37,6 +37,19 @@ impl Tasks {
         self.running.spawn(async move { (name, task.await) });
     }
 
+    /// As [`Self::spawn`], for a part that may be dropped at any time: it need not watch the token,
+    /// and a request that hangs does not hold up the end of the node.
+    pub(crate) fn spawn_droppable(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+    ) {
+        let stop = self.stop.clone();
+        self.spawn(name, async move {
+            stop.run_until_cancelled(task).await.unwrap_or(Ok(()))
+        });
+    }
+
     /// Runs a part on a thread of its own, for work that must not be on tokio's threads.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use weft_state::Store;
 use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
     error::NodeError,
-    follower::{chain_spec, resume},
+    follower::{chain_spec, resume, resume_again},
     trouble::Trouble,
 };
 
@@ -206,15 +206,14 @@ impl Watcher {
                     self.pause(stop).await;
                 }
                 Err(error) if error.is_retryable() => return Err(error.into()),
-                Err(error @ DerivationError::Reorg { .. }) => {
+                Err(error @ DerivationError::Reorg { .. }) if !self.config.once => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
-                    match resume(&self.client, &self.info, &self.chain).await {
-                        Ok(derivation) => self.derivation = derivation,
-                        // The next turn finds the same reorganisation.
-                        Err(NodeError::L1(error)) if error.is_retryable() && !self.config.once => {
-                            tracing::warn!(%error, "L1 cannot be read; trying again");
-                        }
-                        Err(error) => return Err(error),
+                    let again = resume_again(&self.client, &self.info, &self.chain);
+                    let Some(again) = stop.run_until_cancelled(again).await else {
+                        return Ok(report);
+                    };
+                    if let Some(derivation) = again? {
+                        self.derivation = derivation;
                     }
                     self.pause(stop).await;
                 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use alloy_primitives::{Address, B256, U64, U256, address};
+use alloy_primitives::{Address, B256, TxKind, U64, U256, address};
 use alloy_sol_types::{SolCall, sol};
 use eyre::{ContextCompat, ensure};
 use futures::future::try_join_all;
@@ -21,6 +21,9 @@ const L1_ORIGIN: Address = address!("0x4200000000000000000000000000000000000015"
 
 /// What a deposit brings to L2, in wei.
 const DEPOSIT: u64 = 1_234_567_890;
+
+/// Calldata of a transaction that is as large as they may be, in bytes.
+const INCOMPRESSIBLE_BYTES: usize = 114_800;
 
 /// How long a load may take to be included, and then to be posted, on a busy machine.
 const SLOW: Duration = Duration::from_secs(300);
@@ -49,6 +52,7 @@ pub async fn whole_way(dev: &mut Dev, folder: &Path, transfers: usize) -> eyre::
         "L2 has chain id {chain_id}"
     );
     ten_senders(dev, transfers).await?;
+    incompressible_transaction(dev).await?;
     deposit_arrives(dev).await?;
     origin_is_on_l1(dev).await?;
 
@@ -101,6 +105,19 @@ async fn ten_senders(dev: &Dev, transfers: usize) -> eyre::Result<()> {
         Ok(())
     });
     try_join_all(sends).await?;
+    Ok(())
+}
+
+/// As many random bytes as a block may hold: the batch with it is the largest that there can be.
+async fn incompressible_transaction(dev: &Dev) -> eyre::Result<()> {
+    let account = dev.info.accounts.first().wrap_err("no account")?;
+    let mut sender = Sender::new(account, L2_CHAIN_ID, &dev.l2).await?;
+    let mut input = vec![0; INCOMPRESSIBLE_BYTES];
+    rand::fill(input.as_mut_slice());
+    let to = TxKind::Call(load::sink(sender.address()));
+    let signed = sender.sign(to, U256::ZERO, input.into(), 6_000_000)?;
+    load::send_all(&dev.l2, std::slice::from_ref(&signed)).await?;
+    load::all_included(&dev.l2, &[signed], SLOW).await?;
     Ok(())
 }
 

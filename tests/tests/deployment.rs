@@ -14,6 +14,7 @@ use weft_tests::{
     process::Process,
     rollup::test_account,
     rpc::Rpc,
+    skip::skip,
     tools::{foundry, repository},
     wait::until,
     weft::binary,
@@ -156,8 +157,10 @@ async fn the_services_of_docker_compose_make_a_chain() -> eyre::Result<()> {
     })
     .await?;
     ensure!(following.block_hash(sent).await? == rpc.block_hash(sent).await?);
-    ensure!(machine.postgres.count("batches").await? > 0);
-    Ok(())
+    until("the ledger to have a batch", LIMIT, || async {
+        Ok((machine.postgres.count("batches").await? > 0).then_some(()))
+    })
+    .await
 }
 
 fn postgres_check(machine: &Machine) -> eyre::Result<()> {
@@ -214,22 +217,19 @@ fn dockerfile_has_a_health_check_that_weft_knows() -> eyre::Result<()> {
 /// Docker's own parser, where there is one, takes the file too.
 #[test]
 fn docker_compose_takes_the_file() -> eyre::Result<()> {
-    let mut docker = Command::new("docker");
-    docker
-        .current_dir(repository())
-        .args(["compose", "config", "--quiet"]);
-    match docker.output() {
-        Ok(output)
-            if String::from_utf8_lossy(&output.stderr).contains("is not a docker command") =>
-        {
-            weft_tests::skip::skip("docker has no compose plug-in: its parser is not asked");
-        }
-        Ok(output) => ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        ),
-        Err(_) => weft_tests::skip::skip("docker is not installed: its parser is not asked"),
+    let docker = |arguments: &[&str]| {
+        Command::new("docker")
+            .current_dir(repository())
+            .arg("compose")
+            .args(arguments)
+            .output()
+    };
+    if !docker(&["version", "--short"]).is_ok_and(|output| output.status.success()) {
+        skip("docker with its compose plug-in is not installed: its parser is not asked");
+        return Ok(());
     }
+    let output = docker(&["config", "--quiet"])?;
+    let printed = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{printed}");
     Ok(())
 }

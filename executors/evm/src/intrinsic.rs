@@ -17,17 +17,6 @@ pub struct IntrinsicGas {
     pub floor: u64,
 }
 
-impl IntrinsicGas {
-    /// The lowest gas limit with which the transaction is valid.
-    pub const fn minimum_gas_limit(&self) -> u64 {
-        if self.intrinsic > self.floor {
-            self.intrinsic
-        } else {
-            self.floor
-        }
-    }
-}
-
 /// Intrinsic gas of a transaction under the rules of a fork.
 pub fn intrinsic_gas(fork: Fork, transaction: &Transaction) -> IntrinsicGas {
     let (accounts, slots) = transaction

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -8,6 +9,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
+use weft_executor_core::InvalidTransaction;
 use weft_l1_bridge::OriginAdvance;
 use weft_primitives::{
     BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
@@ -34,9 +36,10 @@ pub struct ProducerConfig {
     pub beneficiary: Address,
     /// Most transactions in one block.
     pub max_transactions: usize,
-    /// Most bytes of transactions in one block (sum of their EIP-2718 encodings, deposits left out).
-    /// A chain whose blocks are posted needs [`weft_batcher::MAX_BLOCK_TRANSACTION_BYTES`] or less.
-    pub max_bytes: usize,
+    /// Most bytes of transactions in one block (EIP-2718 encodings, deposits left out). A chain
+    /// whose batches go to an L1 must not exceed
+    /// [`weft_batcher::MAX_BLOCK_TRANSACTION_BYTES`].
+    pub max_transaction_bytes: usize,
 }
 
 /// An L1 origin that the next block may move to.
@@ -50,6 +53,10 @@ pub struct OriginUpdate {
 
 /// What the producer reads the newest L1 origin from.
 type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
+
+/// No transaction is shorter than its signature, in bytes: the mempool need not be asked for more
+/// transactions than a block can hold.
+const SIGNATURE_BYTES: usize = 64;
 
 /// Makes blocks on demand: at once when the chain is idle and a transaction or a deposit comes,
 /// back to back under load, and none otherwise but for a slow heartbeat.
@@ -158,6 +165,22 @@ impl Producer {
             .borrow()
             .clone()
             .filter(|update| update.from == origin);
+        let has_user_deposits = update
+            .as_ref()
+            .is_some_and(|update| !update.advance.deposits.is_empty());
+        let mut advance = update.as_ref().map(|update| &update.advance);
+        let mut deposits = deposits_of(advance);
+        let mut waiting = self.select(&deposits);
+        if waiting.is_empty() && !has_user_deposits && !even_if_empty {
+            // Beside the deposit that moves the origin, a transaction that asks for nearly all the
+            // gas of a block never fits: it goes first, and the origin moves later.
+            advance = None;
+            deposits.clear();
+            waiting = self.select(&deposits);
+            if waiting.is_empty() {
+                return Ok(());
+            }
+        }
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_secs());
@@ -165,49 +188,19 @@ impl Producer {
             timestamp: now.max(parent.timestamp),
             gas_limit: self.config.gas_limit,
             beneficiary: self.config.beneficiary,
-            new_l1_origin: update.as_ref().map(|update| update.advance.origin),
+            new_l1_origin: advance.map(|advance| advance.origin),
         };
-        let mut transactions: Vec<RecoveredTransaction> = update
-            .iter()
-            .flat_map(|update| {
-                std::iter::once(attributes_deposit(&update.advance.origin))
-                    .chain(update.advance.deposits.iter().cloned())
-            })
-            .map(|deposit| {
-                let from = deposit.from;
-                RecoveredTransaction::new_unchecked(Transaction::from(deposit), from)
-            })
-            .collect();
-        let has_user_deposits = update
-            .as_ref()
-            .is_some_and(|update| !update.advance.deposits.is_empty());
-        let deposit_gas: u64 = transactions.iter().map(|tx| tx.gas_limit()).sum();
+        let mut transactions = deposits;
         let deposits = transactions.len();
-        let waiting = self.mempool.best(
-            attributes.gas_limit.saturating_sub(deposit_gas),
-            self.config.max_transactions,
-        );
-        let mut bytes_left = self.config.max_bytes;
-        transactions.extend(waiting.iter().map_while(|pooled| {
-            bytes_left = bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
-            Some(pooled.transaction.clone())
-        }));
-        if transactions.len() == deposits && !has_user_deposits && !even_if_empty {
-            return Ok(());
-        }
+        transactions.extend(waiting);
 
         let started = Instant::now();
-        let hashes: Vec<B256> = transactions.iter().map(|tx| tx.hash()).collect();
-        let executed = self.writer.execute(&attributes, transactions)?;
-        let dropped: Vec<B256> = executed
-            .dropped
+        let given: Vec<(Address, B256)> = transactions
             .iter()
-            .filter_map(|(index, reason)| {
-                let hash = *hashes.get(*index)?;
-                tracing::debug!(%hash, %reason, "transaction left out of its block");
-                Some(hash)
-            })
+            .map(|tx| (tx.signer(), tx.hash()))
             .collect();
+        let executed = self.writer.execute(&attributes, transactions)?;
+        let dropped = invalid_for_good(&given, &executed.dropped);
         let included = executed.bundle.block.transactions.len();
         if included == deposits && !has_user_deposits && !even_if_empty {
             self.mempool.on_block(self.next_rules(), &[], &dropped);
@@ -217,6 +210,7 @@ impl Producer {
         let committing = Instant::now();
         let bundle = self.writer.commit(executed.bundle)?;
         metrics::block_made(
+            metrics::BlockSource::Produced,
             self.chain.spec().chain_id(),
             &bundle,
             execution_time,
@@ -235,9 +229,65 @@ impl Producer {
         Ok(())
     }
 
+    /// Transactions that fit into a block behind these deposits.
+    fn select(&self, deposits: &[RecoveredTransaction]) -> Vec<RecoveredTransaction> {
+        let deposit_gas: u64 = deposits.iter().map(|tx| tx.gas_limit()).sum();
+        let mut bytes_left = self.config.max_transaction_bytes;
+        self.mempool
+            .best(
+                self.config.gas_limit.saturating_sub(deposit_gas),
+                self.config
+                    .max_transactions
+                    .min(self.config.max_transaction_bytes / SIGNATURE_BYTES),
+            )
+            .iter()
+            .map_while(|pooled| {
+                bytes_left =
+                    bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
+                Some(pooled.transaction.clone())
+            })
+            .collect()
+    }
+
     fn next_rules(&self) -> AdmissionRules {
         admission_rules(&self.chain, self.config.gas_limit)
     }
+}
+
+/// The deposits that a move to a new origin puts at the start of a block.
+fn deposits_of(advance: Option<&OriginAdvance>) -> Vec<RecoveredTransaction> {
+    advance
+        .into_iter()
+        .flat_map(|advance| {
+            std::iter::once(attributes_deposit(&advance.origin))
+                .chain(advance.deposits.iter().cloned())
+        })
+        .map(|deposit| {
+            let from = deposit.from;
+            RecoveredTransaction::new_unchecked(Transaction::from(deposit), from)
+        })
+        .collect()
+}
+
+/// Hashes of the transactions that the mempool must forget. One whose nonce is too high only because
+/// an earlier one of its sender was left out is not among them: it waits for that nonce again.
+/// `given` has sender and hash of each transaction of the block.
+fn invalid_for_good(
+    given: &[(Address, B256)],
+    dropped: &[(usize, InvalidTransaction)],
+) -> Vec<B256> {
+    let mut with_gap = HashSet::new();
+    dropped
+        .iter()
+        .filter_map(|(index, reason)| {
+            let (sender, hash) = *given.get(*index)?;
+            tracing::debug!(%hash, %reason, "transaction left out of its block");
+            let follows_another = !with_gap.insert(sender);
+            let waits =
+                follows_another && matches!(reason, InvalidTransaction::NonceTooHigh { .. });
+            (!waits).then_some(hash)
+        })
+        .collect()
 }
 
 fn changed_accounts(bundle: &BlockBundle) -> Vec<(Address, weft_executor_core::Account)> {

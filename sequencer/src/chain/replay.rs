@@ -103,6 +103,7 @@ impl Replayer {
         let committing = Instant::now();
         let bundle = self.writer.commit(executed.bundle)?;
         metrics::block_made(
+            metrics::BlockSource::Derived,
             self.chain.spec().chain_id(),
             &bundle,
             execution,

@@ -2,7 +2,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use weft_batcher::BatchPolicy;
+use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use super::{SecretUrl, optional};
 use crate::{
@@ -224,7 +224,7 @@ impl From<BlockSection> for ProducerConfig {
             gas_limit: block.gas_limit,
             beneficiary: block.beneficiary,
             max_transactions: block.max_transactions,
-            max_bytes: weft_batcher::MAX_BLOCK_TRANSACTION_BYTES,
+            max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
         }
     }
 }

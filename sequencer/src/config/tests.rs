@@ -195,6 +195,10 @@ fn values_must_make_a_node() {
             "l1.contract must be set: the address that weft deploy printed".to_owned(),
         ),
         (
+            minimal(&format!("{l1}[block]\ngas_limit = 10999999\n")),
+            "block.gas_limit must be at least 11000000 (what the deposits of a block may need), found 10999999".to_owned(),
+        ),
+        (
             minimal("[l1]\nrpc_url = \"ftp://l1.example\"\n"),
             "l1.rpc_url: expected an http:// or https:// URL".to_owned(),
         ),

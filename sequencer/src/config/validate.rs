@@ -1,6 +1,12 @@
 use weft_batcher::{MAX_BLOCK_TRANSACTION_BYTES, MAX_POSTED_BYTES};
+use weft_l1_bridge::MAX_DEPOSIT_GAS;
+use weft_primitives::ATTRIBUTES_GAS_LIMIT;
 
 use super::{Config, ConfigError};
+
+/// Least gas limit of a block below an L1: the deposits that it may bring must always fit, or the
+/// chain could never go on.
+const MIN_GAS_LIMIT_WITH_L1: u64 = MAX_DEPOSIT_GAS + ATTRIBUTES_GAS_LIMIT;
 
 impl Config {
     /// Checks what the kinds of the values cannot express.
@@ -132,6 +138,12 @@ impl Config {
                 why: "the address that weft deploy printed",
             });
         }
+        at_least(
+            "block.gas_limit",
+            self.block.gas_limit,
+            MIN_GAS_LIMIT_WITH_L1,
+            " (what the deposits of a block may need)",
+        )?;
         at_least("l1.safe_confirmations", l1.safe_confirmations, 1, "")?;
         at_least("l1.poll_interval_ms", l1.poll_interval_ms, 1, "")?;
         at_least("l1.timeout_ms", l1.timeout_ms, 1, "")

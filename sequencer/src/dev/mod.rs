@@ -15,8 +15,8 @@ pub use accounts::{DEV_MNEMONIC, DevAccount};
 use alloy_primitives::{Address, U256};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
-use weft_batcher::BatchPolicy;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use crate::{
     chain::{ExecutionMode, ProducerConfig},
@@ -37,10 +37,8 @@ pub const FUNDED_BALANCE: U256 = alloy_primitives::uint!(10_000_000_000_000_000_
 
 /// Gas limit of a block on both chains, in gas.
 const GAS_LIMIT: u64 = 60_000_000;
-/// Largest transaction of the embedded L1, in bytes: go-ethereum's bound. A batch must fit.
+/// Largest transaction that the embedded L1 takes, in bytes: what go-ethereum's nodes relay.
 const L1_MAX_TRANSACTION_BYTES: usize = 128 << 10;
-/// Most bytes of transactions in a block of the embedded L1, which nobody posts anywhere.
-const L1_MAX_BLOCK_BYTES: usize = 4 << 20;
 /// How often L1 is asked for news. The embedded L1 is in the same process.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Time after which an idle chain makes an empty block.
@@ -97,6 +95,8 @@ pub struct Dev {
     l2: Node,
     watcher: Option<Follower>,
     stop: CancellationToken,
+    /// Stops the embedded L1 when it is dropped.
+    l1_guard: DropGuard,
 }
 
 impl Dev {
@@ -111,9 +111,12 @@ impl Dev {
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
         std::fs::create_dir_all(&config.data_dir).map_err(NodeError::file(&config.data_dir))?;
+        setup::remove_info(&config.data_dir)?;
+        let l1_stop = CancellationToken::new();
+        let l1_guard = l1_stop.clone().drop_guard();
         let l1 = match &config.l1 {
             Some(_) => None,
-            None => Some(start_l1(&config, metrics.clone(), stop.child_token()).await?),
+            None => Some(start_l1(&config, metrics.clone(), l1_stop).await?),
         };
         let l1_rpc = match (&config.l1, &l1) {
             (Some(url), _) => url.clone(),
@@ -188,6 +191,7 @@ impl Dev {
             l2,
             watcher,
             stop,
+            l1_guard,
         })
     }
 
@@ -207,6 +211,7 @@ impl Dev {
             l2,
             watcher,
             stop,
+            l1_guard,
             ..
         } = self;
         let watch = async {
@@ -234,7 +239,12 @@ impl Dev {
                 None => Ok(()),
             }
         };
-        let (watch, rollup, base) = tokio::join!(watch, rollup, base);
+        let above = async {
+            let ended = tokio::join!(watch, rollup);
+            drop(l1_guard);
+            ended
+        };
+        let ((watch, rollup), base) = tokio::join!(above, base);
         rollup.and(base).and(watch)
     }
 }
@@ -260,7 +270,7 @@ async fn start_l1(
                 ..MempoolLimits::default()
             },
             producer: ProducerConfig {
-                max_bytes: L1_MAX_BLOCK_BYTES,
+                max_transaction_bytes: usize::MAX,
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
@@ -278,7 +288,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         gas_limit: GAS_LIMIT,
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
-        max_bytes: weft_batcher::MAX_BLOCK_TRANSACTION_BYTES,
+        max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
     }
 }
 

@@ -163,6 +163,17 @@ pub(super) fn write_info(data_dir: &Path, info: &DevInfo) -> Result<(), NodeErro
     write_json(&info_path(data_dir), info)
 }
 
+/// Removes what an earlier run told scripts: until it is written again there is nothing to reach.
+pub(super) fn remove_info(data_dir: &Path) -> Result<(), NodeError> {
+    let path = info_path(data_dir);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(NodeError::file(path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, NodeError> {
     let text = match fs::read(path) {
         Ok(text) => text,

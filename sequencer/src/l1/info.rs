@@ -48,8 +48,8 @@ impl LedgerInfo {
             first_block: batch.first_block,
             last_block: batch.last_block,
             last_block_hash: batch.last_block_hash,
-            l1_transaction_hash: Some(batch.l1_tx_hash),
-            l1_block_number: Some(batch.l1_block_number),
+            l1_transaction_hash: batch.l1_tx_hash,
+            l1_block_number: batch.l1_block_number,
             status,
         }
     }

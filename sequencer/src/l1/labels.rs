@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::{sync::watch, time};
-use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::L1LabelSource;
 
 use crate::{
@@ -12,13 +11,13 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Keeps the labels as L1 says. While L1 cannot be read they stay as they are.
+/// Keeps the labels as L1 says. While L1 cannot be read they stay as they are. Never ends; may be
+/// dropped at any time.
 pub(super) async fn follow(
     source: L1LabelSource,
     chain: ChainHandle,
     labels: watch::Sender<L1Labels>,
     poll: Duration,
-    stop: CancellationToken,
 ) -> Result<(), NodeError> {
     let chain_id = chain.spec().chain_id().to_string();
     let mut trouble = Trouble::default();
@@ -45,9 +44,6 @@ pub(super) async fn follow(
                 }
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = time::sleep(poll) => {}
-        }
+        time::sleep(poll).await;
     }
 }

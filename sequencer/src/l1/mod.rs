@@ -152,15 +152,9 @@ impl L1Link {
             &self.info,
             self.config.safe_confirmations,
         );
-        tasks.spawn(
+        tasks.spawn_droppable(
             "labels",
-            labels::follow(
-                label_source,
-                chain.clone(),
-                self.labels,
-                poll,
-                tasks.stop().clone(),
-            ),
+            labels::follow(label_source, chain.clone(), self.labels, poll),
         );
         let (events, event_receiver) = mpsc::channel::<SubmitterEvent>(EVENT_CAPACITY);
         if let Some(batcher) = self.config.batcher {
@@ -172,15 +166,9 @@ impl L1Link {
                     ..OriginConfig::default()
                 },
             );
-            tasks.spawn(
+            tasks.spawn_droppable(
                 "origins",
-                origins::follow(
-                    source,
-                    chain.clone(),
-                    self.origins,
-                    poll,
-                    tasks.stop().clone(),
-                ),
+                origins::follow(source, chain.clone(), self.origins, poll),
             );
             let sender = TransactionSender::new(
                 self.client.clone(),
@@ -199,28 +187,19 @@ impl L1Link {
                 EventSink::new(events),
             );
             let (mut status, shown) = (submitter.status(), self.submitter_status);
-            let stop = tasks.stop().clone();
-            tasks.spawn("submitter", async move {
-                tokio::select! {
-                    () = stop.cancelled() => Ok(()),
-                    result = submitter.run() => match result {
-                        Ok(never) => match never {},
-                        Err(error) => Err(error.into()),
-                    },
+            tasks.spawn_droppable("submitter", async move {
+                match submitter.run().await {
+                    Ok(never) => match never {},
+                    Err(error) => Err(error.into()),
                 }
             });
-            let stop = tasks.stop().clone();
-            tasks.spawn("submitter status", async move {
+            tasks.spawn_droppable("submitter status", async move {
                 loop {
                     let now = status.borrow_and_update().clone();
                     crate::metrics::submitter(&now);
                     shown.send_replace(now);
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(()),
-                        changed = status.changed() => if changed.is_err() {
-                            stop.cancelled().await;
-                            return Ok(());
-                        },
+                    if status.changed().await.is_err() {
+                        return Ok(());
                     }
                 }
             });

@@ -1,7 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time};
-use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::{OriginError, OriginSource};
 
 use crate::{
@@ -11,13 +10,13 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Offers the producer the newest L1 origin with all deposits up to it.
+/// Offers the producer the newest L1 origin with all deposits up to it. Ends only with an error; may
+/// be dropped at any time.
 pub(super) async fn follow(
     mut source: OriginSource,
     chain: ChainHandle,
     updates: watch::Sender<Option<Arc<OriginUpdate>>>,
     poll: Duration,
-    stop: CancellationToken,
 ) -> Result<(), NodeError> {
     let mut trouble = Trouble::default();
     loop {
@@ -29,8 +28,13 @@ pub(super) async fn follow(
                 trouble.over();
                 updates.send_replace(Some(Arc::new(OriginUpdate { from, advance })));
             }
-            Ok(None) => trouble.over(),
+            // What was offered before may be gone: L1 can have become shorter.
+            Ok(None) => {
+                trouble.over();
+                withdraw(&updates);
+            }
             Err(error @ OriginError::Reorg { .. }) => {
+                withdraw(&updates);
                 l1_error();
                 if trouble.is_news(&error) {
                     tracing::error!(
@@ -46,9 +50,10 @@ pub(super) async fn follow(
                 }
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            () = time::sleep(poll) => {}
-        }
+        time::sleep(poll).await;
     }
+}
+
+fn withdraw(updates: &watch::Sender<Option<Arc<OriginUpdate>>>) {
+    updates.send_if_modified(|update| update.take().is_some());
 }

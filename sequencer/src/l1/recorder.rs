@@ -84,7 +84,11 @@ impl Recorder {
                     }
                 }
                 () = time::sleep_until(next_look) => {
-                    match self.look(clean).await {
+                    // What a look leaves half done, the next start removes.
+                    let Some(looked) = stop.run_until_cancelled(self.look(clean)).await else {
+                        break;
+                    };
+                    match looked {
                         Ok(()) => {
                             clean = true;
                             trouble.over();

@@ -78,11 +78,11 @@ pub struct BatchInfo {
     pub last_block: u64,
     /// Hash of the last block.
     pub last_block_hash: B256,
-    /// L1 transaction that posted the batch; `None` while it is not posted.
-    pub l1_transaction_hash: Option<B256>,
-    /// L1 block of that transaction; `None` while it is in none.
-    #[serde(with = "alloy_serde::quantity::opt")]
-    pub l1_block_number: Option<u64>,
+    /// L1 transaction that posted the batch.
+    pub l1_transaction_hash: B256,
+    /// L1 block of that transaction.
+    #[serde(with = "alloy_serde::quantity")]
+    pub l1_block_number: u64,
     /// How far L1 has taken it in.
     pub status: BatchStatus,
 }
@@ -91,8 +91,6 @@ pub struct BatchInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchStatus {
-    /// Closed here, not in an L1 block.
-    Pending,
     /// In an L1 block.
     Posted,
     /// Has the configured confirmations.
@@ -113,6 +111,6 @@ pub struct L1Status {
     /// Number of batches posted.
     #[serde(with = "alloy_serde::quantity::opt")]
     pub batches: Option<u64>,
-    /// Why the node cannot post or read at the moment.
+    /// Why the node cannot post at the moment.
     pub problem: Option<String>,
 }

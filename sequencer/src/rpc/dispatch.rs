@@ -11,7 +11,7 @@ use jsonrpsee_types::{
     ErrorObjectOwned, Id, Params, SubscriptionId,
     error::{ErrorCode, PARSE_ERROR_CODE},
 };
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{counter, histogram};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -79,16 +79,6 @@ impl IdProvider for HexIds {
 
 impl Dispatcher {
     pub(super) fn new(methods: Methods, chain_id: u64, config: &RpcConfig) -> Self {
-        describe_counter!(
-            "weft_rpc_requests_total",
-            Unit::Count,
-            "JSON-RPC requests to known methods, by method and outcome"
-        );
-        describe_histogram!(
-            "weft_rpc_request_duration_seconds",
-            Unit::Seconds,
-            "Time to answer a JSON-RPC request, by method"
-        );
         Self {
             methods,
             chain_id: chain_id.to_string().into(),

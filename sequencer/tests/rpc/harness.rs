@@ -128,8 +128,8 @@ impl OneBatch {
             first_block: 1,
             last_block: 2,
             last_block_hash: B256::repeat_byte(2),
-            l1_transaction_hash: Some(B256::repeat_byte(3)),
-            l1_block_number: Some(9),
+            l1_transaction_hash: B256::repeat_byte(3),
+            l1_block_number: 9,
             status: BatchStatus::Safe,
         }
     }
