@@ -136,6 +136,22 @@ pub struct RollupInfo {
 }
 
 impl RollupInfo {
+    /// Whether the contract lets this account post batches, as of L1's latest block.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn takes_batches_from(
+        &self,
+        client: &L1Client,
+        account: Address,
+    ) -> Result<bool, L1Error> {
+        let call = Rollup::hasRoleCall {
+            role: keccak256("BATCHER_ROLE"),
+            account,
+        };
+        client.view(self.contract, &call, BlockId::latest()).await
+    }
+
     /// Reads a contract.
     ///
     /// # Errors

@@ -73,6 +73,11 @@ async fn deployment_announces_the_chain() {
         .unwrap();
     assert_eq!(info.chain_spec, None);
     assert_eq!(info.deployment_block, deployment.block_number);
+    for (index, takes) in [(0, false), (1, true)] {
+        let account = key(index).address();
+        let found = info.takes_batches_from(&anvil.client(), account).await;
+        assert_eq!(found.unwrap(), takes);
+    }
 
     let nobody = Address::repeat_byte(9);
     assert!(matches!(

@@ -107,6 +107,15 @@ impl L1Link {
                 info.genesis_block_hash,
             )));
         }
+        if let Some(batcher) = &config.batcher {
+            let account = batcher.signer.address();
+            if !info.takes_batches_from(&client, account).await? {
+                return Err(NodeError::Setup(format!(
+                    "{account}, the batcher's account, may not post: contract {} has not given it the batcher role",
+                    config.contract,
+                )));
+            }
+        }
         let binding = binding::Binding {
             l1_chain_id: client.chain_id().await?,
             contract: config.contract,
