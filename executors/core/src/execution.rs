@@ -15,8 +15,12 @@ pub struct Execution {
     pub logs: Vec<Log>,
     /// Nonce of the sender before the transaction.
     pub sender_nonce: u64,
-    /// State that the transaction wrote, fees included.
+    /// State that the transaction wrote. What the sender pays is in it.
     pub changes: TransactionChanges,
+    /// What the block's beneficiary earns, in wei, where `changes` does not have it yet: to be
+    /// credited after `changes`, even if it is zero (see [`credited`](crate::credited)). Apart, so
+    /// that transactions that share nothing but their fees do not read each other's.
+    pub beneficiary_credit: Option<U256>,
 }
 
 /// How an execution ended.

@@ -2,7 +2,7 @@ use std::error::Error;
 
 use weft_primitives::RecoveredTransaction;
 
-use crate::{BlockEnv, Call, CallOutcome, Execution, InvalidTransaction, StateView};
+use crate::{BlockEnv, Call, CallOutcome, Execution, InvalidTransaction, StateView, Transfer};
 
 /// A way to execute transactions. A value of this type is shared by all threads.
 pub trait ExecutionLayer: Send + Sync + 'static {
@@ -20,6 +20,13 @@ pub trait ExecutionLayer: Send + Sync + 'static {
         transaction: &RecoveredTransaction,
         state: &mut S,
     ) -> Result<Execution, ExecuteError<S::Error>>;
+
+    /// The transaction as a [`Transfer`], when it is nothing else for this layer as long as neither
+    /// its sender nor its receiver has code. A layer may always answer `None`.
+    fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        let _ = (block, transaction);
+        None
+    }
 
     /// Executes a message without a signature on top of `state`, as `eth_call` does: nonce, sender
     /// code and base fee are not checked, and the sender pays only if `call.gas_price` is not zero.

@@ -11,6 +11,7 @@ mod execution;
 mod layer;
 mod overlay;
 mod state_view;
+mod transfer;
 
 pub use block_env::BlockEnv;
 pub use call::{AccessedAccount, Call, CallOutcome};
@@ -18,4 +19,5 @@ pub use change_set::{AccountChange, ChangeSet, TransactionChange, TransactionCha
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
 pub use overlay::{MemoryState, Overlay};
-pub use state_view::{Account, StateView};
+pub use state_view::{Account, StateView, credited};
+pub use transfer::Transfer;

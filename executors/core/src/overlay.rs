@@ -8,7 +8,7 @@ use alloy_primitives::{
     map::{AddressMap, B256Map, DefaultHashBuilder, U256Map},
 };
 
-use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChanges};
+use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChange, TransactionChanges};
 
 /// A base state with the changes of a block's transactions on top: what the next transaction of
 /// the block sees. It remembers what it read from the base, so that each value is read once, and
@@ -70,52 +70,65 @@ impl<S: StateView> Overlay<S> {
     /// When a value before the change has to be read from the base and cannot be.
     pub fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
         for (address, change) in &changes.accounts {
-            let slots_before: Vec<(U256, U256)> = change
-                .storage
-                .iter()
-                .map(|(slot, _)| Ok((*slot, self.storage_before(*address, *slot)?)))
-                .collect::<Result<_, S::Error>>()?;
-            let account = self.entry(*address)?;
-            account.current = change.account;
-            account.written = true;
-            if change.storage_wiped {
-                account.wiped = true;
-                for slot in account.slots.values_mut() {
-                    slot.written = true;
-                    slot.current = U256::ZERO;
-                }
-            }
-            for ((slot, value), (_, before)) in change.storage.iter().zip(slots_before) {
-                account.slots.insert(
-                    *slot,
-                    OverlaySlot {
-                        before,
-                        current: *value,
-                        written: true,
-                    },
-                );
-            }
+            self.apply_account(*address, change)?;
         }
         for (hash, code) in &changes.code {
-            self.code.insert(*hash, code.clone());
-            self.new_code.insert(*hash, code.clone());
+            self.insert_code(*hash, code.clone());
         }
         Ok(())
     }
 
-    /// Value of a slot before the block.
-    fn storage_before(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
-        if let Some(known) = self
-            .accounts
-            .get(&address)
-            .and_then(|account| account.slots.get(&slot))
-        {
-            return Ok(known.before);
+    /// Puts on top what a transaction wrote to one account.
+    ///
+    /// # Errors
+    /// As [`Overlay::apply`].
+    pub fn apply_account(
+        &mut self,
+        address: Address,
+        change: &TransactionChange,
+    ) -> Result<(), S::Error> {
+        for (slot, _) in &change.storage {
+            // Afterwards the slot is known, with its value before the block.
+            self.storage(address, *slot)?;
         }
-        if self.entry(address)?.before.is_none() {
-            return Ok(U256::ZERO);
+        let account = self.entry(address)?;
+        account.current = change.account;
+        account.written = true;
+        if change.storage_wiped {
+            account.wiped = true;
+            for slot in account.slots.values_mut() {
+                slot.written = true;
+                slot.current = U256::ZERO;
+            }
         }
-        self.base.storage(address, slot)
+        for (slot, value) in &change.storage {
+            if let Some(slot) = account.slots.get_mut(slot) {
+                slot.current = *value;
+                slot.written = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts code that came into being on top.
+    pub fn insert_code(&mut self, code_hash: B256, code: Bytes) {
+        self.code.insert(code_hash, code.clone());
+        self.new_code.insert(code_hash, code);
+    }
+
+    /// Sets an account, and leaves its storage as it is.
+    ///
+    /// # Errors
+    /// As [`Overlay::apply`].
+    pub fn set_account(
+        &mut self,
+        address: Address,
+        account: Option<Account>,
+    ) -> Result<(), S::Error> {
+        let entry = self.entry(address)?;
+        entry.current = account;
+        entry.written = true;
+        Ok(())
     }
 
     /// What the block changed. Accounts and slots that were written back to what they had been
@@ -291,6 +304,30 @@ impl MemoryState {
 }
 
 impl StateView for MemoryState {
+    type Error = Infallible;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, Infallible> {
+        (&*self).account(address)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Infallible> {
+        (&*self).storage(address, slot)
+    }
+
+    fn has_storage(&mut self, address: Address) -> Result<bool, Infallible> {
+        (&*self).has_storage(address)
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, Infallible> {
+        (&*self).code(code_hash)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Infallible> {
+        (&*self).block_hash(number)
+    }
+}
+
+impl StateView for &MemoryState {
     type Error = Infallible;
 
     fn account(&mut self, address: Address) -> Result<Option<Account>, Infallible> {

@@ -1,6 +1,7 @@
 use std::error::Error;
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use weft_primitives::Fork;
 
 /// An account without its storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,8 +27,26 @@ impl Default for Account {
 impl Account {
     /// Whether the account is empty in the sense of EIP-161.
     pub fn is_empty(&self) -> bool {
-        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK256_EMPTY
+        self.nonce == 0 && self.balance.is_zero() && !self.has_code()
     }
+
+    /// Whether there is code at the account, an EIP-7702 delegation included.
+    pub fn has_code(&self) -> bool {
+        self.code_hash != KECCAK256_EMPTY
+    }
+}
+
+/// An account after wei were credited to it as a block's fees are: even no wei touch it, which
+/// creates an empty account before EIP-161 and deletes one from then on.
+///
+/// A sum may be credited in the place of its parts.
+pub fn credited(account: Option<Account>, wei: U256, fork: Fork) -> Option<Account> {
+    let account = account.unwrap_or_default();
+    let account = Account {
+        balance: account.balance.saturating_add(wei),
+        ..account
+    };
+    (fork < Fork::SpuriousDragon || !account.is_empty()).then_some(account)
 }
 
 /// Read access to the world state at one point of the chain.

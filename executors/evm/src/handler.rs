@@ -1,9 +1,9 @@
-use std::marker::PhantomData;
+use std::{cell::Cell, marker::PhantomData};
 
 use alloy_primitives::{Bytes, KECCAK256_EMPTY, U256};
 use revm::{
     context_interface::{
-        Cfg, ContextTr, JournalTr, Transaction,
+        Block, Cfg, ContextTr, JournalTr, Transaction,
         journaled_state::account::JournaledAccountTr,
         result::{HaltReason, InvalidTransaction},
     },
@@ -42,6 +42,7 @@ pub(crate) enum Origin {
 /// revm's execution of one transaction, with the steps that depend on its [`Origin`] replaced.
 pub(crate) struct TransactionHandler<'a, EVM, ERROR> {
     origin: Origin,
+    beneficiary_credit: Cell<Option<U256>>,
     types: PhantomData<(&'a (), EVM, ERROR)>,
 }
 
@@ -49,8 +50,15 @@ impl<EVM, ERROR> TransactionHandler<'_, EVM, ERROR> {
     pub(crate) const fn new(origin: Origin) -> Self {
         Self {
             origin,
+            beneficiary_credit: Cell::new(None),
             types: PhantomData,
         }
+    }
+
+    /// What the beneficiary earns, in wei, where the journal does not have it: a transaction that
+    /// never looks at the beneficiary need not read it only to pay it.
+    pub(crate) fn beneficiary_credit(&self) -> Option<U256> {
+        self.beneficiary_credit.get()
     }
 }
 
@@ -228,7 +236,24 @@ where
         match self.origin {
             // The account is not even touched.
             Origin::Deposit { .. } => Ok(()),
-            Origin::Signed | Origin::Call { .. } => {
+            Origin::Signed => {
+                let (block, tx, cfg, journal, _, _) = evm.ctx().all_mut();
+                if journal.evm_state().contains_key(&block.beneficiary()) {
+                    return post_execution::reward_beneficiary(evm.ctx(), result.gas())
+                        .map_err(From::from);
+                }
+                let base_fee = u128::from(block.basefee());
+                let price = tx.effective_gas_price(base_fee);
+                let tip = if cfg.spec().into().is_enabled_in(SpecId::LONDON) {
+                    price.saturating_sub(base_fee)
+                } else {
+                    price
+                };
+                self.beneficiary_credit
+                    .set(Some(U256::from(tip) * U256::from(result.gas().used())));
+                Ok(())
+            }
+            Origin::Call { .. } => {
                 post_execution::reward_beneficiary(evm.ctx(), result.gas()).map_err(From::from)
             }
         }

@@ -15,7 +15,7 @@ use revm::{
 };
 use weft_executor_core::{
     Account, BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, HaltReason,
-    InvalidTransaction, Outcome, StateView, TransactionChange, TransactionChanges,
+    InvalidTransaction, Outcome, StateView, TransactionChange, TransactionChanges, Transfer,
 };
 use weft_primitives::{Fork, RecoveredTransaction, Transaction, TxDeposit};
 
@@ -27,6 +27,7 @@ use crate::{
     handler::{Origin, TransactionHandler},
     outcome::{execution, invalid_transaction},
     scratch::Scratch,
+    transfer::plain_transfer,
 };
 
 /// The EVM.
@@ -70,12 +71,12 @@ impl EvmLayer {
         &self,
         message: Message,
         state: &mut S,
-        read: impl FnOnce(ExecutionResult, &EvmState) -> T,
+        read: impl FnOnce(ExecutionResult, &EvmState, Option<U256>) -> T,
     ) -> Result<T, ExecuteError<S::Error>> {
         let mut state = FallibleState::new(state);
         let (result, scratch) = self.run_message(message, &mut state);
         let result = match result {
-            Ok(result) => Ok(read(result, &scratch.journal.state)),
+            Ok((result, credit)) => Ok(read(result, &scratch.journal.state, credit)),
             Err(Failure::Invalid(reason)) => Err(ExecuteError::Invalid(reason)),
             Err(Failure::Layer(error)) => Err(ExecuteError::Layer(error)),
             Err(Failure::State(failed)) => Err(match state.error {
@@ -92,7 +93,7 @@ impl EvmLayer {
         &self,
         message: Message,
         state: &mut dyn State,
-    ) -> (Result<ExecutionResult, Failure>, Scratch) {
+    ) -> (Result<(ExecutionResult, Option<U256>), Failure>, Scratch) {
         let Message {
             fork,
             rules,
@@ -131,7 +132,9 @@ impl EvmLayer {
             precompiles: EthPrecompiles::new(spec),
             frame_stack: frames,
         };
-        let result: Result<_, EVMError<ReadFailed>> = TransactionHandler::new(origin).run(&mut evm);
+        let mut handler = TransactionHandler::new(origin);
+        let result: Result<_, EVMError<ReadFailed>> = handler.run(&mut evm);
+        let credit = handler.beneficiary_credit();
         let context = evm.ctx;
         let scratch = Scratch {
             fork,
@@ -139,22 +142,24 @@ impl EvmLayer {
             frames: evm.frame_stack,
             local: context.local,
         };
-        let result = result.map_err(|error| match error {
-            EVMError::Database(failed) => Failure::State(failed),
-            EVMError::Transaction(reason) => {
-                let sender = scratch.journal.state.get(&context.tx.caller);
-                Failure::Invalid(invalid_transaction(
-                    &reason,
-                    &context.tx,
-                    &context.cfg,
-                    context.block.basefee,
-                    sender.map_or(U256::ZERO, |account| account.info.balance),
-                ))
-            }
-            EVMError::Header(_) | EVMError::Custom(_) | EVMError::CustomAny(_) => {
-                Failure::Layer(error.to_string())
-            }
-        });
+        let result = result
+            .map(|result| (result, credit))
+            .map_err(|error| match error {
+                EVMError::Database(failed) => Failure::State(failed),
+                EVMError::Transaction(reason) => {
+                    let sender = scratch.journal.state.get(&context.tx.caller);
+                    Failure::Invalid(invalid_transaction(
+                        &reason,
+                        &context.tx,
+                        &context.cfg,
+                        context.block.basefee,
+                        sender.map_or(U256::ZERO, |account| account.info.balance),
+                    ))
+                }
+                EVMError::Header(_) | EVMError::Custom(_) | EVMError::CustomAny(_) => {
+                    Failure::Layer(error.to_string())
+                }
+            });
         (result, scratch)
     }
 
@@ -172,9 +177,9 @@ impl EvmLayer {
             tx: transaction_env(transaction),
             origin: Origin::Signed,
         };
-        self.run(message, state, |result, state| {
+        self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            execution(result, nonce_before(state, sender), changes)
+            execution(result, nonce_before(state, sender), changes, credit)
         })
     }
 
@@ -195,9 +200,9 @@ impl EvmLayer {
             tx: transaction_env(transaction),
             origin: Origin::Deposit { mint: deposit.mint },
         };
-        let result = self.run(message, state, |result, state| {
+        let result = self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            execution(result, nonce_before(state, deposit.from), changes)
+            execution(result, nonce_before(state, deposit.from), changes, credit)
         });
         match result {
             Err(ExecuteError::Invalid(reason)) => failed_deposit(deposit, reason, state),
@@ -241,6 +246,7 @@ fn failed_deposit<S: StateView>(
             )],
             code: Vec::new(),
         },
+        beneficiary_credit: None,
     })
 }
 
@@ -266,6 +272,10 @@ impl ExecutionLayer for EvmLayer {
             | Transaction::Eip4844(_)
             | Transaction::Eip7702(_) => self.execute_signed(block, transaction, state),
         }
+    }
+
+    fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        plain_transfer(block, transaction)
     }
 
     fn call<S: StateView>(
@@ -294,10 +304,10 @@ impl ExecutionLayer for EvmLayer {
             tx: call_env(call, block.chain_id),
             origin: Origin::Call { nonce: call.nonce },
         };
-        self.run(message, state, |result, state| {
+        self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
             CallOutcome {
-                execution: execution(result, nonce_before(state, call.from), changes),
+                execution: execution(result, nonce_before(state, call.from), changes, credit),
                 accessed: accessed_accounts(state),
             }
         })

@@ -14,6 +14,7 @@ mod intrinsic;
 mod layer;
 mod outcome;
 mod scratch;
+mod transfer;
 
 pub use intrinsic::{IntrinsicGas, MAX_INITCODE_SIZE, intrinsic_gas};
 pub use layer::EvmLayer;

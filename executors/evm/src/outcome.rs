@@ -13,6 +13,7 @@ pub(crate) fn execution(
     result: ExecutionResult<RevmHalt>,
     sender_nonce: u64,
     changes: TransactionChanges,
+    beneficiary_credit: Option<U256>,
 ) -> Execution {
     let gas = *result.gas();
     let (outcome, logs) = match result {
@@ -38,6 +39,7 @@ pub(crate) fn execution(
         logs,
         sender_nonce,
         changes,
+        beneficiary_credit,
     }
 }
 

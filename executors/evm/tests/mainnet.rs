@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 use weft_executor_core::{BlockEnv, MemoryState};
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::execute_sequential;
+use weft_executor_parallel::{Engine, execute_sequential};
 use weft_primitives::{Fork, Receipt, RecoveredTransaction, Transaction};
 
 #[derive(Deserialize)]
@@ -94,6 +94,7 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
     let files = common::files(&folder, ".json.gz");
     assert!(!files.is_empty(), "no fixtures in {}", folder.display());
     let layer = EvmLayer::new();
+    let engines = [1, 2, 4, 8].map(|threads| Engine::new(threads.try_into().unwrap()).unwrap());
     let types: Vec<Vec<u8>> = files
         .par_iter()
         .map(|path| {
@@ -107,6 +108,13 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
                 execute_sequential(&layer, &block, &transactions, fixture.state()).unwrap();
 
             let number = header.number;
+            let state = fixture.state();
+            for engine in &engines {
+                let parallel = engine
+                    .execute(&layer, &block, &transactions, &state)
+                    .unwrap();
+                assert!(parallel == result, "block {number} on {engine:?}");
+            }
             assert_eq!(result.dropped, [], "block {number}");
             assert_eq!(result.gas_used, header.gas_used, "gas of block {number}");
             assert_eq!(

@@ -18,7 +18,7 @@ use common::{
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use weft_executor_core::{
-    ExecuteError, ExecutionLayer, InvalidTransaction, MemoryState, TransactionChanges,
+    ExecuteError, ExecutionLayer, InvalidTransaction, MemoryState, TransactionChanges, credited,
 };
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{BlockExecution, execute_sequential};
@@ -132,6 +132,11 @@ proptest! {
                     let changes = &execution.changes;
                     prop_assert!(changes.accounts.is_sorted_by_key(|(address, _)| *address));
                     apply(&mut plain, changes);
+                    if let Some(wei) = execution.beneficiary_credit {
+                        let before = plain.accounts.remove(&env.beneficiary);
+                        let after = credited(before, wei, fork);
+                        plain.accounts.extend(after.map(|account| (env.beneficiary, account)));
+                    }
                     gas_used += execution.gas_used;
                     let receipt = receipts.next().unwrap();
                     prop_assert_eq!(receipt.cumulative_gas_used, gas_used);

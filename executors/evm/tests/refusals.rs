@@ -165,7 +165,7 @@ fn block_gas_limit_is_kept_in_order_and_smaller_ones_still_fit() {
         executor.push(&with_gas(other, 0, 39_000)).unwrap(),
         included
     );
-    let result = executor.finish();
+    let result = executor.finish().unwrap();
     assert_eq!(result.dropped, [(1, reason)]);
     assert_eq!(result.gas_used, 42_000);
     let cumulative = result

@@ -1,10 +1,26 @@
 //! The execution engine: runs the transactions of a block through an execution layer.
 //!
-//! [`SequentialExecutor`] runs them one after another. It is the oracle: whatever else the engine
-//! does to be faster gives the same result in every bit (invariant I1).
+//! [`Engine`] runs them on several threads. [`SequentialExecutor`] runs them one after another. It
+//! is the oracle: whatever the engine does to be faster gives the same result in every bit
+//! (invariant I1).
 
+mod access;
+mod accesses;
+mod block;
+mod engine;
 mod error;
+mod pending;
+mod plan;
+mod schedule;
 mod sequential;
+mod settlement;
+mod space;
+mod stats;
+mod sync;
+mod turn;
 
+pub use accesses::BlockAccesses;
+pub use engine::Engine;
 pub use error::EngineError;
 pub use sequential::{BlockExecution, Pushed, SequentialExecutor, execute_sequential};
+pub use stats::ExecutionStats;

@@ -112,7 +112,9 @@ impl Envelope {
             let reimbursed = fee(message.gas_limit.saturating_sub(used), message.gas_price);
             sender.balance = sender.balance.saturating_sub(reimbursed);
         }
-        if let Some(Some(account)) = accounts.get_mut(&beneficiary) {
+        if self.execution.beneficiary_credit.is_none()
+            && let Some(Some(account)) = accounts.get_mut(&beneficiary)
+        {
             account.balance = account.balance.saturating_sub(fee(used, message.tip()));
         }
         accounts
@@ -176,7 +178,9 @@ impl Envelope {
             sender.balance =
                 (sender.balance + fee(charged, price)).saturating_sub(fee(gas_used, price));
         }
-        if tip != 0 && gas_used != charged {
+        if let Some(credit) = &mut self.execution.beneficiary_credit {
+            *credit = fee(gas_used, tip);
+        } else if tip != 0 && gas_used != charged {
             let earner = self.account(beneficiary, state)?;
             earner.balance =
                 (earner.balance + fee(gas_used, tip)).saturating_sub(fee(charged, tip));
@@ -187,6 +191,7 @@ impl Envelope {
             gas_refunded,
             logs,
             sender_nonce: self.execution.sender_nonce,
+            beneficiary_credit: self.execution.beneficiary_credit,
             changes: TransactionChanges {
                 accounts: self.accounts.into_iter().collect(),
                 code: self.execution.changes.code,

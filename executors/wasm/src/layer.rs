@@ -7,7 +7,7 @@ use std::{
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256, keccak256};
 use weft_executor_core::{
     AccessedAccount, BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer,
-    HaltReason, Outcome, StateView,
+    HaltReason, Outcome, StateView, Transfer,
 };
 use weft_primitives::{Fork, RecoveredTransaction};
 
@@ -91,6 +91,10 @@ impl<Inner: ExecutionLayer> ExecutionLayer for WasmLayer<Inner> {
         let message = Message::of_transaction(block, transaction);
         let request = Request::Transaction(transaction);
         Ok(self.serve(block, request, &message, state)?.execution)
+    }
+
+    fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        self.inner.transfer(block, transaction)
     }
 
     fn call<S: StateView>(

@@ -324,6 +324,7 @@ proptest! {
                 .accounts
                 .iter()
                 .map(|(_, change)| change.account.unwrap_or_default().balance)
+                .chain(execution.beneficiary_credit)
                 .sum()
         };
         // What the two differ by is the base fee of the extra gas.

@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 use weft_executor_core::{
-    BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, StateView,
+    BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, StateView, Transfer,
 };
 use weft_executor_evm::EvmLayer;
 use weft_executor_wasm::{MachineError, WasmLayer};
@@ -61,6 +61,13 @@ impl ExecutionLayer for Layers {
         match self {
             Self::Evm(layer) => layer.execute(block, transaction, state),
             Self::EvmAndWasm(layer) => layer.execute(block, transaction, state),
+        }
+    }
+
+    fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        match self {
+            Self::Evm(layer) => layer.transfer(block, transaction),
+            Self::EvmAndWasm(layer) => layer.transfer(block, transaction),
         }
     }
 

@@ -12,7 +12,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559, transaction::Recovered};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, address};
 use weft_executor_core::{
     BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, MemoryState, Outcome,
-    Overlay,
+    Overlay, StateView, credited,
 };
 use weft_executor_evm::EvmLayer;
 use weft_executor_wasm::{WasmLayer, stored_code};
@@ -112,6 +112,12 @@ impl Chain {
     pub(crate) fn apply(&mut self, execution: &Execution) {
         let mut overlay = Overlay::new(self.state.clone());
         overlay.apply(&execution.changes).unwrap();
+        if let Some(wei) = execution.beneficiary_credit {
+            let beneficiary = self.block.beneficiary;
+            let before = overlay.account(beneficiary).unwrap();
+            let after = credited(before, wei, self.block.fork);
+            overlay.set_account(beneficiary, after).unwrap();
+        }
         let changes = overlay.into_changes();
         self.state.apply(&changes);
     }

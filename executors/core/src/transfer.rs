@@ -1,0 +1,70 @@
+use alloy_primitives::{Address, U256};
+
+use crate::Account;
+
+/// A transaction that moves value between two accounts and runs no code: what is left to look at is
+/// the state of the two.
+///
+/// Sender, receiver and the block's beneficiary are three different accounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfer {
+    /// Sender.
+    pub sender: Address,
+    /// Receiver.
+    pub receiver: Address,
+    /// Nonce that the sender must have.
+    pub nonce: u64,
+    /// Value, in wei.
+    pub value: U256,
+    /// What the sender must have, value included, in wei.
+    pub highest_cost: U256,
+    /// What the sender pays, value included, in wei. Not above `highest_cost`.
+    pub cost: U256,
+    /// Gas used, in gas.
+    pub gas_used: u64,
+    /// What the block's beneficiary earns, in wei.
+    pub beneficiary_credit: U256,
+}
+
+impl Transfer {
+    /// Sender and receiver afterwards. `None` when the transaction is invalid here or is no plain
+    /// transfer after all, and has to be executed by its layer to know.
+    ///
+    /// EIP-161 is in force: a receiver that stays empty does not come into being.
+    pub fn apply(
+        &self,
+        sender: Option<Account>,
+        receiver: Option<Account>,
+    ) -> Option<(Account, Option<Account>)> {
+        let sender = sender?;
+        let nonce = sender.nonce.checked_add(1)?;
+        if sender.has_code()
+            || sender.nonce != self.nonce
+            || nonce == u64::MAX
+            || sender.balance < self.highest_cost
+        {
+            return None;
+        }
+        let receiver = match receiver {
+            None if self.value.is_zero() => None,
+            // Touching an empty account deletes it, storage and all.
+            Some(receiver) if receiver.is_empty() => return None,
+            other => {
+                let receiver = other.unwrap_or_default();
+                if receiver.has_code() {
+                    return None;
+                }
+                Some(Account {
+                    balance: receiver.balance.checked_add(self.value)?,
+                    ..receiver
+                })
+            }
+        };
+        let sender = Account {
+            nonce,
+            balance: sender.balance.checked_sub(self.cost)?,
+            ..sender
+        };
+        Some((sender, receiver))
+    }
+}

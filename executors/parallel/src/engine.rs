@@ -1,0 +1,140 @@
+use std::{fmt, num::NonZeroUsize};
+
+use alloy_consensus::Transaction as _;
+use rayon::{
+    ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
+    iter::{IntoParallelIterator, ParallelIterator},
+};
+use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
+use weft_primitives::RecoveredTransaction;
+
+use crate::{
+    BlockExecution, EngineError,
+    block::BlockRun,
+    plan::Plan,
+    settlement::{Prepared, Settlement},
+    space,
+    stats::ExecutionStats,
+};
+
+/// Executes blocks on several threads, with the result of
+/// [`execute_sequential`](crate::execute_sequential) in every bit.
+pub struct Engine {
+    /// All threads but the one that calls; `None` without others.
+    pool: Option<ThreadPool>,
+    threads: usize,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gas, by the limits of the transactions, from which on a block is worth a second thread.
+const MIN_PARALLEL_GAS: u64 = 1_000_000;
+
+impl Engine {
+    /// An engine with this many threads, the calling one included, which stay for its lifetime.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
+        let threads = threads.get();
+        let pool = match threads.saturating_sub(1) {
+            0 => None,
+            others => Some(
+                ThreadPoolBuilder::new()
+                    .num_threads(others)
+                    .thread_name(|index| format!("weft-engine-{index}"))
+                    .build()?,
+            ),
+        };
+        Ok(Self { pool, threads })
+    }
+
+    /// Executes a block's transactions on top of `state`, which is the state after its parent.
+    /// Those that are invalid at their turn are left out and reported.
+    ///
+    /// # Errors
+    /// When the state cannot be read, the layer fails, or a deposit is invalid.
+    pub fn execute<L: ExecutionLayer, S: StateView + Clone + Send>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let gas: u64 = transactions
+            .iter()
+            .map(|transaction| transaction.gas_limit())
+            .fold(0, u64::saturating_add);
+        match &self.pool {
+            Some(pool) if transactions.len() > 1 && gas >= MIN_PARALLEL_GAS => {
+                self.execute_parallel(pool, layer, block, transactions, state)
+            }
+            _ => execute_on_one_thread(layer, block, transactions, state),
+        }
+    }
+
+    fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
+        &self,
+        pool: &ThreadPool,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let plan = Plan::new(transactions);
+        let run = BlockRun::new(layer, block, transactions, &plan, &state, self.threads);
+        pool.in_place_scope(|scope| {
+            for worker in 1..self.threads {
+                let (run, state) = (&run, state.clone());
+                scope.spawn(move |_| run.work(worker, state));
+            }
+            run.work(0, state.clone());
+        });
+        let (settlement, shards) = run.finish()?;
+        let parts = pool.install(|| {
+            shards
+                .collect::<Vec<_>>()
+                .into_par_iter()
+                .map(Overlay::into_changes)
+                .collect()
+        });
+        let stats = ExecutionStats {
+            threads: self.threads,
+            lanes: 0,
+            speculated: transactions.len(),
+            reexecutions: settlement.stale,
+        };
+        Ok(settlement.into_execution(space::join(parts), stats))
+    }
+}
+
+/// As the oracle, but for transfers, which are settled without their layer.
+fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
+    layer: &L,
+    block: &BlockEnv,
+    transactions: &[RecoveredTransaction],
+    state: S,
+) -> Result<BlockExecution, EngineError<S::Error>> {
+    let mut settlement = Settlement::new(layer, block, transactions.len());
+    let mut state = Overlay::new(state);
+    for transaction in transactions {
+        let prepared = layer
+            .transfer(block, transaction)
+            .map_or(Prepared::Nothing, Prepared::Transfer);
+        settlement.push(transaction, prepared, &mut state)?;
+    }
+    settlement
+        .pay_beneficiary(&mut state)
+        .map_err(EngineError::State)?;
+    let stats = ExecutionStats {
+        threads: 1,
+        ..ExecutionStats::default()
+    };
+    Ok(settlement.into_execution(state.into_changes(), stats))
+}

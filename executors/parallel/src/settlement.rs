@@ -1,0 +1,283 @@
+use alloy_consensus::{Transaction as _, Typed2718};
+use alloy_primitives::{Address, U256};
+use weft_executor_core::{
+    Account, BlockEnv, ChangeSet, ExecuteError, Execution, ExecutionLayer, InvalidTransaction,
+    Overlay, StateView, TransactionChange, TransactionChanges, Transfer, credited,
+};
+use weft_primitives::{Receipt, RecoveredTransaction};
+
+use crate::{
+    BlockAccesses, BlockExecution, EngineError, ExecutionStats, Pushed,
+    access::{Read, Recorder, TransactionAccess},
+};
+
+/// A state that takes changes.
+pub(crate) trait WorldState: StateView {
+    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), Self::Error>;
+
+    /// Sets an account, and leaves its storage as it is.
+    fn set_account(
+        &mut self,
+        address: Address,
+        account: Option<Account>,
+    ) -> Result<(), Self::Error>;
+}
+
+impl<S: StateView> WorldState for Overlay<S> {
+    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
+        Self::apply(self, changes)
+    }
+
+    fn set_account(&mut self, address: Address, account: Option<Account>) -> Result<(), S::Error> {
+        Self::set_account(self, address, account)
+    }
+}
+
+/// An execution ahead of its turn, and what it found in the state. It counts if the state still has
+/// all of it when the turn comes.
+#[derive(Debug)]
+pub(crate) struct Speculation {
+    pub(crate) reads: Vec<Read>,
+    pub(crate) result: Result<Execution, InvalidTransaction>,
+}
+
+/// What is known of a transaction before its turn.
+#[derive(Debug)]
+pub(crate) enum Prepared {
+    Nothing,
+    Transfer(Transfer),
+    Speculated(Box<Speculation>),
+}
+
+/// The transactions of a block so far, in order: the only place where what they did comes to count.
+#[derive(Debug)]
+pub(crate) struct Settlement<'a, L> {
+    layer: &'a L,
+    block: &'a BlockEnv,
+    pub(crate) pushed: usize,
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) gas_used: u64,
+    pub(crate) dropped: Vec<(usize, InvalidTransaction)>,
+    pub(crate) accesses: Vec<TransactionAccess>,
+    /// Speculations that did not hold.
+    pub(crate) stale: usize,
+    /// What the beneficiary has earned since its account was last written.
+    beneficiary_credit: Option<U256>,
+}
+
+impl<'a, L: ExecutionLayer> Settlement<'a, L> {
+    pub(crate) fn new(layer: &'a L, block: &'a BlockEnv, capacity: usize) -> Self {
+        Self {
+            layer,
+            block,
+            pushed: 0,
+            receipts: Vec::with_capacity(capacity),
+            gas_used: 0,
+            dropped: Vec::new(),
+            accesses: Vec::with_capacity(capacity),
+            stale: 0,
+            beneficiary_credit: None,
+        }
+    }
+
+    pub(crate) const fn gas_left(&self) -> u64 {
+        self.block.gas_limit.saturating_sub(self.gas_used)
+    }
+
+    /// Settles the block's next transaction on `state`.
+    pub(crate) fn push<S: WorldState>(
+        &mut self,
+        transaction: &RecoveredTransaction,
+        prepared: Prepared,
+        state: &mut S,
+    ) -> Result<Pushed, EngineError<S::Error>> {
+        let index = self.pushed;
+        self.pushed = self.pushed.saturating_add(1);
+        let left = self.gas_left();
+        if transaction.gas_limit() > left {
+            let reason = InvalidTransaction::BlockGasLimit {
+                wanted: transaction.gas_limit(),
+                left,
+            };
+            return self.leave_out(index, transaction, reason);
+        }
+        if let Prepared::Transfer(transfer) = &prepared
+            && self.settle_transfer(transfer, state)?
+        {
+            return Ok(self.include(transaction, transfer.gas_used, true, Vec::new(), None));
+        }
+        let speculation = match prepared {
+            Prepared::Speculated(speculation) if self.holds(&speculation, state)? => *speculation,
+            prepared => {
+                if matches!(prepared, Prepared::Speculated(_)) {
+                    self.stale = self.stale.saturating_add(1);
+                }
+                self.execute(transaction, state)?
+            }
+        };
+        let execution = match speculation.result {
+            Ok(execution) => execution,
+            Err(reason) => return self.leave_out(index, transaction, reason),
+        };
+        state
+            .apply(&execution.changes)
+            .map_err(EngineError::State)?;
+        self.earn(execution.beneficiary_credit);
+        self.accesses.push(TransactionAccess::Execution {
+            reads: speculation.reads,
+            changes: execution.changes,
+            beneficiary_credit: execution.beneficiary_credit,
+            gas_used: execution.gas_used,
+        });
+        Ok(self.include(
+            transaction,
+            execution.gas_used,
+            execution.outcome.is_success(),
+            execution.logs,
+            Some(execution.sender_nonce),
+        ))
+    }
+
+    /// Executes the transaction at its turn.
+    fn execute<S: WorldState>(
+        &mut self,
+        transaction: &RecoveredTransaction,
+        state: &mut S,
+    ) -> Result<Speculation, EngineError<S::Error>> {
+        self.pay_beneficiary(state).map_err(EngineError::State)?;
+        let mut recorder = Recorder::new(state);
+        let result = match self.layer.execute(self.block, transaction, &mut recorder) {
+            Ok(execution) => Ok(execution),
+            Err(ExecuteError::Invalid(reason)) => Err(reason),
+            Err(ExecuteError::State(error)) => return Err(EngineError::State(error)),
+            Err(ExecuteError::Layer(error)) => return Err(EngineError::Layer(error)),
+        };
+        Ok(Speculation {
+            reads: recorder.reads,
+            result,
+        })
+    }
+
+    /// Whether all that the speculation found is there now.
+    fn holds<S: WorldState>(
+        &mut self,
+        speculation: &Speculation,
+        state: &mut S,
+    ) -> Result<bool, EngineError<S::Error>> {
+        for read in &speculation.reads {
+            if read.address() == self.block.beneficiary {
+                self.pay_beneficiary(state).map_err(EngineError::State)?;
+            }
+            if !read.holds(state).map_err(EngineError::State)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Moves the value, unless the transaction turns out to be more than a transfer.
+    fn settle_transfer<S: WorldState>(
+        &mut self,
+        transfer: &Transfer,
+        state: &mut S,
+    ) -> Result<bool, EngineError<S::Error>> {
+        let mut settle = || {
+            let sender = state.account(transfer.sender)?;
+            let receiver = state.account(transfer.receiver)?;
+            let Some((after, received)) = transfer.apply(sender, receiver) else {
+                return Ok(false);
+            };
+            state.set_account(transfer.sender, Some(after))?;
+            if received != receiver {
+                state.set_account(transfer.receiver, received)?;
+            }
+            Ok(true)
+        };
+        if !settle().map_err(EngineError::State)? {
+            return Ok(false);
+        }
+        self.earn(Some(transfer.beneficiary_credit));
+        self.accesses.push(TransactionAccess::Transfer(*transfer));
+        Ok(true)
+    }
+
+    fn include(
+        &mut self,
+        transaction: &RecoveredTransaction,
+        gas_used: u64,
+        success: bool,
+        logs: Vec<alloy_primitives::Log>,
+        sender_nonce: Option<u64>,
+    ) -> Pushed {
+        self.gas_used = self.gas_used.saturating_add(gas_used);
+        self.receipts.push(Receipt {
+            tx_type: transaction.ty(),
+            success,
+            cumulative_gas_used: self.gas_used,
+            logs,
+            deposit_nonce: sender_nonce.filter(|_| transaction.is_deposit()),
+        });
+        Pushed::Included { gas_used }
+    }
+
+    fn leave_out<E: std::error::Error>(
+        &mut self,
+        index: usize,
+        transaction: &RecoveredTransaction,
+        reason: InvalidTransaction,
+    ) -> Result<Pushed, EngineError<E>> {
+        if transaction.is_deposit() {
+            return Err(EngineError::Deposit { index, reason });
+        }
+        self.dropped.push((index, reason.clone()));
+        Ok(Pushed::Dropped(reason))
+    }
+
+    fn earn(&mut self, credit: Option<U256>) {
+        if let Some(wei) = credit {
+            let earned = self.beneficiary_credit.unwrap_or_default();
+            self.beneficiary_credit = Some(earned.saturating_add(wei));
+        }
+    }
+
+    /// Writes what the beneficiary has earned into its account, which somebody looks at next.
+    pub(crate) fn pay_beneficiary<S: WorldState>(&mut self, state: &mut S) -> Result<(), S::Error> {
+        let Some(wei) = self.beneficiary_credit.take() else {
+            return Ok(());
+        };
+        let beneficiary = self.block.beneficiary;
+        let before = state.account(beneficiary)?;
+        let after = credited(before, wei, self.block.fork);
+        if after.is_none() && before.is_some() {
+            return state.apply(&TransactionChanges {
+                accounts: vec![(
+                    beneficiary,
+                    TransactionChange {
+                        account: None,
+                        storage_wiped: true,
+                        storage: Vec::new(),
+                    },
+                )],
+                code: Vec::new(),
+            });
+        }
+        state.set_account(beneficiary, after)
+    }
+
+    pub(crate) fn into_execution(
+        self,
+        changes: ChangeSet,
+        stats: ExecutionStats,
+    ) -> BlockExecution {
+        BlockExecution {
+            receipts: self.receipts,
+            changes,
+            gas_used: self.gas_used,
+            dropped: self.dropped,
+            accesses: BlockAccesses {
+                transactions: self.accesses,
+            },
+            stats,
+        }
+    }
+}
