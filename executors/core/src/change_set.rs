@@ -45,6 +45,7 @@ pub struct AccountChange {
     /// Whether storage from before the block that is not in `storage` is gone. The store looks up
     /// what that was.
     pub storage_wiped: bool,
-    /// Slots written: value before and after the block. Equal values may occur.
+    /// Slots written: value before and after the block. With `storage_wiped`, all slots that are not
+    /// zero afterwards, even with equal values, and no others.
     pub storage: BTreeMap<U256, (U256, U256)>,
 }

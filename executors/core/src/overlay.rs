@@ -144,14 +144,17 @@ impl<S: StateView> Overlay<S> {
             }
             // What did not exist before the block had nothing to wipe.
             let storage_wiped = account.wiped && account.before.is_some();
-            // Under a wipe a slot must be named to keep its value, even the value it had before.
+            // Under a wipe a slot must be named to keep its value, even the value it had before, and
+            // one that is gone need not be: that would say which slots somebody had looked at.
             let storage: BTreeMap<_, _> = account
                 .slots
                 .into_iter()
                 .filter(|(_, slot)| {
-                    slot.written
-                        && (slot.before != slot.current
-                            || (storage_wiped && !slot.current.is_zero()))
+                    if storage_wiped {
+                        !slot.current.is_zero()
+                    } else {
+                        slot.written && slot.before != slot.current
+                    }
                 })
                 .map(|(key, slot)| (key, (slot.before, slot.current)))
                 .collect();
