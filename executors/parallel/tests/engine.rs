@@ -1,0 +1,405 @@
+//! The engine's promises that do not depend on a layer, and the known faults of other engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod common {
+    pub(crate) mod toy;
+}
+
+use std::{
+    convert::Infallible,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use common::toy::{At, SHARED, Step, ToyLayer, env, plain, sender, state, transaction};
+use weft_executor_core::{Account, BlockEnv, ExecutionLayer, MemoryState, StateView};
+use weft_executor_parallel::{BlockExecution, Engine, EngineError, execute_sequential};
+use weft_primitives::RecoveredTransaction;
+
+fn engine(threads: usize) -> Engine {
+    Engine::new(threads.try_into().unwrap()).unwrap()
+}
+
+fn check(transactions: &[RecoveredTransaction], state: &MemoryState, block: &BlockEnv) {
+    let expected = execute_sequential(&plain(), block, transactions, state).unwrap();
+    for threads in 1..=8 {
+        let found = engine(threads)
+            .execute(&plain(), block, transactions, state)
+            .unwrap();
+        assert!(found == expected, "{threads} threads");
+    }
+}
+
+/// Fails, and does not hang, when `work` comes to no end.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        let _ = sender.send(work());
+    });
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("came to no end"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(worker.join().unwrap_err())
+        }
+    }
+}
+
+/// Something that happens once, and that threads wait for.
+#[derive(Clone, Default)]
+struct Event(Arc<(Mutex<bool>, Condvar)>);
+
+impl Event {
+    fn happened(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let happened = self.0.0.lock().unwrap();
+        let (happened, _) = self
+            .0
+            .1
+            .wait_timeout_while(happened, Duration::from_secs(30), |happened| !*happened)
+            .unwrap();
+        assert!(*happened, "waited for what never happened");
+    }
+}
+
+#[test]
+fn blocks_of_no_one_two_and_many_transactions() {
+    for count in [0, 1, 2, 5_000u16] {
+        let transactions: Vec<_> = (0..count)
+            .map(|number| {
+                let slot = u8::try_from(number % 50).unwrap();
+                transaction(number, 0, &[Step::Read(slot), Step::Write(slot)])
+            })
+            .collect();
+        check(&transactions, &state(count), &env());
+    }
+}
+
+#[test]
+fn all_transactions_conflict() {
+    let steps = [Step::Read(0), Step::Write(0), Step::RevertIfEven];
+    let transactions: Vec<_> = (0..500)
+        .map(|number| transaction(number, 0, &steps))
+        .collect();
+    check(&transactions, &state(500), &env());
+    // And all from one sender.
+    let transactions: Vec<_> = (0..500)
+        .map(|nonce| transaction(0, nonce, &steps))
+        .collect();
+    check(&transactions, &state(1), &env());
+}
+
+#[test]
+fn beneficiary_is_read_between_its_fees() {
+    let transactions: Vec<_> = (0..300)
+        .map(|number| {
+            let read = if number % 7 == 0 {
+                Step::Beneficiary
+            } else {
+                Step::Read(0)
+            };
+            transaction(
+                number,
+                0,
+                &[read, Step::Write(u8::try_from(number % 5).unwrap())],
+            )
+        })
+        .collect();
+    check(&transactions, &state(300), &env());
+}
+
+#[test]
+fn one_invalid_transaction_is_left_out_and_the_block_stands() {
+    for invalid in [0, 57, 99] {
+        let transactions: Vec<_> = (0..100)
+            .map(|number| {
+                let nonce = if number == invalid { 9 } else { 0 };
+                transaction(number, nonce, &[Step::Read(0), Step::Write(0)])
+            })
+            .collect();
+        let state = state(100);
+        check(&transactions, &state, &env());
+        let result = engine(4)
+            .execute(&plain(), &env(), &transactions, &state)
+            .unwrap();
+        assert_eq!(result.receipts.len(), 99);
+        assert_eq!(result.dropped.len(), 1);
+        assert_eq!(result.dropped[0].0, usize::from(invalid));
+    }
+}
+
+#[test]
+fn block_gas_limit_is_reached_in_the_middle() {
+    let transactions: Vec<_> = (0..200)
+        .map(|number| transaction(number, 0, &[Step::Read(0), Step::Write(0)]))
+        .collect();
+    for gas_limit in [0, 999_999, 1_000_000, 1_100_000, 3_000_000] {
+        let block = BlockEnv { gas_limit, ..env() };
+        check(&transactions, &state(200), &block);
+    }
+}
+
+/// The nonces of one sender in the wrong order: each transaction but the last must be refused, and
+/// none is tried over and over until its nonce comes.
+#[test]
+fn a_nonce_mismatch_waits_for_nobody_and_is_not_tried_again_and_again() {
+    const COUNT: usize = 300;
+    let transactions: Vec<_> = (0..COUNT as u64)
+        .rev()
+        .map(|nonce| transaction(0, nonce, &[Step::Write(0)]))
+        .collect();
+    let state = state(1);
+    let expected = execute_sequential(&plain(), &env(), &transactions, &state).unwrap();
+    assert_eq!(expected.dropped.len(), COUNT - 1);
+    for threads in 1..=8 {
+        let executions = Arc::new(AtomicUsize::new(0));
+        let layer = ToyLayer {
+            hook: {
+                let executions = Arc::clone(&executions);
+                move |_, at| {
+                    if at == At::Start {
+                        executions.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            },
+        };
+        let result = engine(threads)
+            .execute(&layer, &env(), &transactions, &state)
+            .unwrap();
+        assert!(result == expected, "{threads} threads");
+        // Once ahead of its turn and once at its turn.
+        assert!(executions.load(Ordering::Relaxed) <= 2 * COUNT);
+    }
+}
+
+/// The first transaction ends when another one has started, which needs another thread.
+#[test]
+fn transactions_run_at_the_same_time() {
+    let result = in_time(|| {
+        let other = Event::default();
+        let layer = ToyLayer {
+            hook: move |number, at| match (number, at) {
+                (0, At::Start) => other.wait(),
+                (_, At::Start) => other.happened(),
+                _ => {}
+            },
+        };
+        let transactions: Vec<_> = (0..8)
+            .map(|number| transaction(number, 0, &[Step::Write(number.to_le_bytes()[0])]))
+            .collect();
+        engine(2)
+            .execute(&layer, &env(), &transactions, &state(8))
+            .unwrap()
+    });
+    assert_eq!(result.receipts.len(), 8);
+}
+
+/// The second transaction is executed again at its turn, since the first one has written what it
+/// read; while it is, others must be able to start and to end.
+#[test]
+fn others_run_while_one_is_executed_again_at_its_turn() {
+    let result = in_time(|| {
+        let first_try_over = Event::default();
+        let second_try = Event::default();
+        let other_over = Event::default();
+        let tries = AtomicUsize::new(0);
+        let layer = ToyLayer {
+            hook: move |number, at| match (number, at) {
+                (0, At::End) => first_try_over.wait(),
+                (1, At::Start) => {
+                    if tries.fetch_add(1, Ordering::SeqCst) == 1 {
+                        second_try.happened();
+                        other_over.wait();
+                    }
+                }
+                (1, At::End) => first_try_over.happened(),
+                (2.., At::Start) => second_try.wait(),
+                (2.., At::End) => other_over.happened(),
+                _ => {}
+            },
+        };
+        let steps = [Step::Read(0), Step::Write(0)];
+        let mut transactions = vec![transaction(0, 0, &steps), transaction(1, 0, &steps)];
+        transactions.extend((2..8).map(|number| transaction(number, 0, &[Step::Write(9)])));
+        engine(2)
+            .execute(&layer, &env(), &transactions, &state(8))
+            .unwrap()
+    });
+    assert_eq!(result.receipts.len(), 8);
+    assert_eq!(result.stats.reexecutions, 1);
+}
+
+#[test]
+fn a_panic_of_the_layer_is_a_panic_of_the_caller_and_the_engine_goes_on() {
+    const COUNT: u16 = 64;
+    let steps = [Step::Read(0), Step::Write(0)];
+    let transactions: Vec<_> = (0..COUNT)
+        .map(|number| transaction(number, 0, &steps))
+        .collect();
+    let state = state(COUNT);
+    let expected = execute_sequential(&plain(), &env(), &transactions, &state).unwrap();
+    for threads in 1..=8 {
+        for panicking in [0, 1, 20, COUNT - 1] {
+            // On the first execution or, where the engine has one, on the second.
+            for on_try in 1..=2 {
+                let block = (transactions.clone(), state.clone());
+                let (engine, panicked) = in_time(move || {
+                    let (transactions, state) = block;
+                    let engine = engine(threads);
+                    let tries = AtomicUsize::new(0);
+                    let panicked = Arc::new(AtomicBool::new(false));
+                    let layer = ToyLayer {
+                        hook: {
+                            let panicked = Arc::clone(&panicked);
+                            move |number, at| {
+                                if (number, at) == (panicking, At::End)
+                                    && tries.fetch_add(1, Ordering::SeqCst) + 1 == on_try
+                                {
+                                    panicked.store(true, Ordering::SeqCst);
+                                    panic!("the layer panics as the test wants it to");
+                                }
+                            }
+                        },
+                    };
+                    let result = catch_unwind(AssertUnwindSafe(|| {
+                        engine.execute(&layer, &env(), &transactions, &state)
+                    }));
+                    let panicked = panicked.load(Ordering::SeqCst);
+                    assert_eq!(result.is_err(), panicked);
+                    (engine, panicked)
+                });
+                assert!(panicked || on_try == 2);
+                let after: BlockExecution = engine
+                    .execute(&plain(), &env(), &transactions, &state)
+                    .unwrap();
+                assert!(after == expected, "{threads} threads");
+            }
+        }
+    }
+}
+
+/// A state that cannot read one account and one slot.
+#[derive(Clone)]
+struct FailingState<'a> {
+    state: &'a MemoryState,
+    account: Option<Address>,
+    slot: Option<U256>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Unreadable {
+    Account(Address),
+    Slot(U256),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+fn never<T>(result: Result<T, Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
+impl StateView for FailingState<'_> {
+    type Error = Unreadable;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, Unreadable> {
+        if self.account == Some(address) {
+            return Err(Unreadable::Account(address));
+        }
+        Ok(never(self.state.account(address)))
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Unreadable> {
+        if self.slot == Some(slot) {
+            return Err(Unreadable::Slot(slot));
+        }
+        Ok(never(self.state.storage(address, slot)))
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, Unreadable> {
+        Ok(never(self.state.code(code_hash)))
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Unreadable> {
+        Ok(never(self.state.block_hash(number)))
+    }
+}
+
+fn outcome<L: ExecutionLayer>(
+    threads: usize,
+    layer: &L,
+    transactions: &[RecoveredTransaction],
+    view: FailingState<'_>,
+) -> Result<BlockExecution, EngineError<Unreadable>> {
+    engine(threads).execute(layer, &env(), transactions, view)
+}
+
+/// A slot is read depending on what an earlier transaction wrote: ahead of its turn a transaction
+/// may read what it will not read at its turn, and that failure does not count.
+#[test]
+fn a_failed_read_ends_the_block_exactly_when_it_ends_the_oracle() {
+    let mut transactions: Vec<_> = (0..100u16)
+        .map(|number| {
+            let slot = u8::try_from(number % 10).unwrap();
+            let nonce = u64::from(number == 13);
+            transaction(number, nonce, &[Step::Read(slot), Step::Write(slot)])
+        })
+        .collect();
+    transactions.push(transaction(5, 1, &[Step::Beneficiary]));
+    let mut base = state(100);
+    base.storage.insert(
+        SHARED,
+        (0..10).map(|slot| (U256::from(slot), U256::ONE)).collect(),
+    );
+    let accounts = (0..101).map(|number| Some(sender(number))).chain([
+        None,
+        Some(SHARED),
+        Some(common::toy::BENEFICIARY),
+    ]);
+    let mut failures = 0;
+    for account in accounts {
+        for slot in [None, Some(0u64), Some(3), Some(11)] {
+            let view = FailingState {
+                state: &base,
+                account,
+                slot: slot.map(U256::from),
+            };
+            let expected = execute_sequential(&plain(), &env(), &transactions, view.clone());
+            for threads in [1, 2, 5] {
+                let found = outcome(threads, &plain(), &transactions, view.clone());
+                match (&found, &expected) {
+                    (Ok(found), Ok(expected)) => assert!(found == expected),
+                    (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
+                        failures += 1;
+                        assert_eq!(found, expected);
+                    }
+                    _ => panic!("found {found:?}, expected {expected:?}"),
+                }
+            }
+        }
+    }
+    assert!(failures > 0);
+}
