@@ -62,7 +62,16 @@ pub(crate) struct Settlement<'a, L> {
     /// Speculations that did not hold.
     pub(crate) stale: usize,
     /// What the beneficiary has earned since its account was last written.
-    beneficiary_credit: Option<U256>,
+    earned: Option<Earned>,
+}
+
+/// Credits that are not paid yet.
+#[derive(Debug, Clone, Copy)]
+struct Earned {
+    /// The first of them: nothing, if it is that, deletes an empty account (EIP-161), and what comes
+    /// later does not bring its storage back.
+    first: U256,
+    sum: U256,
 }
 
 impl<'a, L: ExecutionLayer> Settlement<'a, L> {
@@ -76,7 +85,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             dropped: Vec::new(),
             accesses: Vec::with_capacity(capacity),
             stale: 0,
-            beneficiary_credit: None,
+            earned: None,
         }
     }
 
@@ -235,21 +244,23 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
 
     fn earn(&mut self, credit: Option<U256>) {
         if let Some(wei) = credit {
-            let earned = self.beneficiary_credit.unwrap_or_default();
-            self.beneficiary_credit = Some(earned.saturating_add(wei));
+            let earned = self.earned.get_or_insert(Earned {
+                first: wei,
+                sum: U256::ZERO,
+            });
+            earned.sum = earned.sum.saturating_add(wei);
         }
     }
 
     /// Writes what the beneficiary has earned into its account, which somebody looks at next.
     pub(crate) fn pay_beneficiary<S: WorldState>(&mut self, state: &mut S) -> Result<(), S::Error> {
-        let Some(wei) = self.beneficiary_credit.take() else {
+        let Some(Earned { first, sum }) = self.earned.take() else {
             return Ok(());
         };
-        let beneficiary = self.block.beneficiary;
-        let before = state.account(beneficiary)?;
-        let after = credited(before, wei, self.block.fork);
-        if after.is_none() && before.is_some() {
-            return state.apply(&TransactionChanges {
+        let (beneficiary, fork) = (self.block.beneficiary, self.block.fork);
+        let mut account = state.account(beneficiary)?;
+        if account.is_some() && credited(account, first, fork).is_none() {
+            state.apply(&TransactionChanges {
                 accounts: vec![(
                     beneficiary,
                     TransactionChange {
@@ -259,9 +270,10 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
                     },
                 )],
                 code: Vec::new(),
-            });
+            })?;
+            account = None;
         }
-        state.set_account(beneficiary, after)
+        state.set_account(beneficiary, credited(account, sum, fork))
     }
 
     pub(crate) fn into_execution(
