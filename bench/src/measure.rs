@@ -1,0 +1,147 @@
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use weft_executor_evm::EvmLayer;
+use weft_executor_parallel::{BlockExecution, execute_sequential};
+
+use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain, view::View};
+
+/// How long each run of one contestant took.
+#[derive(Debug, Default)]
+pub(crate) struct Laps(Vec<Duration>);
+
+impl Laps {
+    fn push(&mut self, lap: Duration) {
+        self.0.push(lap);
+        self.0.sort_unstable();
+    }
+
+    /// Milliseconds of the run in the middle; between two, their mean. `None` without a run.
+    pub(crate) fn median_ms(&self) -> Option<f64> {
+        let middle = self.0.len() / 2;
+        let upper = self.0.get(middle)?;
+        let lower = if self.0.len().is_multiple_of(2) {
+            self.0.get(middle.checked_sub(1)?)?
+        } else {
+            upper
+        };
+        Some((milliseconds(*lower) + milliseconds(*upper)) / 2.0)
+    }
+
+    /// Milliseconds of the fastest run. `None` without a run.
+    pub(crate) fn min_ms(&self) -> Option<f64> {
+        self.0.first().copied().map(milliseconds)
+    }
+}
+
+fn milliseconds(lap: Duration) -> f64 {
+    lap.as_secs_f64() * 1000.0
+}
+
+/// What the engine says of its run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct EngineStats {
+    pub(crate) lanes: u64,
+    pub(crate) reexecutions: u64,
+}
+
+/// One block, measured.
+#[derive(Debug, Default)]
+pub(crate) struct BlockMeasurement {
+    pub(crate) transactions: usize,
+    pub(crate) gas: u64,
+    pub(crate) plain: Laps,
+    pub(crate) oracle: Laps,
+    pub(crate) engine: Laps,
+    /// Of the last run.
+    pub(crate) engine_stats: Option<EngineStats>,
+}
+
+/// The contestants that outlive a block.
+pub(crate) struct Contestants {
+    layer: EvmLayer,
+}
+
+impl Contestants {
+    pub(crate) fn new(_threads: NonZeroUsize) -> Self {
+        Self {
+            layer: EvmLayer::new(),
+        }
+    }
+
+    /// Lets the contestants execute the block in turn, `runs` times each after one run to warm up,
+    /// and checks what they give every time. `name` is said in errors.
+    pub(crate) fn measure(
+        &self,
+        name: &str,
+        scenario: &Scenario,
+        runs: usize,
+    ) -> Result<BlockMeasurement, BenchError> {
+        let plain = PlainBlock::new(scenario);
+        let wrong = |contestant| {
+            move |mismatch| BenchError::WrongResult {
+                workload: name.to_owned(),
+                contestant,
+                mismatch,
+            }
+        };
+        let (_, expected) = self.oracle(scenario)?;
+        let mut measurement = BlockMeasurement {
+            transactions: scenario.transactions.len(),
+            gas: expected.gas_used,
+            ..BlockMeasurement::default()
+        };
+        for run in 0..=runs {
+            let warm = run > 0;
+
+            let (lap, found) = plain.run()?;
+            check_plain(&scenario.block, &expected, &found).map_err(wrong("plain revm"))?;
+            if warm {
+                measurement.plain.push(lap);
+            }
+            drop(found);
+
+            let (lap, found) = self.oracle(scenario)?;
+            check_execution(&expected, &found).map_err(wrong("oracle"))?;
+            if warm {
+                measurement.oracle.push(lap);
+            }
+        }
+        Ok(measurement)
+    }
+
+    fn oracle(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
+        let start = Instant::now();
+        let execution = execute_sequential(
+            &self.layer,
+            &scenario.block,
+            &scenario.transactions,
+            View(&scenario.base),
+        );
+        let elapsed = start.elapsed();
+        let execution = execution.map_err(|error| BenchError::Engine {
+            contestant: "oracle",
+            reason: error.to_string(),
+        })?;
+        Ok((elapsed, execution))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_and_minimum() {
+        let mut laps = Laps::default();
+        assert_eq!((laps.median_ms(), laps.min_ms()), (None, None));
+        for lap in [9, 1, 4] {
+            laps.push(Duration::from_millis(lap));
+        }
+        assert_eq!((laps.median_ms(), laps.min_ms()), (Some(4.0), Some(1.0)));
+        laps.push(Duration::from_millis(6));
+        assert_eq!((laps.median_ms(), laps.min_ms()), (Some(5.0), Some(1.0)));
+    }
+}

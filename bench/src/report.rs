@@ -1,0 +1,255 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::measure::BlockMeasurement;
+
+/// Blocks of at most so many transactions do not count for [`Report::min_ratio_block`].
+const SMALL_BLOCK: usize = 50;
+
+/// One workload, measured: one JSON object. Times are in milliseconds for the whole block, or summed
+/// over all blocks of the fixtures; ratios are speed-ups over plain revm, of medians.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// The workload's name, or `fixtures`.
+    pub workload: String,
+    /// Threads that the engine may use.
+    pub threads: usize,
+    /// Transactions, in all blocks.
+    pub txs: usize,
+    /// Gas used, in all blocks.
+    pub gas: u64,
+    /// What the workload was generated from; `None` for fixtures.
+    pub seed: Option<u64>,
+    /// Runs of each contestant that were counted.
+    pub runs: usize,
+    /// Median of the plain loop over revm.
+    pub plain_ms: f64,
+    /// Median of the sequential oracle.
+    pub oracle_ms: f64,
+    /// Median of the engine; `None` when the engine did not run.
+    pub engine_ms: Option<f64>,
+    /// Fastest run of the plain loop.
+    pub plain_min_ms: f64,
+    /// Fastest run of the oracle.
+    pub oracle_min_ms: f64,
+    /// Fastest run of the engine.
+    pub engine_min_ms: Option<f64>,
+    /// `plain_ms / engine_ms`.
+    pub ratio: Option<f64>,
+    /// `plain_ms / oracle_ms`.
+    pub oracle_ratio: f64,
+    /// Transactions a second of the plain loop, by its median.
+    pub plain_tps: f64,
+    /// Of the fixtures' blocks with more than 50 transactions, the one with the least ratio.
+    pub min_ratio_block: Option<BlockRatio>,
+    /// Transactions that the engine executed again in its last run.
+    pub reexecutions: Option<u64>,
+    /// Lanes of the engine's last run; of several blocks, the most.
+    pub lanes: Option<u64>,
+    /// The fixtures one by one; empty for a generated workload.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<BlockReport>,
+}
+
+/// A block and the engine's speed-up on it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BlockRatio {
+    /// Number of the block.
+    pub number: u64,
+    /// `plain_ms / engine_ms` of medians.
+    pub ratio: f64,
+}
+
+/// One block of the fixtures, measured. Medians, in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the fields are those of `Report`")]
+pub struct BlockReport {
+    pub number: u64,
+    pub txs: usize,
+    pub gas: u64,
+    pub plain_ms: f64,
+    pub oracle_ms: f64,
+    pub engine_ms: Option<f64>,
+    pub ratio: Option<f64>,
+    pub reexecutions: Option<u64>,
+    pub lanes: Option<u64>,
+}
+
+impl BlockReport {
+    fn new(number: u64, block: &BlockMeasurement) -> Self {
+        let plain_ms = block.plain.median_ms().unwrap_or_default();
+        let engine_ms = block.engine.median_ms();
+        Self {
+            number,
+            txs: block.transactions,
+            gas: block.gas,
+            plain_ms,
+            oracle_ms: block.oracle.median_ms().unwrap_or_default(),
+            engine_ms,
+            ratio: engine_ms.map(|engine_ms| plain_ms / engine_ms),
+            reexecutions: block.engine_stats.map(|stats| stats.reexecutions),
+            lanes: block.engine_stats.map(|stats| stats.lanes),
+        }
+    }
+}
+
+impl Report {
+    /// A report of one generated block.
+    pub(crate) fn of_workload(
+        workload: &str,
+        threads: usize,
+        seed: u64,
+        runs: usize,
+        block: &BlockMeasurement,
+    ) -> Self {
+        Self {
+            seed: Some(seed),
+            ..Self::of_blocks(workload, threads, runs, [block])
+        }
+    }
+
+    /// A report of real blocks, with their numbers.
+    pub(crate) fn of_fixtures(
+        threads: usize,
+        runs: usize,
+        blocks: &[(u64, BlockMeasurement)],
+    ) -> Self {
+        let total = Self::of_blocks(
+            "fixtures",
+            threads,
+            runs,
+            blocks.iter().map(|(_, block)| block),
+        );
+        let blocks: Vec<BlockReport> = blocks
+            .iter()
+            .map(|(number, block)| BlockReport::new(*number, block))
+            .collect();
+        let min_ratio_block = blocks
+            .iter()
+            .filter(|block| block.txs > SMALL_BLOCK)
+            .filter_map(|block| {
+                Some(BlockRatio {
+                    number: block.number,
+                    ratio: block.ratio?,
+                })
+            })
+            .min_by(|a, b| a.ratio.total_cmp(&b.ratio));
+        Self {
+            min_ratio_block,
+            blocks,
+            ..total
+        }
+    }
+
+    fn of_blocks<'a>(
+        workload: &str,
+        threads: usize,
+        runs: usize,
+        blocks: impl IntoIterator<Item = &'a BlockMeasurement> + Clone,
+    ) -> Self {
+        let blocks = || blocks.clone().into_iter();
+        let sum = |time: fn(&BlockMeasurement) -> Option<f64>| -> Option<f64> {
+            blocks().map(time).sum::<Option<f64>>()
+        };
+        let plain_ms = sum(|block| block.plain.median_ms()).unwrap_or_default();
+        let oracle_ms = sum(|block| block.oracle.median_ms()).unwrap_or_default();
+        let engine_ms = sum(|block| block.engine.median_ms());
+        let txs: usize = blocks().map(|block| block.transactions).sum();
+        let stats = || blocks().map(|block| block.engine_stats);
+        Self {
+            workload: workload.to_owned(),
+            threads,
+            txs,
+            gas: blocks().map(|block| block.gas).sum(),
+            seed: None,
+            runs,
+            plain_ms,
+            oracle_ms,
+            engine_ms,
+            plain_min_ms: sum(|block| block.plain.min_ms()).unwrap_or_default(),
+            oracle_min_ms: sum(|block| block.oracle.min_ms()).unwrap_or_default(),
+            engine_min_ms: sum(|block| block.engine.min_ms()),
+            ratio: engine_ms.map(|engine_ms| plain_ms / engine_ms),
+            oracle_ratio: plain_ms / oracle_ms,
+            plain_tps: txs as f64 / plain_ms * 1000.0,
+            min_ratio_block: None,
+            reexecutions: stats()
+                .map(|stats| stats.map(|stats| stats.reexecutions))
+                .sum(),
+            lanes: stats()
+                .filter_map(|stats| stats.map(|stats| stats.lanes))
+                .max(),
+            blocks: Vec::new(),
+        }
+    }
+
+    /// The head of the table that reports are the rows of.
+    pub const TABLE_HEAD: &str = "workload            txs   plain ms  oracle ms  engine ms   ratio  (oracle)  re-executed   lanes";
+}
+
+/// A row, and for fixtures a row for each block.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for block in &self.blocks {
+            let row = Row {
+                name: &block.number.to_string(),
+                txs: block.txs,
+                plain_ms: block.plain_ms,
+                oracle_ms: block.oracle_ms,
+                engine_ms: block.engine_ms,
+                reexecutions: block.reexecutions,
+                lanes: block.lanes,
+            };
+            writeln!(f, "{row}")?;
+        }
+        let row = Row {
+            name: &self.workload,
+            txs: self.txs,
+            plain_ms: self.plain_ms,
+            oracle_ms: self.oracle_ms,
+            engine_ms: self.engine_ms,
+            reexecutions: self.reexecutions,
+            lanes: self.lanes,
+        };
+        write!(f, "{row}")?;
+        if let Some(BlockRatio { number, ratio }) = self.min_ratio_block {
+            write!(
+                f,
+                "\nleast ratio of a block of more than {SMALL_BLOCK} transactions: {ratio:.2} (block {number})"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+struct Row<'a> {
+    name: &'a str,
+    txs: usize,
+    plain_ms: f64,
+    oracle_ms: f64,
+    engine_ms: Option<f64>,
+    reexecutions: Option<u64>,
+    lanes: Option<u64>,
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
+        let ratio = |ms: f64| format!("{:.2}", self.plain_ms / ms);
+        write!(
+            f,
+            "{:<16} {:>6} {:>10.3} {:>10.3} {:>10} {:>7} {:>9} {:>12} {:>7}",
+            self.name,
+            self.txs,
+            self.plain_ms,
+            self.oracle_ms,
+            self.engine_ms
+                .map_or("-".to_owned(), |ms| format!("{ms:.3}")),
+            self.engine_ms.map_or("-".to_owned(), ratio),
+            ratio(self.oracle_ms),
+            number(self.reexecutions),
+            number(self.lanes),
+        )
+    }
+}
