@@ -4,9 +4,9 @@ use std::{
 };
 
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::{BlockExecution, execute_sequential};
+use weft_executor_parallel::{BlockExecution, Engine, execute_sequential};
 
-use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain, view::View};
+use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain};
 
 /// How long each run of one contestant took.
 #[derive(Debug, Default)]
@@ -62,13 +62,15 @@ pub(crate) struct BlockMeasurement {
 /// The contestants that outlive a block.
 pub(crate) struct Contestants {
     layer: EvmLayer,
+    engine: Engine,
 }
 
 impl Contestants {
-    pub(crate) fn new(_threads: NonZeroUsize) -> Self {
-        Self {
+    pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
+        Ok(Self {
             layer: EvmLayer::new(),
-        }
+            engine: Engine::new(threads).map_err(|error| engine_error("engine", &error))?,
+        })
     }
 
     /// Lets the contestants execute the block in turn, `runs` times each after one run to warm up,
@@ -108,6 +110,17 @@ impl Contestants {
             if warm {
                 measurement.oracle.push(lap);
             }
+            drop(found);
+
+            let (lap, found) = self.engine(scenario)?;
+            check_execution(&expected, &found).map_err(wrong("engine"))?;
+            if warm {
+                measurement.engine.push(lap);
+            }
+            measurement.engine_stats = Some(EngineStats {
+                lanes: found.stats.lanes as u64,
+                reexecutions: found.stats.reexecutions as u64,
+            });
         }
         Ok(measurement)
     }
@@ -118,14 +131,31 @@ impl Contestants {
             &self.layer,
             &scenario.block,
             &scenario.transactions,
-            View(&scenario.base),
+            &scenario.base,
         );
         let elapsed = start.elapsed();
-        let execution = execution.map_err(|error| BenchError::Engine {
-            contestant: "oracle",
-            reason: error.to_string(),
-        })?;
+        let execution = execution.map_err(|error| engine_error("oracle", &error))?;
         Ok((elapsed, execution))
+    }
+
+    fn engine(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
+        let start = Instant::now();
+        let execution = self.engine.execute(
+            &self.layer,
+            &scenario.block,
+            &scenario.transactions,
+            &scenario.base,
+        );
+        let elapsed = start.elapsed();
+        let execution = execution.map_err(|error| engine_error("engine", &error))?;
+        Ok((elapsed, execution))
+    }
+}
+
+fn engine_error(contestant: &'static str, error: &dyn std::error::Error) -> BenchError {
+    BenchError::Engine {
+        contestant,
+        reason: error.to_string(),
     }
 }
 
