@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     convert::Infallible,
+    mem,
 };
 
 use alloy_primitives::{
@@ -8,7 +9,9 @@ use alloy_primitives::{
     map::{AddressMap, B256Map, DefaultHashBuilder, U256Map},
 };
 
-use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChange, TransactionChanges};
+use crate::{
+    Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
+};
 
 /// A base state with the changes of a block's transactions on top: what the next transaction of
 /// the block sees. It remembers what it read from the base, so that each value is read once, and
@@ -16,13 +19,19 @@ use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChange, Tra
 #[derive(Debug)]
 pub struct Overlay<S> {
     base: S,
-    accounts: AddressMap<OverlayAccount>,
+    places: AddressMap<Place>,
+    accounts: Vec<OverlayAccount>,
     code: B256Map<Bytes>,
     new_code: BTreeMap<B256, Bytes>,
 }
 
+/// Where an [`Overlay`] has an account, for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u32);
+
 #[derive(Debug)]
 struct OverlayAccount {
+    address: Address,
     before: Option<Account>,
     current: Option<Account>,
     written: bool,
@@ -40,28 +49,72 @@ struct OverlaySlot {
 impl<S: StateView> Overlay<S> {
     /// An overlay without changes.
     pub fn new(base: S) -> Self {
+        Self::with_capacity(base, 0)
+    }
+
+    /// An overlay without changes, with room for this many accounts.
+    pub fn with_capacity(base: S, accounts: usize) -> Self {
         Self {
             base,
-            accounts: HashMap::default(),
+            places: AddressMap::with_capacity_and_hasher(accounts, Default::default()),
+            accounts: Vec::with_capacity(accounts),
             code: HashMap::default(),
             new_code: BTreeMap::new(),
         }
     }
 
-    fn entry(&mut self, address: Address) -> Result<&mut OverlayAccount, S::Error> {
-        match self.accounts.entry(address) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
+    /// Where the account is, whether it exists or not.
+    ///
+    /// # Errors
+    /// When it has to be read from the base and cannot be.
+    pub fn locate(&mut self, address: Address) -> Result<Place, S::Error> {
+        match self.places.entry(address) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
             Entry::Vacant(entry) => {
                 let before = self.base.account(address)?;
-                Ok(entry.insert(OverlayAccount {
+                // More accounts than that do not fit into memory.
+                let place = Place(u32::try_from(self.accounts.len()).unwrap_or(u32::MAX));
+                self.accounts.push(OverlayAccount {
+                    address,
                     before,
                     current: before,
                     written: false,
                     wiped: false,
                     slots: HashMap::default(),
-                }))
+                });
+                Ok(*entry.insert(place))
             }
         }
+    }
+
+    /// The account at a place; `None` when it does not exist.
+    pub fn account_at(&self, place: Place) -> Option<Account> {
+        self.at(place).current
+    }
+
+    /// Sets the account at a place, and leaves its storage as it is.
+    pub fn set_account_at(&mut self, place: Place, account: Option<Account>) {
+        let entry = self.at_mut(place);
+        entry.current = account;
+        entry.written = true;
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "accounts are never removed, so a place stays one"
+    )]
+    fn at(&self, place: Place) -> &OverlayAccount {
+        &self.accounts[place.0 as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as in `at`")]
+    fn at_mut(&mut self, place: Place) -> &mut OverlayAccount {
+        &mut self.accounts[place.0 as usize]
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut OverlayAccount, S::Error> {
+        let place = self.locate(address)?;
+        Ok(self.at_mut(place))
     }
 
     /// Puts a transaction's changes on top.
@@ -116,59 +169,55 @@ impl<S: StateView> Overlay<S> {
         self.new_code.insert(code_hash, code);
     }
 
-    /// Sets an account, and leaves its storage as it is.
-    ///
-    /// # Errors
-    /// As [`Overlay::apply`].
-    pub fn set_account(
-        &mut self,
-        address: Address,
-        account: Option<Account>,
-    ) -> Result<(), S::Error> {
-        let entry = self.entry(address)?;
-        entry.current = account;
-        entry.written = true;
-        Ok(())
-    }
-
     /// What the block changed. Accounts and slots that were written back to what they had been
     /// are left out.
     pub fn into_changes(self) -> ChangeSet {
-        let mut changes = ChangeSet {
-            accounts: BTreeMap::new(),
+        let mut written: Vec<OverlayAccount> = self.accounts;
+        written.retain(|account| account.written);
+        let mut order: Vec<(Address, usize)> = written
+            .iter()
+            .enumerate()
+            .map(|(index, account)| (account.address, index))
+            .collect();
+        order.sort_unstable();
+        let accounts = order
+            .into_iter()
+            .filter_map(|(address, index)| {
+                let change = written.get_mut(index)?.take_change()?;
+                Some((address, change))
+            })
+            .collect();
+        ChangeSet {
+            accounts: SortedMap::from_sorted(accounts),
             code: self.new_code,
-        };
-        for (address, account) in self.accounts {
-            if !account.written {
-                continue;
-            }
-            // What did not exist before the block had nothing to wipe.
-            let storage_wiped = account.wiped && account.before.is_some();
-            // Under a wipe a slot must be named to keep its value, even the value it had before.
-            let storage: BTreeMap<_, _> = account
-                .slots
-                .into_iter()
-                .filter(|(_, slot)| {
-                    slot.written
-                        && (slot.before != slot.current
-                            || (storage_wiped && !slot.current.is_zero()))
-                })
-                .map(|(key, slot)| (key, (slot.before, slot.current)))
-                .collect();
-            if account.before == account.current && storage.is_empty() && !storage_wiped {
-                continue;
-            }
-            changes.accounts.insert(
-                address,
-                AccountChange {
-                    before: account.before,
-                    after: account.current,
-                    storage_wiped,
-                    storage,
-                },
-            );
         }
-        changes
+    }
+}
+
+impl OverlayAccount {
+    /// What was changed in the account; `None` when that is nothing.
+    fn take_change(&mut self) -> Option<AccountChange> {
+        // What did not exist before the block had nothing to wipe.
+        let storage_wiped = self.wiped && self.before.is_some();
+        let mut storage: Vec<_> = mem::take(&mut self.slots)
+            .into_iter()
+            // Under a wipe a slot must be named to keep its value, even the value it had before.
+            .filter(|(_, slot)| {
+                slot.written
+                    && (slot.before != slot.current || (storage_wiped && !slot.current.is_zero()))
+            })
+            .map(|(key, slot)| (key, (slot.before, slot.current)))
+            .collect();
+        if self.before == self.current && storage.is_empty() && !storage_wiped {
+            return None;
+        }
+        storage.sort_unstable_by_key(|(key, _)| *key);
+        Some(AccountChange {
+            before: self.before,
+            after: self.current,
+            storage_wiped,
+            storage: SortedMap::from_sorted(storage),
+        })
     }
 }
 

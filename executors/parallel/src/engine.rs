@@ -122,11 +122,10 @@ fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
     state: S,
 ) -> Result<BlockExecution, EngineError<S::Error>> {
     let mut settlement = Settlement::new(layer, block, transactions.len());
-    let mut state = Overlay::new(state);
+    let mut state = Overlay::with_capacity(state, transactions.len());
     for transaction in transactions {
-        let prepared = layer
-            .transfer(block, transaction)
-            .map_or(Prepared::Nothing, Prepared::Transfer);
+        let prepared = Prepared::transfer(layer, block, transaction, &mut state)
+            .map_err(EngineError::State)?;
         settlement.push(transaction, prepared, &mut state)?;
     }
     settlement
