@@ -34,10 +34,7 @@ mod tests {
 
     #[test]
     fn funds_are_a_thousand_ether() {
-        assert_eq!(
-            FUNDS,
-            U256::from(1000) * U256::from(10).pow(U256::from(18))
-        );
+        assert_eq!(FUNDS, U256::from(1000) * U256::from(10).pow(U256::from(18)));
     }
 
     #[test]

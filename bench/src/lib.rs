@@ -19,7 +19,6 @@ mod run;
 mod scenario;
 mod selection;
 mod transfers;
-mod view;
 mod workload;
 
 pub use check::{check_execution, check_plain};

@@ -1,12 +1,15 @@
 use std::{
+    convert::Infallible,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::{BlockExecution, execute_sequential};
+use weft_executor_parallel::{
+    BlockExecution, Engine, EngineError, ExecutionStats, execute_sequential,
+};
 
-use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain, view::View};
+use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain};
 
 /// How long each run of one contestant took.
 #[derive(Debug, Default)]
@@ -40,13 +43,6 @@ fn milliseconds(lap: Duration) -> f64 {
     lap.as_secs_f64() * 1000.0
 }
 
-/// What the engine says of its run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct EngineStats {
-    pub(crate) lanes: u64,
-    pub(crate) reexecutions: u64,
-}
-
 /// One block, measured.
 #[derive(Debug, Default)]
 pub(crate) struct BlockMeasurement {
@@ -55,20 +51,26 @@ pub(crate) struct BlockMeasurement {
     pub(crate) plain: Laps,
     pub(crate) oracle: Laps,
     pub(crate) engine: Laps,
-    /// Of the last run.
-    pub(crate) engine_stats: Option<EngineStats>,
+    /// Of the engine's last run.
+    pub(crate) stats: ExecutionStats,
 }
 
 /// The contestants that outlive a block.
 pub(crate) struct Contestants {
     layer: EvmLayer,
+    engine: Engine,
 }
 
 impl Contestants {
-    pub(crate) fn new(_threads: NonZeroUsize) -> Self {
-        Self {
+    pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
+        let engine = Engine::new(threads).map_err(|error| BenchError::Engine {
+            contestant: "engine",
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
             layer: EvmLayer::new(),
-        }
+            engine,
+        })
     }
 
     /// Lets the contestants execute the block in turn, `runs` times each after one run to warm up,
@@ -108,25 +110,53 @@ impl Contestants {
             if warm {
                 measurement.oracle.push(lap);
             }
+            drop(found);
+
+            let (lap, found) = self.engine(scenario)?;
+            check_execution(&expected, &found).map_err(wrong("engine"))?;
+            if warm {
+                measurement.engine.push(lap);
+            }
+            measurement.stats = found.stats;
         }
         Ok(measurement)
     }
 
     fn oracle(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
-        let start = Instant::now();
-        let execution = execute_sequential(
-            &self.layer,
-            &scenario.block,
-            &scenario.transactions,
-            View(&scenario.base),
-        );
-        let elapsed = start.elapsed();
-        let execution = execution.map_err(|error| BenchError::Engine {
-            contestant: "oracle",
-            reason: error.to_string(),
-        })?;
-        Ok((elapsed, execution))
+        timed("oracle", || {
+            execute_sequential(
+                &self.layer,
+                &scenario.block,
+                &scenario.transactions,
+                &scenario.base,
+            )
+        })
     }
+
+    fn engine(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
+        timed("engine", || {
+            self.engine.execute(
+                &self.layer,
+                &scenario.block,
+                &scenario.transactions,
+                &scenario.base,
+            )
+        })
+    }
+}
+
+fn timed(
+    contestant: &'static str,
+    execute: impl FnOnce() -> Result<BlockExecution, EngineError<Infallible>>,
+) -> Result<(Duration, BlockExecution), BenchError> {
+    let start = Instant::now();
+    let execution = execute();
+    let elapsed = start.elapsed();
+    let execution = execution.map_err(|error| BenchError::Engine {
+        contestant,
+        reason: error.to_string(),
+    })?;
+    Ok((elapsed, execution))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub fn run(
     config: &RunConfig,
     mut report: impl FnMut(Report),
 ) -> Result<Option<String>, BenchError> {
-    let contestants = Contestants::new(config.threads);
+    let contestants = Contestants::new(config.threads)?;
     let mut generated = |workload| -> Result<(), BenchError> {
         report(measure_workload(config, &contestants, workload)?);
         Ok(())
