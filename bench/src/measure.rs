@@ -11,14 +11,14 @@ use weft_executor_parallel::{
 
 use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain};
 
-/// How long each run of one contestant took.
+/// How long each run of one contestant took, the fastest first.
 #[derive(Debug, Default)]
 pub(crate) struct Laps(Vec<Duration>);
 
 impl Laps {
-    fn push(&mut self, lap: Duration) {
-        self.0.push(lap);
-        self.0.sort_unstable();
+    pub(crate) fn push(&mut self, lap: Duration) {
+        let place = self.0.partition_point(|faster| *faster <= lap);
+        self.0.insert(place, lap);
     }
 
     /// Milliseconds of the run in the middle; between two, their mean. `None` without a run.

@@ -169,7 +169,7 @@ impl Report {
             engine_min_ms: sum(|block| block.engine.min_ms()),
             ratio: plain_ms / engine_ms,
             oracle_ratio: plain_ms / oracle_ms,
-            plain_tps: txs as f64 / plain_ms * 1000.0,
+            plain_tps: 1000.0 * txs as f64 / plain_ms,
             min_ratio_block: None,
             reexecutions: blocks().map(|block| block.stats.reexecutions).sum(),
             lanes: blocks()
@@ -244,5 +244,67 @@ impl fmt::Display for Row<'_> {
             self.reexecutions,
             self.lanes,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::measure::Laps;
+
+    fn block(transactions: usize, plain: u64, oracle: u64, engine: u64) -> BlockMeasurement {
+        let laps = |ms| {
+            let mut laps = Laps::default();
+            laps.push(Duration::from_millis(ms));
+            laps
+        };
+        BlockMeasurement {
+            transactions,
+            gas: 100,
+            plain: laps(plain),
+            oracle: laps(oracle),
+            engine: laps(engine),
+            ..BlockMeasurement::default()
+        }
+    }
+
+    #[test]
+    fn fixtures_are_summed_and_the_slowest_large_block_is_named() {
+        let blocks = [
+            (10, block(50, 10, 20, 40)),
+            (11, block(51, 10, 20, 8)),
+            (12, block(60, 20, 20, 10)),
+        ];
+        let report = Report::of_fixtures(2, 1, &blocks);
+        assert_eq!((report.txs, report.gas), (161, 300));
+        assert_eq!(
+            (report.plain_ms, report.oracle_ms, report.engine_ms),
+            (40.0, 60.0, 58.0)
+        );
+        assert_eq!(report.ratio, 40.0 / 58.0);
+        assert_eq!(report.plain_min_ms, 40.0);
+        assert_eq!(report.plain_tps, 161_000.0 / 40.0);
+        let least = BlockRatio {
+            number: 11,
+            ratio: 1.25,
+        };
+        assert_eq!(report.min_ratio_block, Some(least));
+        assert_eq!(report.blocks.len(), 3);
+        assert_eq!(report.blocks[0].ratio, 0.25);
+        let lines = report.to_string();
+        assert_eq!(lines.lines().count(), 3 + 1 + 1, "{lines}");
+        let columns = Report::TABLE_HEAD.len();
+        assert!(
+            lines.lines().take(4).all(|line| line.len() == columns),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn small_blocks_alone_name_none() {
+        let report = Report::of_fixtures(2, 1, &[(10, block(50, 10, 20, 40))]);
+        assert_eq!(report.min_ratio_block, None);
     }
 }
