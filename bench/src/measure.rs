@@ -9,7 +9,7 @@ use weft_executor_parallel::{
     BlockExecution, Engine, EngineError, ExecutionStats, execute_sequential,
 };
 
-use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain};
+use crate::{BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain};
 
 /// How long each run of one contestant took, the fastest first.
 #[derive(Debug, Default)]
@@ -89,7 +89,8 @@ impl Contestants {
                 mismatch,
             }
         };
-        let (_, expected) = self.oracle(scenario)?;
+        let base = BaseView(plain.base());
+        let (_, expected) = self.oracle(scenario, base)?;
         let mut measurement = BlockMeasurement {
             transactions: scenario.transactions.len(),
             gas: expected.gas_used,
@@ -105,14 +106,14 @@ impl Contestants {
             }
             drop(found);
 
-            let (lap, found) = self.oracle(scenario)?;
+            let (lap, found) = self.oracle(scenario, base)?;
             check_execution(&expected, &found).map_err(wrong("oracle"))?;
             if warm {
                 measurement.oracle.push(lap);
             }
             drop(found);
 
-            let (lap, found) = self.engine(scenario)?;
+            let (lap, found) = self.engine(scenario, base)?;
             check_execution(&expected, &found).map_err(wrong("engine"))?;
             if warm {
                 measurement.engine.push(lap);
@@ -122,25 +123,24 @@ impl Contestants {
         Ok(measurement)
     }
 
-    fn oracle(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
+    fn oracle(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
         timed("oracle", || {
-            execute_sequential(
-                &self.layer,
-                &scenario.block,
-                &scenario.transactions,
-                &scenario.base,
-            )
+            execute_sequential(&self.layer, &scenario.block, &scenario.transactions, base)
         })
     }
 
-    fn engine(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
+    fn engine(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
         timed("engine", || {
-            self.engine.execute(
-                &self.layer,
-                &scenario.block,
-                &scenario.transactions,
-                &scenario.base,
-            )
+            self.engine
+                .execute(&self.layer, &scenario.block, &scenario.transactions, base)
         })
     }
 }
