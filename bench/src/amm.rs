@@ -105,8 +105,8 @@ fn trade(trader: Address, router: Address, pair: Address) -> RecoveredTransactio
         pair,
         amount: AMOUNT,
         rounds: ROUNDS,
-        // What the fees of all rounds leave of the amount is well above half of it.
-        least: AMOUNT / U256::from(2),
+        // A swap gives all but the fee and what the amount moves the price.
+        least: AMOUNT * ROUNDS * U256::from(2) * U256::from(99) / U256::from(100),
         deadline: U256::MAX,
     };
     // The approvals took the nonces before.

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod amm;
+mod base;
 mod check;
 mod contracts;
 mod environment;

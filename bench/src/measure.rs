@@ -1,21 +1,24 @@
 use std::{
+    convert::Infallible,
     num::NonZeroUsize,
     time::{Duration, Instant},
 };
 
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::{BlockExecution, Engine, execute_sequential};
+use weft_executor_parallel::{
+    BlockExecution, Engine, EngineError, ExecutionStats, execute_sequential,
+};
 
-use crate::{BenchError, PlainBlock, Scenario, check_execution, check_plain};
+use crate::{BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain};
 
-/// How long each run of one contestant took.
+/// How long each run of one contestant took, the fastest first.
 #[derive(Debug, Default)]
 pub(crate) struct Laps(Vec<Duration>);
 
 impl Laps {
-    fn push(&mut self, lap: Duration) {
-        self.0.push(lap);
-        self.0.sort_unstable();
+    pub(crate) fn push(&mut self, lap: Duration) {
+        let place = self.0.partition_point(|faster| *faster <= lap);
+        self.0.insert(place, lap);
     }
 
     /// Milliseconds of the run in the middle; between two, their mean. `None` without a run.
@@ -40,13 +43,6 @@ fn milliseconds(lap: Duration) -> f64 {
     lap.as_secs_f64() * 1000.0
 }
 
-/// What the engine says of its run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct EngineStats {
-    pub(crate) lanes: u64,
-    pub(crate) reexecutions: u64,
-}
-
 /// One block, measured.
 #[derive(Debug, Default)]
 pub(crate) struct BlockMeasurement {
@@ -55,8 +51,8 @@ pub(crate) struct BlockMeasurement {
     pub(crate) plain: Laps,
     pub(crate) oracle: Laps,
     pub(crate) engine: Laps,
-    /// Of the last run.
-    pub(crate) engine_stats: Option<EngineStats>,
+    /// Of the engine's last run.
+    pub(crate) stats: ExecutionStats,
 }
 
 /// The contestants that outlive a block.
@@ -67,9 +63,13 @@ pub(crate) struct Contestants {
 
 impl Contestants {
     pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
+        let engine = Engine::new(threads).map_err(|error| BenchError::Engine {
+            contestant: "engine",
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             layer: EvmLayer::new(),
-            engine: Engine::new(threads).map_err(|error| engine_error("engine", &error))?,
+            engine,
         })
     }
 
@@ -89,7 +89,8 @@ impl Contestants {
                 mismatch,
             }
         };
-        let (_, expected) = self.oracle(scenario)?;
+        let base = BaseView(plain.base());
+        let (_, expected) = self.oracle(scenario, base)?;
         let mut measurement = BlockMeasurement {
             transactions: scenario.transactions.len(),
             gas: expected.gas_used,
@@ -105,58 +106,57 @@ impl Contestants {
             }
             drop(found);
 
-            let (lap, found) = self.oracle(scenario)?;
+            let (lap, found) = self.oracle(scenario, base)?;
             check_execution(&expected, &found).map_err(wrong("oracle"))?;
             if warm {
                 measurement.oracle.push(lap);
             }
             drop(found);
 
-            let (lap, found) = self.engine(scenario)?;
+            let (lap, found) = self.engine(scenario, base)?;
             check_execution(&expected, &found).map_err(wrong("engine"))?;
             if warm {
                 measurement.engine.push(lap);
             }
-            measurement.engine_stats = Some(EngineStats {
-                lanes: found.stats.lanes as u64,
-                reexecutions: found.stats.reexecutions as u64,
-            });
+            measurement.stats = found.stats;
         }
         Ok(measurement)
     }
 
-    fn oracle(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
-        let start = Instant::now();
-        let execution = execute_sequential(
-            &self.layer,
-            &scenario.block,
-            &scenario.transactions,
-            &scenario.base,
-        );
-        let elapsed = start.elapsed();
-        let execution = execution.map_err(|error| engine_error("oracle", &error))?;
-        Ok((elapsed, execution))
+    fn oracle(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
+        timed("oracle", || {
+            execute_sequential(&self.layer, &scenario.block, &scenario.transactions, base)
+        })
     }
 
-    fn engine(&self, scenario: &Scenario) -> Result<(Duration, BlockExecution), BenchError> {
-        let start = Instant::now();
-        let execution = self.engine.execute(
-            &self.layer,
-            &scenario.block,
-            &scenario.transactions,
-            &scenario.base,
-        );
-        let elapsed = start.elapsed();
-        let execution = execution.map_err(|error| engine_error("engine", &error))?;
-        Ok((elapsed, execution))
+    fn engine(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
+        timed("engine", || {
+            self.engine
+                .execute(&self.layer, &scenario.block, &scenario.transactions, base)
+        })
     }
 }
 
-fn engine_error(contestant: &'static str, error: &dyn std::error::Error) -> BenchError {
-    BenchError::Engine {
+fn timed(
+    contestant: &'static str,
+    execute: impl FnOnce() -> Result<BlockExecution, EngineError<Infallible>>,
+) -> Result<(Duration, BlockExecution), BenchError> {
+    let start = Instant::now();
+    let execution = execute();
+    let elapsed = start.elapsed();
+    let execution = execution.map_err(|error| BenchError::Engine {
         contestant,
         reason: error.to_string(),
-    }
+    })?;
+    Ok((elapsed, execution))
 }
 
 #[cfg(test)]

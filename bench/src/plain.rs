@@ -1,18 +1,15 @@
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{B256, U256};
 use revm::{
     Context, ExecuteCommitEvm, MainBuilder, MainContext,
-    bytecode::Bytecode,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::result::ExecutionResult,
     database::{CacheDB, EmptyDB},
-    state::AccountInfo,
 };
-use weft_executor_core::MemoryState;
 
 use crate::{
     BenchError, Scenario,
+    base::cache_db,
     environment::{block_env, rules, transaction_env},
 };
 
@@ -49,6 +46,11 @@ impl PlainBlock {
         }
     }
 
+    /// The state before the block.
+    pub(crate) const fn base(&self) -> &CacheDB<EmptyDB> {
+        &self.state
+    }
+
     /// Executes the block and says how long the loop took.
     ///
     /// # Errors
@@ -77,42 +79,4 @@ impl PlainBlock {
         let state = evm.ctx.journaled_state.database;
         Ok((elapsed, PlainExecution { results, state }))
     }
-}
-
-fn cache_db(state: &MemoryState) -> CacheDB<EmptyDB> {
-    let mut database = CacheDB::default();
-    for (address, account) in &state.accounts {
-        let code = state
-            .code
-            .get(&account.code_hash)
-            .map_or_else(Bytecode::default, |code| {
-                // Code that starts like an EIP-7702 delegation but is none is ordinary code.
-                Bytecode::new_raw_checked(code.clone())
-                    .unwrap_or_else(|_| Bytecode::new_legacy(code.clone()))
-            });
-        let info = AccountInfo {
-            balance: account.balance,
-            nonce: account.nonce,
-            code_hash: account.code_hash,
-            account_id: None,
-            code: Some(code),
-        };
-        database.insert_account_info(*address, info);
-        let Some(slots) = state.storage.get(address) else {
-            continue;
-        };
-        if let Some(entry) = database.cache.accounts.get_mut(address) {
-            entry
-                .storage
-                .extend(slots.iter().map(|(slot, value)| (*slot, *value)));
-        }
-    }
-    let hashes = &mut database.cache.block_hashes;
-    hashes.extend(
-        state
-            .block_hashes
-            .iter()
-            .map(|(number, hash): (&u64, &B256)| (U256::from(*number), *hash)),
-    );
-    database
 }

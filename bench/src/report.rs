@@ -27,16 +27,16 @@ pub struct Report {
     pub plain_ms: f64,
     /// Median of the sequential oracle.
     pub oracle_ms: f64,
-    /// Median of the engine; `None` when the engine did not run.
-    pub engine_ms: Option<f64>,
+    /// Median of the engine.
+    pub engine_ms: f64,
     /// Fastest run of the plain loop.
     pub plain_min_ms: f64,
     /// Fastest run of the oracle.
     pub oracle_min_ms: f64,
     /// Fastest run of the engine.
-    pub engine_min_ms: Option<f64>,
+    pub engine_min_ms: f64,
     /// `plain_ms / engine_ms`.
-    pub ratio: Option<f64>,
+    pub ratio: f64,
     /// `plain_ms / oracle_ms`.
     pub oracle_ratio: f64,
     /// Transactions a second of the plain loop, by its median.
@@ -44,9 +44,9 @@ pub struct Report {
     /// Of the fixtures' blocks with more than 50 transactions, the one with the least ratio.
     pub min_ratio_block: Option<BlockRatio>,
     /// Transactions that the engine executed again in its last run.
-    pub reexecutions: Option<u64>,
+    pub reexecutions: usize,
     /// Lanes of the engine's last run; of several blocks, the most.
-    pub lanes: Option<u64>,
+    pub lanes: usize,
     /// The fixtures one by one; empty for a generated workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockReport>,
@@ -70,16 +70,16 @@ pub struct BlockReport {
     pub gas: u64,
     pub plain_ms: f64,
     pub oracle_ms: f64,
-    pub engine_ms: Option<f64>,
-    pub ratio: Option<f64>,
-    pub reexecutions: Option<u64>,
-    pub lanes: Option<u64>,
+    pub engine_ms: f64,
+    pub ratio: f64,
+    pub reexecutions: usize,
+    pub lanes: usize,
 }
 
 impl BlockReport {
     fn new(number: u64, block: &BlockMeasurement) -> Self {
         let plain_ms = block.plain.median_ms().unwrap_or_default();
-        let engine_ms = block.engine.median_ms();
+        let engine_ms = block.engine.median_ms().unwrap_or_default();
         Self {
             number,
             txs: block.transactions,
@@ -87,9 +87,9 @@ impl BlockReport {
             plain_ms,
             oracle_ms: block.oracle.median_ms().unwrap_or_default(),
             engine_ms,
-            ratio: engine_ms.map(|engine_ms| plain_ms / engine_ms),
-            reexecutions: block.engine_stats.map(|stats| stats.reexecutions),
-            lanes: block.engine_stats.map(|stats| stats.lanes),
+            ratio: plain_ms / engine_ms,
+            reexecutions: block.stats.reexecutions,
+            lanes: block.stats.lanes,
         }
     }
 }
@@ -128,11 +128,9 @@ impl Report {
         let min_ratio_block = blocks
             .iter()
             .filter(|block| block.txs > SMALL_BLOCK)
-            .filter_map(|block| {
-                Some(BlockRatio {
-                    number: block.number,
-                    ratio: block.ratio?,
-                })
+            .map(|block| BlockRatio {
+                number: block.number,
+                ratio: block.ratio,
             })
             .min_by(|a, b| a.ratio.total_cmp(&b.ratio));
         Self {
@@ -149,14 +147,13 @@ impl Report {
         blocks: impl IntoIterator<Item = &'a BlockMeasurement> + Clone,
     ) -> Self {
         let blocks = || blocks.clone().into_iter();
-        let sum = |time: fn(&BlockMeasurement) -> Option<f64>| -> Option<f64> {
-            blocks().map(time).sum::<Option<f64>>()
-        };
-        let plain_ms = sum(|block| block.plain.median_ms()).unwrap_or_default();
-        let oracle_ms = sum(|block| block.oracle.median_ms()).unwrap_or_default();
+        // Every contestant has run on every block.
+        let sum =
+            |time: fn(&BlockMeasurement) -> Option<f64>| -> f64 { blocks().filter_map(time).sum() };
+        let plain_ms = sum(|block| block.plain.median_ms());
+        let oracle_ms = sum(|block| block.oracle.median_ms());
         let engine_ms = sum(|block| block.engine.median_ms());
         let txs: usize = blocks().map(|block| block.transactions).sum();
-        let stats = || blocks().map(|block| block.engine_stats);
         Self {
             workload: workload.to_owned(),
             threads,
@@ -167,19 +164,18 @@ impl Report {
             plain_ms,
             oracle_ms,
             engine_ms,
-            plain_min_ms: sum(|block| block.plain.min_ms()).unwrap_or_default(),
-            oracle_min_ms: sum(|block| block.oracle.min_ms()).unwrap_or_default(),
+            plain_min_ms: sum(|block| block.plain.min_ms()),
+            oracle_min_ms: sum(|block| block.oracle.min_ms()),
             engine_min_ms: sum(|block| block.engine.min_ms()),
-            ratio: engine_ms.map(|engine_ms| plain_ms / engine_ms),
+            ratio: plain_ms / engine_ms,
             oracle_ratio: plain_ms / oracle_ms,
-            plain_tps: txs as f64 / plain_ms * 1000.0,
+            plain_tps: 1000.0 * txs as f64 / plain_ms,
             min_ratio_block: None,
-            reexecutions: stats()
-                .map(|stats| stats.map(|stats| stats.reexecutions))
-                .sum(),
-            lanes: stats()
-                .filter_map(|stats| stats.map(|stats| stats.lanes))
-                .max(),
+            reexecutions: blocks().map(|block| block.stats.reexecutions).sum(),
+            lanes: blocks()
+                .map(|block| block.stats.lanes)
+                .max()
+                .unwrap_or_default(),
             blocks: Vec::new(),
         }
     }
@@ -228,28 +224,87 @@ struct Row<'a> {
     txs: usize,
     plain_ms: f64,
     oracle_ms: f64,
-    engine_ms: Option<f64>,
-    reexecutions: Option<u64>,
-    lanes: Option<u64>,
+    engine_ms: f64,
+    reexecutions: usize,
+    lanes: usize,
 }
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |number: Option<u64>| number.map_or("-".to_owned(), |n| n.to_string());
-        let ratio = |ms: f64| format!("{:.2}", self.plain_ms / ms);
         write!(
             f,
-            "{:<16} {:>6} {:>10.3} {:>10.3} {:>10} {:>7} {:>9} {:>12} {:>7}",
+            "{:<16} {:>6} {:>10.3} {:>10.3} {:>10.3} {:>7.2} {:>9.2} {:>12} {:>7}",
             self.name,
             self.txs,
             self.plain_ms,
             self.oracle_ms,
-            self.engine_ms
-                .map_or("-".to_owned(), |ms| format!("{ms:.3}")),
-            self.engine_ms.map_or("-".to_owned(), ratio),
-            ratio(self.oracle_ms),
-            number(self.reexecutions),
-            number(self.lanes),
+            self.engine_ms,
+            self.plain_ms / self.engine_ms,
+            self.plain_ms / self.oracle_ms,
+            self.reexecutions,
+            self.lanes,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::measure::Laps;
+
+    fn block(transactions: usize, plain: u64, oracle: u64, engine: u64) -> BlockMeasurement {
+        let laps = |ms| {
+            let mut laps = Laps::default();
+            laps.push(Duration::from_millis(ms));
+            laps
+        };
+        BlockMeasurement {
+            transactions,
+            gas: 100,
+            plain: laps(plain),
+            oracle: laps(oracle),
+            engine: laps(engine),
+            ..BlockMeasurement::default()
+        }
+    }
+
+    #[test]
+    fn fixtures_are_summed_and_the_slowest_large_block_is_named() {
+        let blocks = [
+            (10, block(50, 10, 20, 40)),
+            (11, block(51, 10, 20, 8)),
+            (12, block(60, 20, 20, 10)),
+        ];
+        let report = Report::of_fixtures(2, 1, &blocks);
+        assert_eq!((report.txs, report.gas), (161, 300));
+        assert_eq!(
+            (report.plain_ms, report.oracle_ms, report.engine_ms),
+            (40.0, 60.0, 58.0)
+        );
+        assert_eq!(report.ratio, 40.0 / 58.0);
+        assert_eq!(report.plain_min_ms, 40.0);
+        assert_eq!(report.plain_tps, 161_000.0 / 40.0);
+        let least = BlockRatio {
+            number: 11,
+            ratio: 1.25,
+        };
+        assert_eq!(report.min_ratio_block, Some(least));
+        assert_eq!(report.blocks.len(), 3);
+        assert_eq!(report.blocks[0].ratio, 0.25);
+        let lines = report.to_string();
+        assert_eq!(lines.lines().count(), 3 + 1 + 1, "{lines}");
+        let columns = Report::TABLE_HEAD.len();
+        assert!(
+            lines.lines().take(4).all(|line| line.len() == columns),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn small_blocks_alone_name_none() {
+        let report = Report::of_fixtures(2, 1, &[(10, block(50, 10, 20, 40))]);
+        assert_eq!(report.min_ratio_block, None);
     }
 }

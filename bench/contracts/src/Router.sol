@@ -10,20 +10,19 @@ contract Router {
     error TooLittle(uint256 found, uint256 wanted);
     error TransferFailed();
 
-    /// Sells `amount` of the pair's first token for the second and all proceeds back for the first,
-    /// `rounds` times, as one who makes a market there and back does. The sender has approved the
-    /// router for both tokens. Reverts when less than `least` of the first token comes out.
+    /// Sells `amount` of the pair's first token for the second, then as much of the second for the
+    /// first, `rounds` times, as one who makes a market does. The sender has approved the router for
+    /// both tokens. Gives what came out, both tokens added; reverts when that is less than `least`.
     function trade(Pair pair, uint256 amount, uint256 rounds, uint256 least, uint256 deadline)
         external
-        returns (uint256)
+        returns (uint256 out)
     {
         if (block.timestamp > deadline) revert Expired(deadline);
         for (uint256 i = 0; i < rounds; ++i) {
-            amount = swap(pair, true, amount);
-            amount = swap(pair, false, amount);
+            out += swap(pair, true, amount);
+            out += swap(pair, false, amount);
         }
-        if (amount < least) revert TooLittle(amount, least);
-        return amount;
+        if (out < least) revert TooLittle(out, least);
     }
 
     function swap(Pair pair, bool firstForSecond, uint256 amountIn) private returns (uint256 out) {
