@@ -36,7 +36,8 @@ struct OverlayAccount {
     current: Option<Account>,
     written: bool,
     wiped: bool,
-    slots: U256Map<OverlaySlot>,
+    /// Boxed, because most accounts have none.
+    slots: Option<Box<U256Map<OverlaySlot>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,18 +47,26 @@ struct OverlaySlot {
     written: bool,
 }
 
+/// Memory of an [`Overlay`] that the next one can use again, which saves the system from clearing
+/// it for every block.
+#[derive(Debug, Default)]
+pub struct OverlayMemory {
+    places: AddressMap<Place>,
+    accounts: Vec<OverlayAccount>,
+}
+
 impl<S: StateView> Overlay<S> {
     /// An overlay without changes.
     pub fn new(base: S) -> Self {
-        Self::with_capacity(base, 0)
+        Self::with_memory(base, OverlayMemory::default())
     }
 
-    /// An overlay without changes, with room for this many accounts.
-    pub fn with_capacity(base: S, accounts: usize) -> Self {
+    /// An overlay without changes in the memory of an earlier one.
+    pub fn with_memory(base: S, memory: OverlayMemory) -> Self {
         Self {
             base,
-            places: AddressMap::with_capacity_and_hasher(accounts, Default::default()),
-            accounts: Vec::with_capacity(accounts),
+            places: memory.places,
+            accounts: memory.accounts,
             code: HashMap::default(),
             new_code: BTreeMap::new(),
         }
@@ -80,7 +89,7 @@ impl<S: StateView> Overlay<S> {
                     current: before,
                     written: false,
                     wiped: false,
-                    slots: HashMap::default(),
+                    slots: None,
                 });
                 Ok(*entry.insert(place))
             }
@@ -97,6 +106,32 @@ impl<S: StateView> Overlay<S> {
         let entry = self.at_mut(place);
         entry.current = account;
         entry.written = true;
+    }
+
+    /// Value of a slot of the account at a place.
+    ///
+    /// # Errors
+    /// When it has to be read from the base and cannot be.
+    pub fn storage_at(&mut self, place: Place, slot: U256) -> Result<U256, S::Error> {
+        let account = self.at(place);
+        if let Some(known) = account.slots.as_ref().and_then(|slots| slots.get(&slot)) {
+            return Ok(known.current);
+        }
+        let (address, wiped) = (account.address, account.wiped);
+        let before = if account.before.is_some() {
+            self.base.storage(address, slot)?
+        } else {
+            U256::ZERO
+        };
+        let current = if wiped { U256::ZERO } else { before };
+        let known = OverlaySlot {
+            before,
+            current,
+            written: wiped,
+        };
+        let slots = self.at_mut(place).slots.get_or_insert_default();
+        slots.insert(slot, known);
+        Ok(current)
     }
 
     #[expect(
@@ -140,24 +175,31 @@ impl<S: StateView> Overlay<S> {
         address: Address,
         change: &TransactionChange,
     ) -> Result<(), S::Error> {
+        let place = self.locate(address)?;
         for (slot, _) in &change.storage {
             // Afterwards the slot is known, with its value before the block.
-            self.storage(address, *slot)?;
+            self.storage_at(place, *slot)?;
         }
-        let account = self.entry(address)?;
+        let account = self.at_mut(place);
         account.current = change.account;
         account.written = true;
         if change.storage_wiped {
             account.wiped = true;
-            for slot in account.slots.values_mut() {
+            for slot in account
+                .slots
+                .iter_mut()
+                .flat_map(|slots| slots.values_mut())
+            {
                 slot.written = true;
                 slot.current = U256::ZERO;
             }
         }
-        for (slot, value) in &change.storage {
-            if let Some(slot) = account.slots.get_mut(slot) {
-                slot.current = *value;
-                slot.written = true;
+        if let Some(slots) = &mut account.slots {
+            for (slot, value) in &change.storage {
+                if let Some(slot) = slots.get_mut(slot) {
+                    slot.current = *value;
+                    slot.written = true;
+                }
             }
         }
         Ok(())
@@ -172,25 +214,35 @@ impl<S: StateView> Overlay<S> {
     /// What the block changed. Accounts and slots that were written back to what they had been
     /// are left out.
     pub fn into_changes(self) -> ChangeSet {
-        let mut written: Vec<OverlayAccount> = self.accounts;
-        written.retain(|account| account.written);
-        let mut order: Vec<(Address, usize)> = written
+        self.into_changes_and_memory().0
+    }
+
+    /// As [`Overlay::into_changes`], with the memory for another overlay.
+    pub fn into_changes_and_memory(mut self) -> (ChangeSet, OverlayMemory) {
+        let mut order: Vec<(Address, usize)> = self
+            .accounts
             .iter()
             .enumerate()
+            .filter(|(_, account)| account.written)
             .map(|(index, account)| (account.address, index))
             .collect();
         order.sort_unstable();
-        let accounts = order
-            .into_iter()
-            .filter_map(|(address, index)| {
-                let change = written.get_mut(index)?.take_change()?;
-                Some((address, change))
-            })
-            .collect();
-        ChangeSet {
+        let mut accounts = Vec::with_capacity(order.len());
+        accounts.extend(order.into_iter().filter_map(|(address, index)| {
+            let change = self.accounts.get_mut(index)?.take_change()?;
+            Some((address, change))
+        }));
+        self.places.clear();
+        self.accounts.clear();
+        let changes = ChangeSet {
             accounts: SortedMap::from_sorted(accounts),
             code: self.new_code,
-        }
+        };
+        let memory = OverlayMemory {
+            places: self.places,
+            accounts: self.accounts,
+        };
+        (changes, memory)
     }
 }
 
@@ -201,6 +253,7 @@ impl OverlayAccount {
         let storage_wiped = self.wiped && self.before.is_some();
         let mut storage: Vec<_> = mem::take(&mut self.slots)
             .into_iter()
+            .flat_map(|slots| *slots)
             // Under a wipe a slot must be named to keep its value, even the value it had before.
             .filter(|(_, slot)| {
                 slot.written
@@ -229,31 +282,14 @@ impl<S: StateView> StateView for Overlay<S> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
-        let account = self.entry(address)?;
-        if let Some(known) = account.slots.get(&slot) {
-            return Ok(known.current);
-        }
-        let (wiped, existed) = (account.wiped, account.before.is_some());
-        let before = if existed {
-            self.base.storage(address, slot)?
-        } else {
-            U256::ZERO
-        };
-        let current = if wiped { U256::ZERO } else { before };
-        self.entry(address)?.slots.insert(
-            slot,
-            OverlaySlot {
-                before,
-                current,
-                written: wiped,
-            },
-        );
-        Ok(current)
+        let place = self.locate(address)?;
+        self.storage_at(place, slot)
     }
 
     fn has_storage(&mut self, address: Address) -> Result<bool, S::Error> {
         let account = self.entry(address)?;
-        if account.slots.values().any(|slot| !slot.current.is_zero()) {
+        let mut slots = account.slots.iter().flat_map(|slots| slots.values());
+        if slots.any(|slot| !slot.current.is_zero()) {
             return Ok(true);
         }
         // Nothing clears single slots of an account that has no code.

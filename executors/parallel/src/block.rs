@@ -6,6 +6,7 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     EngineError,
     access::Recorder,
+    memory::Memory,
     pending::{Pending, PendingView},
     plan::Plan,
     schedule::{MAX_WINDOW, Schedule},
@@ -53,6 +54,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         plan: &'a Plan,
         state: &S,
         threads: usize,
+        memory: &Memory,
     ) -> Self {
         let slots = transactions.len().min(MAX_WINDOW);
         Self {
@@ -60,7 +62,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
             block,
             transactions,
             schedule: Schedule::new(plan, threads),
-            space: Space::new(state, threads, transactions.len()),
+            space: Space::new(state, threads, memory),
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             turn: Turn::default(),
             settler: Mutex::new(Settler {

@@ -224,7 +224,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
         if received != before {
             state.set_account_at(receiver, received);
         }
-        self.earn(Some(transfer.beneficiary_credit));
+        self.earn(Some(U256::from(transfer.beneficiary_credit)));
         self.accesses.push(TransactionAccess::Transfer(*transfer));
         true
     }

@@ -6,7 +6,7 @@ use weft_executor_core::{
     Account, ChangeSet, Overlay, Place, SortedMap, StateView, TransactionChanges,
 };
 
-use crate::{settlement::WorldState, sync::Mutex};
+use crate::{memory::Memory, settlement::WorldState, sync::Mutex};
 
 /// The state of a block in the making, which threads read while one of them settles: the base with
 /// all settled changes.
@@ -22,7 +22,7 @@ pub(crate) struct Space<S> {
 const MAX_SHARDS: usize = 256;
 
 impl<S: StateView + Clone> Space<S> {
-    pub(crate) fn new(base: &S, threads: usize, accounts: usize) -> Self {
+    pub(crate) fn new(base: &S, threads: usize, memory: &Memory) -> Self {
         let shards = threads
             .saturating_mul(16)
             .clamp(2, MAX_SHARDS)
@@ -30,9 +30,9 @@ impl<S: StateView + Clone> Space<S> {
         Self {
             shards: (0..shards)
                 .map(|_| {
-                    CachePadded::new(Mutex::new(Overlay::with_capacity(
+                    CachePadded::new(Mutex::new(Overlay::with_memory(
                         base.clone(),
-                        accounts / shards,
+                        memory.take(),
                     )))
                 })
                 .collect(),
