@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
-use crate::Account;
+use crate::{Account, SortedMap};
 
 /// What one transaction wrote: the values after it, of what it changed only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,11 +26,10 @@ pub struct TransactionChange {
 
 /// What a block changed, with the values before and after: enough to go forward and back.
 ///
-/// Ordered maps, so that two equal change sets are equal byte for byte wherever they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeSet {
     /// Accounts that the block wrote.
-    pub accounts: BTreeMap<Address, AccountChange>,
+    pub accounts: SortedMap<Address, AccountChange>,
     /// Code that came into being, by its hash.
     pub code: BTreeMap<B256, Bytes>,
 }
@@ -47,5 +46,5 @@ pub struct AccountChange {
     pub storage_wiped: bool,
     /// Slots written: value before and after the block. With `storage_wiped`, all slots that are not
     /// zero afterwards, even with equal values, and no others.
-    pub storage: BTreeMap<U256, (U256, U256)>,
+    pub storage: SortedMap<U256, (U256, U256)>,
 }

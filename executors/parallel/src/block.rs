@@ -6,11 +6,12 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     EngineError,
     access::Recorder,
+    memory::Memory,
     pending::{Pending, PendingView},
     plan::Plan,
     schedule::{MAX_WINDOW, Schedule},
     settlement::{Prepared, Settlement, Speculation},
-    space::{Space, SpaceView},
+    space::{Space, SpacePlace, SpaceView},
     sync::{AtomicUsize, Mutex, Ordering},
     turn::Turn,
 };
@@ -28,7 +29,7 @@ pub(crate) struct BlockRun<'a, L, S: StateView> {
     schedule: Schedule<'a>,
     space: Space<S>,
     /// What was prepared for transaction `i` is in slot `i % MAX_WINDOW`.
-    slots: Vec<Mutex<Option<Prepared>>>,
+    slots: Vec<Mutex<Option<Prepared<SpacePlace>>>>,
     turn: Turn,
     settler: Mutex<Settler<'a, L, S>>,
     /// Number of settled transactions.
@@ -53,6 +54,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         plan: &'a Plan,
         state: &S,
         threads: usize,
+        memory: &Memory,
     ) -> Self {
         let slots = transactions.len().min(MAX_WINDOW);
         Self {
@@ -60,7 +62,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
             block,
             transactions,
             schedule: Schedule::new(plan, threads),
-            space: Space::new(state, threads),
+            space: Space::new(state, threads, memory),
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             turn: Turn::default(),
             settler: Mutex::new(Settler {
@@ -90,7 +92,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         }
     }
 
-    fn slot(&self, index: usize) -> Option<&Mutex<Option<Prepared>>> {
+    fn slot(&self, index: usize) -> Option<&Mutex<Option<Prepared<SpacePlace>>>> {
         self.slots.get(index % MAX_WINDOW)
     }
 
@@ -99,15 +101,15 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         index: usize,
         view: &mut SpaceView<'_, S>,
         pending: &mut Pending,
-    ) -> Prepared {
+    ) -> Prepared<SpacePlace> {
         let Some(transaction) = self.transactions.get(index) else {
             return Prepared::Nothing;
         };
-        if let Some(transfer) = self.layer.transfer(self.block, transaction) {
-            // Nothing to do but to have both accounts at hand. A failure shows up at the turn.
-            let _ = view.account(transfer.sender);
-            let _ = view.account(transfer.receiver);
-            return Prepared::Transfer(transfer);
+        // A failure to read shows up at the turn.
+        if let Ok(transfer @ Prepared::Transfer(..)) =
+            Prepared::transfer(self.layer, self.block, transaction, view)
+        {
+            return transfer;
         }
         let settled = self.settled.load(Ordering::Acquire);
         pending.forget_settled(settled);
@@ -174,10 +176,9 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
                 }
             } else if let Some(run) = self.schedule.claim_serial(index) {
                 for transaction in self.transactions.get(run).unwrap_or_default() {
-                    let prepared = self
-                        .layer
-                        .transfer(self.block, transaction)
-                        .map_or(Prepared::Nothing, Prepared::Transfer);
+                    let prepared =
+                        Prepared::transfer(self.layer, self.block, transaction, &mut view)
+                            .map_err(EngineError::State)?;
                     settlement.push(transaction, prepared, &mut view)?;
                 }
             } else {

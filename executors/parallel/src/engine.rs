@@ -5,12 +5,13 @@ use rayon::{
     ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
     iter::{IntoParallelIterator, ParallelIterator},
 };
-use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
+use weft_executor_core::{BlockEnv, ChangeSet, ExecutionLayer, Overlay, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
     BlockExecution, EngineError,
     block::BlockRun,
+    memory::Memory,
     plan::Plan,
     settlement::{Prepared, Settlement},
     space,
@@ -23,6 +24,7 @@ pub struct Engine {
     /// All threads but the one that calls; `None` without others.
     pool: Option<ThreadPool>,
     threads: usize,
+    memory: Memory,
 }
 
 impl fmt::Debug for Engine {
@@ -52,7 +54,11 @@ impl Engine {
                     .build()?,
             ),
         };
-        Ok(Self { pool, threads })
+        Ok(Self {
+            pool,
+            threads,
+            memory: Memory::default(),
+        })
     }
 
     /// Executes a block's transactions on top of `state`, which is the state after its parent.
@@ -75,7 +81,7 @@ impl Engine {
             Some(pool) if transactions.len() > 1 && gas >= MIN_PARALLEL_GAS => {
                 self.execute_parallel(pool, layer, block, transactions, state)
             }
-            _ => execute_on_one_thread(layer, block, transactions, state),
+            _ => self.execute_on_one_thread(layer, block, transactions, state),
         }
     }
 
@@ -88,7 +94,15 @@ impl Engine {
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
         let plan = Plan::new(transactions);
-        let run = BlockRun::new(layer, block, transactions, &plan, &state, self.threads);
+        let run = BlockRun::new(
+            layer,
+            block,
+            transactions,
+            &plan,
+            &state,
+            self.threads,
+            &self.memory,
+        );
         pool.in_place_scope(|scope| {
             for worker in 1..self.threads {
                 let (run, state) = (&run, state.clone());
@@ -101,7 +115,7 @@ impl Engine {
             shards
                 .collect::<Vec<_>>()
                 .into_par_iter()
-                .map(Overlay::into_changes)
+                .map(|shard| self.changes(shard))
                 .collect()
         });
         let stats = ExecutionStats {
@@ -112,29 +126,35 @@ impl Engine {
         };
         Ok(settlement.into_execution(space::join(parts), stats))
     }
-}
 
-/// As the oracle, but for transfers, which are settled without their layer.
-fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
-    layer: &L,
-    block: &BlockEnv,
-    transactions: &[RecoveredTransaction],
-    state: S,
-) -> Result<BlockExecution, EngineError<S::Error>> {
-    let mut settlement = Settlement::new(layer, block, transactions.len());
-    let mut state = Overlay::new(state);
-    for transaction in transactions {
-        let prepared = layer
-            .transfer(block, transaction)
-            .map_or(Prepared::Nothing, Prepared::Transfer);
-        settlement.push(transaction, prepared, &mut state)?;
+    /// As the oracle, but for transfers, which are settled without their layer.
+    fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let mut settlement = Settlement::new(layer, block, transactions.len());
+        let mut state = Overlay::with_memory(state, self.memory.take());
+        for transaction in transactions {
+            let prepared = Prepared::transfer(layer, block, transaction, &mut state)
+                .map_err(EngineError::State)?;
+            settlement.push(transaction, prepared, &mut state)?;
+        }
+        settlement
+            .pay_beneficiary(&mut state)
+            .map_err(EngineError::State)?;
+        let stats = ExecutionStats {
+            threads: 1,
+            ..ExecutionStats::default()
+        };
+        Ok(settlement.into_execution(self.changes(state), stats))
     }
-    settlement
-        .pay_beneficiary(&mut state)
-        .map_err(EngineError::State)?;
-    let stats = ExecutionStats {
-        threads: 1,
-        ..ExecutionStats::default()
-    };
-    Ok(settlement.into_execution(state.into_changes(), stats))
+
+    fn changes<S: StateView>(&self, state: Overlay<S>) -> ChangeSet {
+        let (changes, memory) = state.into_changes_and_memory();
+        self.memory.give_back(memory);
+        changes
+    }
 }

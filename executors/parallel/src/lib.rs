@@ -9,6 +9,7 @@ mod accesses;
 mod block;
 mod engine;
 mod error;
+mod memory;
 mod pending;
 mod plan;
 mod schedule;

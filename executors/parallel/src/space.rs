@@ -1,10 +1,12 @@
-use std::{mem, vec};
+use std::{collections::BTreeMap, vec};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use crossbeam_utils::CachePadded;
-use weft_executor_core::{Account, ChangeSet, Overlay, StateView, TransactionChanges};
+use weft_executor_core::{
+    Account, ChangeSet, Overlay, Place, SortedMap, StateView, TransactionChanges,
+};
 
-use crate::{settlement::WorldState, sync::Mutex};
+use crate::{memory::Memory, settlement::WorldState, sync::Mutex};
 
 /// The state of a block in the making, which threads read while one of them settles: the base with
 /// all settled changes.
@@ -20,29 +22,41 @@ pub(crate) struct Space<S> {
 const MAX_SHARDS: usize = 256;
 
 impl<S: StateView + Clone> Space<S> {
-    pub(crate) fn new(base: &S, threads: usize) -> Self {
+    pub(crate) fn new(base: &S, threads: usize, memory: &Memory) -> Self {
         let shards = threads
             .saturating_mul(16)
             .clamp(2, MAX_SHARDS)
             .next_power_of_two();
         Self {
             shards: (0..shards)
-                .map(|_| CachePadded::new(Mutex::new(Overlay::new(base.clone()))))
+                .map(|_| {
+                    CachePadded::new(Mutex::new(Overlay::with_memory(
+                        base.clone(),
+                        memory.take(),
+                    )))
+                })
                 .collect(),
             shift: u16::BITS - shards.trailing_zeros(),
         }
     }
 
-    fn with<T>(&self, key: &[u8], use_shard: impl FnOnce(&mut Overlay<S>) -> T) -> T {
+    fn shard_of(&self, key: &[u8]) -> u16 {
         let prefix = key
             .first_chunk()
             .map_or(0, |bytes| u16::from_be_bytes(*bytes));
-        let index = usize::from(prefix) >> self.shift;
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "the shift leaves as many bits as there are shards"
-        )]
-        use_shard(&mut self.shards[index].lock())
+        prefix >> self.shift
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`shard_of` leaves as many bits as there are shards"
+    )]
+    fn shard(&self, index: u16) -> &Mutex<Overlay<S>> {
+        &self.shards[usize::from(index)]
+    }
+
+    fn with<T>(&self, key: &[u8], use_shard: impl FnOnce(&mut Overlay<S>) -> T) -> T {
+        use_shard(&mut self.shard(self.shard_of(key)).lock())
     }
 
     /// The shards' parts of the block's changes, in the order of their addresses.
@@ -58,14 +72,23 @@ impl<S: StateView + Clone> Space<S> {
 
 /// Joins the parts of the shards. Their addresses ascend from part to part.
 pub(crate) fn join(parts: Vec<ChangeSet>) -> ChangeSet {
-    let mut parts = parts;
-    ChangeSet {
-        code: parts
-            .iter_mut()
-            .flat_map(|part| mem::take(&mut part.code))
-            .collect(),
-        accounts: parts.into_iter().flat_map(|part| part.accounts).collect(),
+    let mut accounts = Vec::with_capacity(parts.iter().map(|part| part.accounts.len()).sum());
+    let mut code = BTreeMap::new();
+    for part in parts {
+        accounts.extend(part.accounts);
+        code.extend(part.code);
     }
+    ChangeSet {
+        accounts: SortedMap::from_sorted(accounts),
+        code,
+    }
+}
+
+/// Where the space has an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SpacePlace {
+    shard: u16,
+    place: Place,
 }
 
 /// A thread's access to the space.
@@ -110,6 +133,25 @@ impl<S: StateView + Clone> StateView for SpaceView<'_, S> {
 }
 
 impl<S: StateView + Clone> WorldState for SpaceView<'_, S> {
+    type Place = SpacePlace;
+
+    fn locate(&mut self, address: Address) -> Result<SpacePlace, S::Error> {
+        let shard = self.space.shard_of(address.as_slice());
+        let place = self.space.shard(shard).lock().locate(address)?;
+        Ok(SpacePlace { shard, place })
+    }
+
+    fn account_at(&self, place: SpacePlace) -> Option<Account> {
+        self.space.shard(place.shard).lock().account_at(place.place)
+    }
+
+    fn set_account_at(&mut self, place: SpacePlace, account: Option<Account>) {
+        self.space
+            .shard(place.shard)
+            .lock()
+            .set_account_at(place.place, account);
+    }
+
     fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
         // Code first: no account names code that is not there.
         for (hash, code) in &changes.code {
@@ -123,11 +165,5 @@ impl<S: StateView + Clone> WorldState for SpaceView<'_, S> {
             })?;
         }
         Ok(())
-    }
-
-    fn set_account(&mut self, address: Address, account: Option<Account>) -> Result<(), S::Error> {
-        self.space.with(address.as_slice(), |shard| {
-            shard.set_account(address, account)
-        })
     }
 }
