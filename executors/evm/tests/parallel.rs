@@ -47,7 +47,7 @@ struct YieldingState<'a> {
 impl YieldingState<'_> {
     fn read(&mut self) -> &MemoryState {
         self.reads += 1;
-        if self.reads % self.every == 0 {
+        if self.reads.is_multiple_of(self.every) {
             thread::yield_now();
         }
         self.state
@@ -298,7 +298,7 @@ impl Tally {
 #[test]
 fn random_blocks_are_what_the_oracle_says() {
     let seed = number("WEFT_TEST_SEED").unwrap_or_else(|| rand::rng().random_range(0..1 << 40));
-    let blocks = number("WEFT_TEST_BLOCKS").unwrap_or(300);
+    let blocks = number("WEFT_TEST_BLOCKS").unwrap_or(1_500);
     eprintln!("WEFT_TEST_SEED={seed} WEFT_TEST_BLOCKS={blocks}");
     let start = Instant::now();
     let mut layer = EvmLayer::new();

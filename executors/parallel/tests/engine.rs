@@ -357,8 +357,6 @@ fn outcome<L: ExecutionLayer>(
     engine(threads).execute(layer, &env(), transactions, view)
 }
 
-/// A slot is read depending on what an earlier transaction wrote: ahead of its turn a transaction
-/// may read what it will not read at its turn, and that failure does not count.
 #[test]
 fn a_failed_read_ends_the_block_exactly_when_it_ends_the_oracle() {
     let mut transactions: Vec<_> = (0..100u16)
