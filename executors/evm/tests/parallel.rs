@@ -25,7 +25,7 @@ use common::blocks::{Scenario, scenario};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use weft_executor_core::{Account, MemoryState, StateView};
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::{BlockExecution, Engine, execute_sequential};
+use weft_executor_parallel::{BlockExecution, Engine, ExecutionStats, execute_sequential};
 use weft_primitives::RecoveredTransaction;
 
 /// Engines with 1 to 8 threads.
@@ -199,11 +199,16 @@ fn shrink(layer: &EvmLayer, scenario: &Scenario, run: Run) -> (Vec<RecoveredTran
     (transactions, last)
 }
 
-/// Number of transactions that were executed again.
-fn check(layer: &EvmLayer, seed: u64, scenario: &Scenario, expected: &Outcome, run: Run) -> usize {
+fn check(
+    layer: &EvmLayer,
+    seed: u64,
+    scenario: &Scenario,
+    expected: &Outcome,
+    run: Run,
+) -> ExecutionStats {
     let found = parallel(layer, scenario, run.threads, run.every);
     let Some(first) = difference(&found, expected) else {
-        return found.map_or(0, |execution| execution.stats.reexecutions);
+        return found.map(|execution| execution.stats).unwrap_or_default();
     };
     let (transactions, last) = shrink(layer, scenario, run);
     panic!(
@@ -252,6 +257,9 @@ struct Tally {
     delegated: usize,
     deleted: usize,
     storage_wiped: usize,
+    runs: usize,
+    /// Of the runs, those on several threads.
+    parallel: usize,
     reexecutions: usize,
 }
 
@@ -292,6 +300,7 @@ impl Tally {
             self.reexecutions,
         ];
         assert!(!kinds.contains(&0), "{self:?}");
+        assert!(self.parallel * 4 > self.runs, "{self:?}");
     }
 }
 
@@ -323,7 +332,10 @@ fn random_blocks_are_what_the_oracle_says() {
                     0
                 },
             };
-            tally.reexecutions += check(&layer, seed, &scenario, &expected, run);
+            let stats = check(&layer, seed, &scenario, &expected, run);
+            tally.runs += 1;
+            tally.parallel += usize::from(stats.threads > 1);
+            tally.reexecutions += stats.reexecutions;
         }
     }
     eprintln!("{blocks} blocks in {:?}: {tally:?}", start.elapsed());

@@ -33,21 +33,42 @@ fn engines() -> impl Iterator<Item = Engine> {
     (1..=8).map(|threads| Engine::new(threads.try_into().unwrap()).unwrap())
 }
 
+/// A contract that takes its time.
+const BUSY: Address = Address::repeat_byte(0xb5);
+
 /// What the oracle makes of the block, which all engines must too, and the state after it.
+///
+/// Each transaction is followed by a call of another contract, so that the block is worth several
+/// threads.
 fn executed(
     env: &BlockEnv,
     state: &MemoryState,
     transactions: &[RecoveredTransaction],
 ) -> (BlockExecution, MemoryState) {
     let layer = EvmLayer::new();
-    let expected = execute_sequential(&layer, env, transactions, state).unwrap();
-    for engine in engines() {
-        let found = engine.execute(&layer, env, transactions, state).unwrap();
-        assert!(found == expected, "{engine:?}");
+    let mut state = state.clone();
+    // Counts down from 500.
+    let countdown = [
+        0x61, 0x01, 0xf4, 0x5b, 0x60, 1, 0x90, 0x03, 0x80, 0x60, 3, 0x57,
+    ];
+    state.insert(BUSY, 1, U256::ZERO, countdown.to_vec().into(), []);
+    let mut with_calls = Vec::with_capacity(2 * transactions.len());
+    for (index, transaction) in transactions.iter().enumerate() {
+        let caller = Address::from_word(keccak256(format!("caller {index}")));
+        state.insert(caller, 0, U256::from(1u64 << 60), Bytes::new(), []);
+        let mut call = legacy(0, TxKind::Call(BUSY), 0);
+        call.input = Bytes::from_static(&[1]);
+        with_calls.push(transaction.clone());
+        with_calls.push(recovered(caller, Transaction::Legacy, call));
     }
-    let mut after = state.clone();
-    after.apply(&expected.changes);
-    (expected, after)
+    let expected = execute_sequential(&layer, env, &with_calls, &state).unwrap();
+    for (index, engine) in engines().enumerate() {
+        let found = engine.execute(&layer, env, &with_calls, &state).unwrap();
+        assert!(found == expected, "{engine:?}");
+        assert_eq!(found.stats.threads > 1, index > 0, "{engine:?}");
+    }
+    state.apply(&expected.changes);
+    (expected, state)
 }
 
 fn users(count: u8) -> MemoryState {
@@ -91,7 +112,7 @@ fn a_delegated_account_keeps_its_code_when_its_balance_is_credited() {
         }),
     );
     let (result, after) = executed(&block(Fork::LATEST), &state, &transactions);
-    assert_eq!(result.receipts.len(), 62);
+    assert_eq!(result.receipts.len(), 2 * 62);
     let account = after.accounts[&delegated];
     assert_eq!(account.code_hash, keccak256(&code));
     assert_eq!(after.storage[&delegated][&U256::ZERO], U256::from(61));
@@ -127,7 +148,7 @@ fn a_sender_that_runs_dry_and_nonces_that_do_not_fit_are_left_out() {
     let (result, after) = executed(&block(Fork::LATEST), &state, &transactions);
     let spent = usize::try_from(after.accounts[&poor].nonce).unwrap();
     assert!(spent > 0 && spent < 60);
-    assert_eq!(result.receipts.len(), 60 + spent);
+    assert_eq!(result.receipts.len(), 180 + 60 + spent);
     assert_eq!(result.dropped.len(), 120 - spent);
 }
 

@@ -11,6 +11,7 @@ mod common {
 }
 
 use std::{
+    collections::{HashMap, HashSet},
     convert::Infallible,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -19,7 +20,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
-    thread,
+    thread::{self, ThreadId},
     time::Duration,
 };
 
@@ -40,6 +41,10 @@ fn check(transactions: &[RecoveredTransaction], state: &MemoryState, block: &Blo
             .execute(&plain(), block, transactions, state)
             .unwrap();
         assert!(found == expected, "{threads} threads");
+        assert!(
+            transactions.len() < 50 || found.stats.threads.min(2) == threads.min(2),
+            "a block that is worth it was not executed on several threads"
+        );
     }
 }
 
@@ -58,24 +63,40 @@ fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     }
 }
 
-/// Something that happens once, and that threads wait for.
-#[derive(Clone, Default)]
-struct Event(Arc<(Mutex<bool>, Condvar)>);
+/// What the threads of a block have done so far, for layers in which threads wait for each other.
+#[derive(Default)]
+struct Seen {
+    /// Threads that have started an execution, and that have ended one.
+    started: HashSet<ThreadId>,
+    ended: HashSet<ThreadId>,
+    /// How often each transaction was started, and how many were.
+    tries: HashMap<u16, usize>,
+    /// The thread of the first execution that was a second one, once it has started.
+    second_try: Option<ThreadId>,
+    /// An execution of another thread has ended since.
+    other_ended: bool,
+}
 
-impl Event {
-    fn happened(&self) {
-        *self.0.0.lock().unwrap() = true;
-        self.0.1.notify_all();
+#[derive(Default)]
+struct Watch {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+impl Watch {
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.seen.lock().unwrap());
+        self.changed.notify_all();
     }
 
-    fn wait(&self) {
-        let happened = self.0.0.lock().unwrap();
-        let (happened, _) = self
-            .0
-            .1
-            .wait_timeout_while(happened, Duration::from_secs(30), |happened| !*happened)
+    fn wait_until(&self, reached: impl Fn(&Seen) -> bool) {
+        let (seen, _) = self
+            .changed
+            .wait_timeout_while(self.seen.lock().unwrap(), Duration::from_secs(30), |seen| {
+                !reached(seen)
+            })
             .unwrap();
-        assert!(*happened, "waited for what never happened");
+        assert!(reached(&seen), "waited for what never happened");
     }
 }
 
@@ -189,61 +210,76 @@ fn a_nonce_mismatch_waits_for_nobody_and_is_not_tried_again_and_again() {
     }
 }
 
-/// The first transaction ends when another one has started, which needs another thread.
+/// No execution goes on before two threads have started one.
 #[test]
 fn transactions_run_at_the_same_time() {
     let result = in_time(|| {
-        let other = Event::default();
+        let watch = Watch::default();
         let layer = ToyLayer {
-            hook: move |number, at| match (number, at) {
-                (0, At::Start) => other.wait(),
-                (_, At::Start) => other.happened(),
-                _ => {}
+            hook: move |_, at| {
+                if at == At::Start {
+                    watch.note(|seen| {
+                        seen.started.insert(thread::current().id());
+                    });
+                    watch.wait_until(|seen| seen.started.len() == 2);
+                }
             },
         };
-        let transactions: Vec<_> = (0..8)
+        let transactions: Vec<_> = (0..200)
             .map(|number| transaction(number, 0, &[Step::Write(number.to_le_bytes()[0])]))
             .collect();
         engine(2)
-            .execute(&layer, &env(), &transactions, &state(8))
+            .execute(&layer, &env(), &transactions, &state(200))
             .unwrap()
     });
-    assert_eq!(result.receipts.len(), 8);
+    assert_eq!(result.receipts.len(), 200);
 }
 
-/// The second transaction is executed again at its turn, since the first one has written what it
-/// read; while it is, others must be able to start and to end.
+/// A transaction that has read a stale value is executed again at its turn. While it is, the other
+/// thread must be able to start and to end executions.
 #[test]
 fn others_run_while_one_is_executed_again_at_its_turn() {
     let result = in_time(|| {
-        let first_try_over = Event::default();
-        let second_try = Event::default();
-        let other_over = Event::default();
-        let tries = AtomicUsize::new(0);
+        let watch = Watch::default();
         let layer = ToyLayer {
-            hook: move |number, at| match (number, at) {
-                (0, At::End) => first_try_over.wait(),
-                (1, At::Start) => {
-                    if tries.fetch_add(1, Ordering::SeqCst) == 1 {
-                        second_try.happened();
-                        other_over.wait();
-                    }
+            hook: move |number, at| {
+                let me = thread::current().id();
+                if at == At::End {
+                    watch.note(|seen| {
+                        seen.ended.insert(me);
+                        seen.other_ended |= seen.second_try.is_some_and(|thread| thread != me);
+                    });
+                    // Both threads have then read slot 0, so that one of them has to do it again.
+                    watch.wait_until(|seen| seen.ended.len() == 2);
+                    return;
                 }
-                (1, At::End) => first_try_over.happened(),
-                (2.., At::Start) => second_try.wait(),
-                (2.., At::End) => other_over.happened(),
-                _ => {}
+                let mut second_try = false;
+                watch.note(|seen| {
+                    let tries = seen.tries.entry(number).or_default();
+                    *tries += 1;
+                    second_try = *tries == 2 && seen.second_try.is_none();
+                    if second_try {
+                        seen.second_try = Some(me);
+                    }
+                });
+                if second_try {
+                    watch.wait_until(|seen| seen.other_ended);
+                } else {
+                    // Something is left to do when the second try comes.
+                    watch.wait_until(|seen| seen.tries.len() < 40 || seen.second_try.is_some());
+                }
             },
         };
         let steps = [Step::Read(0), Step::Write(0)];
-        let mut transactions = vec![transaction(0, 0, &steps), transaction(1, 0, &steps)];
-        transactions.extend((2..8).map(|number| transaction(number, 0, &[Step::Write(9)])));
+        let transactions: Vec<_> = (0..200)
+            .map(|number| transaction(number, 0, &steps))
+            .collect();
         engine(2)
-            .execute(&layer, &env(), &transactions, &state(8))
+            .execute(&layer, &env(), &transactions, &state(200))
             .unwrap()
     });
-    assert_eq!(result.receipts.len(), 8);
-    assert_eq!(result.stats.reexecutions, 1);
+    assert_eq!(result.receipts.len(), 200);
+    assert!(result.stats.reexecutions > 0);
 }
 
 #[test]

@@ -207,3 +207,15 @@ fn a_block_that_ends_with_a_failed_read() {
     };
     case.check(400);
 }
+
+/// Others wait for room when it fails, and must hear of the end.
+#[test]
+fn a_block_that_fails_at_once_and_is_longer_than_its_window() {
+    let mut transactions = vec![transaction(0, 0, &[Step::Read(7)])];
+    transactions.extend((1..200).map(|number| transaction(number, 0, &[Step::Read(0)])));
+    let case = Case {
+        unreadable: Some(U256::from(7)),
+        ..Case::new(200, 2, transactions)
+    };
+    case.check(40);
+}
