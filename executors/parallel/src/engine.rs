@@ -1,6 +1,5 @@
 use std::{fmt, num::NonZeroUsize};
 
-use alloy_consensus::Transaction as _;
 use rayon::{
     ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
     iter::{IntoParallelIterator, ParallelIterator},
@@ -34,9 +33,6 @@ impl fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
-
-/// Gas, by the limits of the transactions, from which on a block is worth a second thread.
-const MIN_PARALLEL_GAS: u64 = 1_000_000;
 
 impl Engine {
     /// An engine with this many threads, the calling one included, which stay for its lifetime.
@@ -73,32 +69,29 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let gas: u64 = transactions
-            .iter()
-            .map(|transaction| transaction.gas_limit())
-            .fold(0, u64::saturating_add);
-        match &self.pool {
-            Some(pool) if transactions.len() > 1 && gas >= MIN_PARALLEL_GAS => {
-                self.execute_parallel(pool, layer, block, transactions, state)
+        if let Some(pool) = &self.pool {
+            let plan = Plan::new(transactions);
+            if plan.is_worth_threads() {
+                return self.execute_parallel(pool, &plan, layer, block, transactions, state);
             }
-            _ => self.execute_on_one_thread(layer, block, transactions, state),
         }
+        self.execute_on_one_thread(layer, block, transactions, state)
     }
 
     fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
         pool: &ThreadPool,
+        plan: &Plan,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let plan = Plan::new(transactions);
         let run = BlockRun::new(
             layer,
             block,
             transactions,
-            &plan,
+            plan,
             &state,
             self.threads,
             &self.memory,
