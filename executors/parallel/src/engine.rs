@@ -1,10 +1,7 @@
 use std::{fmt, num::NonZeroUsize};
 
-use rayon::{
-    ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
-use weft_executor_core::{BlockEnv, ChangeSet, ExecutionLayer, Overlay, StateView};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -13,7 +10,6 @@ use crate::{
     memory::Memory,
     plan::Plan,
     settlement::{Prepared, Settlement},
-    space,
     stats::ExecutionStats,
 };
 
@@ -87,14 +83,15 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let mut space = self.memory.space(self.threads);
         let run = BlockRun::new(
             layer,
             block,
             transactions,
             plan,
             &state,
+            &space,
             self.threads,
-            &self.memory,
         );
         pool.in_place_scope(|scope| {
             for worker in 1..self.threads {
@@ -103,21 +100,16 @@ impl Engine {
             }
             run.work(0, state.clone());
         });
-        let (settlement, shards) = run.finish()?;
-        let parts = pool.install(|| {
-            shards
-                .collect::<Vec<_>>()
-                .into_par_iter()
-                .map(|shard| self.changes(shard))
-                .collect()
-        });
+        let settlement = run.finish()?;
+        let changes = pool.install(|| space.take_changes());
+        self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,
             lanes: 0,
             speculated: transactions.len(),
             reexecutions: settlement.stale,
         };
-        Ok(settlement.into_execution(space::join(parts), stats))
+        Ok(settlement.into_execution(changes, stats))
     }
 
     /// As the oracle, but for transfers, which are settled without their layer.
@@ -129,7 +121,7 @@ impl Engine {
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
         let mut settlement = Settlement::new(layer, block, transactions.len());
-        let mut state = Overlay::with_memory(state, self.memory.take());
+        let mut state = Overlay::with_memory(state, self.memory.overlay());
         for transaction in transactions {
             let prepared = Prepared::transfer(layer, block, transaction, &mut state)
                 .map_err(EngineError::State)?;
@@ -138,16 +130,12 @@ impl Engine {
         settlement
             .pay_beneficiary(&mut state)
             .map_err(EngineError::State)?;
+        let (changes, memory) = state.into_changes_and_memory();
+        self.memory.keep_overlay(memory);
         let stats = ExecutionStats {
             threads: 1,
             ..ExecutionStats::default()
         };
-        Ok(settlement.into_execution(self.changes(state), stats))
-    }
-
-    fn changes<S: StateView>(&self, state: Overlay<S>) -> ChangeSet {
-        let (changes, memory) = state.into_changes_and_memory();
-        self.memory.give_back(memory);
-        changes
+        Ok(settlement.into_execution(changes, stats))
     }
 }
