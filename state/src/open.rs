@@ -1,5 +1,5 @@
 use std::{
-    io,
+    fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
@@ -8,6 +8,7 @@ use std::{
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{B256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
+use lsm_tree::SequenceNumberCounter;
 use parking_lot::{Mutex, RwLock};
 use weft_primitives::ChainSpec;
 
@@ -113,7 +114,10 @@ fn open_tables(folder: &DataFolder, options: &StoreOptions) -> Result<Tables, St
     let path = folder.database();
     // fjall asserts some of what it expects of its own files. The value is dropped on a panic, so
     // nothing half-made is seen afterwards.
-    let opened = catch_unwind(AssertUnwindSafe(|| Tables::open(&path, options)))
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        open_trees(&path)?;
+        Tables::open(&path, options)
+    }))
         .map_err(|_| folder.damaged("the database panicked when it was opened"))?;
     opened.map_err(|error| match error {
         fjall::Error::Locked => folder.locked(),
@@ -134,6 +138,25 @@ fn open_tables(folder: &DataFolder, options: &StoreOptions) -> Result<Tables, St
         }
         other => folder.damaged(format!("the database cannot be opened: {other}")),
     })
+}
+
+/// Opens each keyspace's tree alone and closes it again.
+///
+/// fjall opens them while it holds a lock that its destructor takes as well: an assertion that
+/// fails there ends the process, here it is caught.
+fn open_trees(database: &Path) -> fjall::Result<()> {
+    let folders = match fs::read_dir(database.join("keyspaces")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        folders => folders?,
+    };
+    for folder in folders {
+        let folder = folder?.path();
+        if folder.join("current").try_exists()? {
+            let counter = SequenceNumberCounter::default;
+            lsm_tree::Config::new(folder, counter(), counter()).open()?;
+        }
+    }
+    Ok(())
 }
 
 /// Header of the last block, after checking that the chain around it is whole. `Err` says what is

@@ -175,11 +175,16 @@ fn damage_is_refused_or_harmless() {
         .iter()
         .find(|file| file.extension().is_some_and(|extension| extension == "jnl"))
         .unwrap();
+    let small = files
+        .iter()
+        .filter(|file| fs::metadata(file).unwrap().len() < 1000);
     let cases = files
         .iter()
         .flat_map(|file| [Damage::Remove, Damage::Cut, Damage::Flip].map(|damage| (file, damage)))
         // Most of the chain is in the journal.
-        .chain((0..8).map(|_| (journal, Damage::Flip)));
+        .chain((0..8).map(|_| (journal, Damage::Flip)))
+        // The small files say how to read the others.
+        .chain(small.flat_map(|file| (0..10).map(move |_| (file, Damage::Flip))));
     let (mut refused, mut failed, mut harmless) = (0, 0, 0);
     for (file, damage) in cases {
         let copy = tempfile::tempdir().unwrap();
