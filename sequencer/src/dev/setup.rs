@@ -6,16 +6,14 @@ use std::{
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{
-    DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender, deploy, genesis,
-};
+use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, deploy, genesis};
 use weft_primitives::ChainSpec;
 
 use super::{
     DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts,
     info_path,
 };
-use crate::error::NodeError;
+use crate::{error::NodeError, l1};
 
 /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
 const FORCED_INCLUSION_DELAY: u64 = 3600;
@@ -46,13 +44,7 @@ pub(super) async fn deployment(
     l1_rpc: &str,
     operator_is_funded: bool,
 ) -> Result<Deployment, NodeError> {
-    let client = L1Client::new(
-        l1_rpc,
-        L1ClientConfig {
-            timeout: L1_TIMEOUT,
-            ..L1ClientConfig::default()
-        },
-    )?;
+    let client = l1::client(l1_rpc, L1_TIMEOUT)?;
     let l1_chain_id = client.chain_id().await?;
     let path = data_dir.join("deployment.json");
     if let Some(file) = read_json::<DeploymentFile>(&path)? {
