@@ -136,7 +136,7 @@ impl Watcher {
         let store = Store::open(&folder.path().join("chain"), &spec)?;
         let layers = Arc::new(Layers::new(config.execution)?);
         let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable)?;
-        let derivation = resume(&client, &info, &chain).await?;
+        let derivation = resume(&client, &info, &chain, &[])?;
         Ok(Self {
             config,
             client,

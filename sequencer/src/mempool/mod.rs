@@ -131,12 +131,7 @@ impl Mempool {
         added
     }
 
-    /// Whether any transaction could stand in the next block.
-    pub fn has_ready(&self) -> bool {
-        *self.shared.ready.borrow()
-    }
-
-    /// Resolves once [`Self::has_ready`] holds.
+    /// Resolves once any transaction could stand in the next block.
     pub async fn ready(&self) {
         // Fails only without a sender, and `self` holds one.
         let _ = self.shared.ready.subscribe().wait_for(|ready| *ready).await;
