@@ -1,7 +1,7 @@
 use std::{
     fs,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
@@ -10,8 +10,8 @@ use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, deploy, 
 use weft_primitives::ChainSpec;
 
 use super::{
-    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts,
-    info_path,
+    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L1_TIMEOUT, L2_CHAIN_ID, POLL_INTERVAL,
+    accounts, info_path,
 };
 use crate::{error::NodeError, l1};
 
@@ -19,8 +19,6 @@ use crate::{error::NodeError, l1};
 const FORCED_INCLUSION_DELAY: u64 = 3600;
 /// What the operator gets on an L1 that is not the embedded one, in wei: 100 ether.
 const OPERATOR_BALANCE: U256 = alloy_primitives::uint!(100_000_000_000_000_000_000_U256);
-/// How long a request to L1 may take.
-const L1_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The rollup that a data folder belongs to.
 #[derive(Debug)]
