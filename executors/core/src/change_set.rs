@@ -48,3 +48,50 @@ pub struct AccountChange {
     /// zero afterwards, even with equal values, and no others.
     pub storage: SortedMap<U256, (U256, U256)>,
 }
+
+/// A slot that a block has looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct WrittenSlot {
+    /// Value before the block.
+    pub before: U256,
+    /// Value now.
+    pub current: U256,
+    /// Whether the block wrote it, be it the same value.
+    pub written: bool,
+}
+
+impl AccountChange {
+    /// What a block changed in an account; `None` when that is nothing. `wiped` says whether the
+    /// block has removed the storage that the account had.
+    pub fn between(
+        before: Option<Account>,
+        after: Option<Account>,
+        wiped: bool,
+        slots: impl Iterator<Item = (U256, WrittenSlot)>,
+    ) -> Option<Self> {
+        // What did not exist before the block had nothing to wipe.
+        let storage_wiped = wiped && before.is_some();
+        let mut storage: Vec<_> = slots
+            // Under a wipe a slot must be named to keep its value, even the value it had before, and
+            // one that is gone need not be: that would say which slots somebody had looked at.
+            .filter(|(_, slot)| {
+                if storage_wiped {
+                    !slot.current.is_zero()
+                } else {
+                    slot.written && slot.before != slot.current
+                }
+            })
+            .map(|(key, slot)| (key, (slot.before, slot.current)))
+            .collect();
+        if before == after && storage.is_empty() && !storage_wiped {
+            return None;
+        }
+        storage.sort_unstable_by_key(|(key, _)| *key);
+        Some(Self {
+            before,
+            after,
+            storage_wiped,
+            storage: SortedMap::from_sorted(storage),
+        })
+    }
+}

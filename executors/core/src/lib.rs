@@ -16,7 +16,9 @@ mod transfer;
 
 pub use block_env::BlockEnv;
 pub use call::{AccessedAccount, Call, CallOutcome};
-pub use change_set::{AccountChange, ChangeSet, TransactionChange, TransactionChanges};
+pub use change_set::{
+    AccountChange, ChangeSet, TransactionChange, TransactionChanges, WrittenSlot,
+};
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
 pub use overlay::{MemoryState, Overlay, OverlayMemory, Place};

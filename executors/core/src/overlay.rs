@@ -11,6 +11,7 @@ use alloy_primitives::{
 
 use crate::{
     Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
+    WrittenSlot,
 };
 
 /// A base state with the changes of a block's transactions on top: what the next transaction of
@@ -37,14 +38,7 @@ struct OverlayAccount {
     written: bool,
     wiped: bool,
     /// Boxed, because most accounts have none.
-    slots: Option<Box<U256Map<OverlaySlot>>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct OverlaySlot {
-    before: U256,
-    current: U256,
-    written: bool,
+    slots: Option<Box<U256Map<WrittenSlot>>>,
 }
 
 /// Memory of an [`Overlay`] that the next one can use again, which saves the system from clearing
@@ -124,7 +118,7 @@ impl<S: StateView> Overlay<S> {
             U256::ZERO
         };
         let current = if wiped { U256::ZERO } else { before };
-        let known = OverlaySlot {
+        let known = WrittenSlot {
             before,
             current,
             written: wiped,
@@ -249,32 +243,13 @@ impl<S: StateView> Overlay<S> {
 impl OverlayAccount {
     /// What was changed in the account; `None` when that is nothing.
     fn take_change(&mut self) -> Option<AccountChange> {
-        // What did not exist before the block had nothing to wipe.
-        let storage_wiped = self.wiped && self.before.is_some();
-        let mut storage: Vec<_> = mem::take(&mut self.slots)
-            .into_iter()
-            .flat_map(|slots| *slots)
-            // Under a wipe a slot must be named to keep its value, even the value it had before, and
-            // one that is gone need not be: that would say which slots somebody had looked at.
-            .filter(|(_, slot)| {
-                if storage_wiped {
-                    !slot.current.is_zero()
-                } else {
-                    slot.written && slot.before != slot.current
-                }
-            })
-            .map(|(key, slot)| (key, (slot.before, slot.current)))
-            .collect();
-        if self.before == self.current && storage.is_empty() && !storage_wiped {
-            return None;
-        }
-        storage.sort_unstable_by_key(|(key, _)| *key);
-        Some(AccountChange {
-            before: self.before,
-            after: self.current,
-            storage_wiped,
-            storage: SortedMap::from_sorted(storage),
-        })
+        let slots = mem::take(&mut self.slots);
+        AccountChange::between(
+            self.before,
+            self.current,
+            self.wiped,
+            slots.into_iter().flat_map(|slots| *slots),
+        )
     }
 }
 

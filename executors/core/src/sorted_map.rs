@@ -1,4 +1,4 @@
-use std::{slice, vec};
+use std::{iter::Map, slice, vec};
 
 /// A map as a sorted list without gaps: made once, walked in order, looked up now and then.
 ///
@@ -53,8 +53,8 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// The entries in the order of their keys.
-    pub fn iter(&self) -> Iter<'_, K, V> {
-        self.into_iter()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> + ExactSizeIterator + Clone {
+        self.0.iter().map(|(key, value)| (key, value))
     }
 
     /// The entries as a slice, in the order of their keys.
@@ -73,12 +73,9 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 }
 
-/// Entries of a [`SortedMap`] in order.
-pub type Iter<'a, K, V> = std::iter::Map<slice::Iter<'a, (K, V)>, fn(&(K, V)) -> (&K, &V)>;
-
 impl<'a, K, V> IntoIterator for &'a SortedMap<K, V> {
     type Item = (&'a K, &'a V);
-    type IntoIter = Iter<'a, K, V>;
+    type IntoIter = Map<slice::Iter<'a, (K, V)>, fn(&(K, V)) -> (&K, &V)>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.iter().map(|(key, value)| (key, value))

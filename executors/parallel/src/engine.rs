@@ -1,11 +1,7 @@
 use std::{fmt, num::NonZeroUsize};
 
-use alloy_consensus::Transaction as _;
-use rayon::{
-    ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
-use weft_executor_core::{BlockEnv, ChangeSet, ExecutionLayer, Overlay, StateView};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -14,7 +10,6 @@ use crate::{
     memory::Memory,
     plan::Plan,
     settlement::{Prepared, Settlement},
-    space,
     stats::ExecutionStats,
 };
 
@@ -34,9 +29,6 @@ impl fmt::Debug for Engine {
             .finish_non_exhaustive()
     }
 }
-
-/// Gas, by the limits of the transactions, from which on a block is worth a second thread.
-const MIN_PARALLEL_GAS: u64 = 1_000_000;
 
 impl Engine {
     /// An engine with this many threads, the calling one included, which stay for its lifetime.
@@ -73,35 +65,33 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let gas: u64 = transactions
-            .iter()
-            .map(|transaction| transaction.gas_limit())
-            .fold(0, u64::saturating_add);
-        match &self.pool {
-            Some(pool) if transactions.len() > 1 && gas >= MIN_PARALLEL_GAS => {
-                self.execute_parallel(pool, layer, block, transactions, state)
+        if let Some(pool) = &self.pool {
+            let plan = Plan::new(transactions);
+            if plan.is_worth_threads() {
+                return self.execute_parallel(pool, &plan, layer, block, transactions, state);
             }
-            _ => self.execute_on_one_thread(layer, block, transactions, state),
         }
+        self.execute_on_one_thread(layer, block, transactions, state)
     }
 
     fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
         pool: &ThreadPool,
+        plan: &Plan,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let plan = Plan::new(transactions);
+        let mut space = self.memory.space(self.threads);
         let run = BlockRun::new(
             layer,
             block,
             transactions,
-            &plan,
+            plan,
             &state,
+            &space,
             self.threads,
-            &self.memory,
         );
         pool.in_place_scope(|scope| {
             for worker in 1..self.threads {
@@ -110,21 +100,16 @@ impl Engine {
             }
             run.work(0, state.clone());
         });
-        let (settlement, shards) = run.finish()?;
-        let parts = pool.install(|| {
-            shards
-                .collect::<Vec<_>>()
-                .into_par_iter()
-                .map(|shard| self.changes(shard))
-                .collect()
-        });
+        let settlement = run.finish()?;
+        let changes = pool.install(|| space.take_changes());
+        self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,
             lanes: 0,
             speculated: transactions.len(),
             reexecutions: settlement.stale,
         };
-        Ok(settlement.into_execution(space::join(parts), stats))
+        Ok(settlement.into_execution(changes, stats))
     }
 
     /// As the oracle, but for transfers, which are settled without their layer.
@@ -136,7 +121,7 @@ impl Engine {
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
         let mut settlement = Settlement::new(layer, block, transactions.len());
-        let mut state = Overlay::with_memory(state, self.memory.take());
+        let mut state = Overlay::with_memory(state, self.memory.overlay());
         for transaction in transactions {
             let prepared = Prepared::transfer(layer, block, transaction, &mut state)
                 .map_err(EngineError::State)?;
@@ -145,16 +130,12 @@ impl Engine {
         settlement
             .pay_beneficiary(&mut state)
             .map_err(EngineError::State)?;
+        let (changes, memory) = state.into_changes_and_memory();
+        self.memory.keep_overlay(memory);
         let stats = ExecutionStats {
             threads: 1,
             ..ExecutionStats::default()
         };
-        Ok(settlement.into_execution(self.changes(state), stats))
-    }
-
-    fn changes<S: StateView>(&self, state: Overlay<S>) -> ChangeSet {
-        let (changes, memory) = state.into_changes_and_memory();
-        self.memory.give_back(memory);
-        changes
+        Ok(settlement.into_execution(changes, stats))
     }
 }

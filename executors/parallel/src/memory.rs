@@ -1,23 +1,30 @@
 use weft_executor_core::OverlayMemory;
 
-use crate::sync::Mutex;
+use crate::{space::Space, sync::Mutex};
 
-/// Memory of earlier blocks for the next ones.
+/// Memory of the last block for the next one.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<Vec<OverlayMemory>>);
-
-/// Most parts that are kept: those of the shards of one block.
-const MAX_PARTS: usize = 256;
+pub(crate) struct Memory {
+    overlay: Mutex<Option<OverlayMemory>>,
+    space: Mutex<Option<Space>>,
+}
 
 impl Memory {
-    pub(crate) fn take(&self) -> OverlayMemory {
-        self.0.lock().pop().unwrap_or_default()
+    pub(crate) fn overlay(&self) -> OverlayMemory {
+        self.overlay.lock().take().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, memory: OverlayMemory) {
-        let mut parts = self.0.lock();
-        if parts.len() < MAX_PARTS {
-            parts.push(memory);
-        }
+    pub(crate) fn keep_overlay(&self, memory: OverlayMemory) {
+        *self.overlay.lock() = Some(memory);
+    }
+
+    /// An empty space for this many threads, which is the same number each time.
+    pub(crate) fn space(&self, threads: usize) -> Space {
+        let kept = self.space.lock().take();
+        kept.unwrap_or_else(|| Space::new(threads))
+    }
+
+    pub(crate) fn keep_space(&self, space: Space) {
+        *self.space.lock() = Some(space);
     }
 }

@@ -13,12 +13,12 @@ use std::{convert::Infallible, fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use toy::{SHARED, Step, env, plain, state, transaction};
-use weft_executor_core::{Account, BlockEnv, MemoryState, Overlay, StateView};
+use weft_executor_core::{Account, BlockEnv, MemoryState, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
-    BlockExecution, EngineError, ExecutionStats, block::BlockRun, execute_sequential,
-    memory::Memory, plan::Plan, space,
+    BlockExecution, EngineError, ExecutionStats, block::BlockRun, execute_sequential, plan::Plan,
+    space::Space,
 };
 
 /// A state in memory of which one slot cannot be read.
@@ -75,9 +75,9 @@ fn execute(
     threads: usize,
 ) -> Result<BlockExecution, EngineError<Unreadable>> {
     let layer = plain();
-    let memory = Memory::default();
+    let mut space = Space::new(threads);
     let plan = Plan::new(transactions);
-    let run = BlockRun::new(&layer, block, transactions, &plan, &view, threads, &memory);
+    let run = BlockRun::new(&layer, block, transactions, &plan, &view, &space, threads);
     shuttle::thread::scope(|scope| {
         for worker in 1..threads {
             let run = &run;
@@ -85,9 +85,8 @@ fn execute(
         }
         run.work(0, view);
     });
-    let (settlement, shards) = run.finish()?;
-    let parts = shards.map(Overlay::into_changes).collect();
-    Ok(settlement.into_execution(space::join(parts), ExecutionStats::default()))
+    let settlement = run.finish()?;
+    Ok(settlement.into_execution(space.take_changes(), ExecutionStats::default()))
 }
 
 struct Case {

@@ -16,6 +16,10 @@ impl<T> Mutex<T> {
         MutexGuard(Some(self.0.lock().unwrap()))
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap()
+    }
+
     pub(crate) fn into_inner(self) -> T {
         self.0.into_inner().unwrap()
     }
