@@ -69,8 +69,9 @@ struct Seen {
     /// Threads that have started an execution, and that have ended one.
     started: HashSet<ThreadId>,
     ended: HashSet<ThreadId>,
-    /// How often each transaction was started, and how many were.
+    /// How often each transaction was started, and how many executions each thread has started.
     tries: HashMap<u16, usize>,
+    executions: HashMap<ThreadId, usize>,
     /// The thread of the first execution that was a second one, once it has started.
     second_try: Option<ThreadId>,
     /// An execution of another thread has ended since.
@@ -257,6 +258,7 @@ fn others_run_while_one_is_executed_again_at_its_turn() {
                 watch.note(|seen| {
                     let tries = seen.tries.entry(number).or_default();
                     *tries += 1;
+                    *seen.executions.entry(me).or_default() += 1;
                     second_try = *tries == 2 && seen.second_try.is_none();
                     if second_try {
                         seen.second_try = Some(me);
@@ -265,8 +267,8 @@ fn others_run_while_one_is_executed_again_at_its_turn() {
                 if second_try {
                     watch.wait_until(|seen| seen.other_ended);
                 } else {
-                    // Something is left to do when the second try comes.
-                    watch.wait_until(|seen| seen.tries.len() < 40 || seen.second_try.is_some());
+                    // Both have ended their first batches by then, and something is left to do.
+                    watch.wait_until(|seen| seen.executions[&me] < 20 || seen.second_try.is_some());
                 }
             },
         };
