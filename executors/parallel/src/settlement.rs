@@ -66,19 +66,24 @@ pub(crate) enum Prepared<P> {
 }
 
 impl<P> Prepared<P> {
-    /// The transaction as a transfer, or nothing.
+    /// The transaction as a transfer, or nothing. Where an account cannot be read, nothing too: its
+    /// layer may find the transaction invalid without having to read it.
     pub(crate) fn transfer<L: ExecutionLayer, S: WorldState<Place = P>>(
         layer: &L,
         block: &BlockEnv,
         transaction: &RecoveredTransaction,
         state: &mut S,
-    ) -> Result<Self, S::Error> {
+    ) -> Self {
         let Some(transfer) = layer.transfer(block, transaction) else {
-            return Ok(Self::Nothing);
+            return Self::Nothing;
         };
-        let sender = state.locate(transfer.sender)?;
-        let receiver = state.locate(transfer.receiver)?;
-        Ok(Self::Transfer(transfer, sender, receiver))
+        match (
+            state.locate(transfer.sender),
+            state.locate(transfer.receiver),
+        ) {
+            (Ok(sender), Ok(receiver)) => Self::Transfer(transfer, sender, receiver),
+            _ => Self::Nothing,
+        }
     }
 }
 
