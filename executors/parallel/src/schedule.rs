@@ -49,7 +49,7 @@ impl<'a> Schedule<'a> {
             state: Mutex::new(State {
                 next: 0,
                 settled: 0,
-                window: threads.saturating_mul(64).min(MAX_WINDOW),
+                window: threads.saturating_mul(128).min(MAX_WINDOW),
                 serial_until: 0,
                 queues: vec![VecDeque::new(); threads],
                 lanes: HashMap::default(),
@@ -92,7 +92,9 @@ impl<'a> Schedule<'a> {
     pub(crate) fn settled(&self, settled: usize) {
         let mut state = self.state.lock();
         state.settled = settled;
-        if state.waiting > 0 {
+        // Not at once when a place is free: who is woken should find work for a while.
+        let in_flight = state.next.saturating_sub(settled);
+        if state.waiting > 0 && in_flight <= state.window / 2 {
             self.changed.notify_all();
         }
     }
