@@ -152,7 +152,7 @@ pub(crate) fn scenario(layer: &EvmLayer, seed: u64) -> Scenario {
     };
     let state = generator.state();
     generator.plain = PlainBlock::new(state.clone());
-    let count = *[12, 30, 60, 100].choose(&mut generator.rng).unwrap();
+    let count = *[20, 60, 90, 150].choose(&mut generator.rng).unwrap();
     let count = generator.rng.random_range(count / 2..=count);
     let mut possible = true;
     let transactions = (0..count)
