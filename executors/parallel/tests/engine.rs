@@ -129,6 +129,25 @@ fn all_transactions_conflict() {
 }
 
 #[test]
+fn storage_is_wiped_and_written_again() {
+    let transactions: Vec<_> = (0..300u16)
+        .map(|number| {
+            let slot = number.to_le_bytes()[0] % 16;
+            let steps: &[Step] = match number % 9 {
+                4 => &[Step::Wipe, Step::Write(1)],
+                5 => &[Step::Read(1), Step::RevertIfEven, Step::Wipe],
+                _ => &[Step::Read(slot), Step::Read(15 - slot), Step::Write(slot)],
+            };
+            transaction(number, 0, steps)
+        })
+        .collect();
+    let mut state = state(300);
+    let slots = (0..16u8).map(|slot| (U256::from(slot), U256::from(slot + 5)));
+    state.storage.insert(SHARED, slots.collect());
+    check(&transactions, &state, &env());
+}
+
+#[test]
 fn beneficiary_is_read_between_its_fees() {
     let transactions: Vec<_> = (0..300)
         .map(|number| {

@@ -159,6 +159,24 @@ fn transactions_that_conflict_here_and_there() {
     Case::new(10, 2, transactions).check(400);
 }
 
+/// Slots that are read while all of them are removed, and written again.
+#[test]
+fn storage_that_is_wiped() {
+    let steps: [&[Step]; 4] = [
+        &[Step::Read(0), Step::Read(1), Step::Write(4)],
+        &[Step::Wipe, Step::Write(0)],
+        &[Step::Read(2), Step::Read(3), Step::Read(0)],
+        &[Step::Read(1), Step::RevertIfEven, Step::Write(3)],
+    ];
+    let transactions = (0..10)
+        .map(|number| transaction(number, 0, steps[usize::from(number) % steps.len()]))
+        .collect();
+    let mut case = Case::new(10, 3, transactions);
+    let slots = (0..4u8).map(|slot| (U256::from(slot), U256::from(slot + 5)));
+    case.state.storage.insert(SHARED, slots.collect());
+    case.check(500);
+}
+
 #[test]
 fn one_senders_chain_beside_others_with_nonces_that_do_not_fit() {
     let chain = (0..5).map(|nonce| transaction(0, nonce, COUNT));

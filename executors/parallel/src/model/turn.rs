@@ -4,6 +4,7 @@ mod sync {
     pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
 }
 
+#[allow(clippy::duplicate_mod, reason = "the same code on other primitives")]
 #[path = "../turn.rs"]
 mod checked;
 

@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Write(u8),
     /// Adds the beneficiary's balance to the sum.
     Beneficiary,
+    /// Removes all slots of [`SHARED`].
+    Wipe,
     /// Ends without success when the sum is even, and writes nothing.
     RevertIfEven,
 }
@@ -89,6 +91,7 @@ pub(crate) fn transaction(from: u16, nonce: u64, steps: &[Step]) -> RecoveredTra
             Step::Write(slot) => [1, *slot],
             Step::Beneficiary => [2, 0],
             Step::RevertIfEven => [3, 0],
+            Step::Wipe => [4, 0],
         })
         .collect();
     let transaction = TxLegacy {
@@ -139,7 +142,7 @@ impl<H: Fn(u16, At) + Send + Sync + 'static> ExecutionLayer for ToyLayer<H> {
         }
         let mut sum = U256::ONE;
         let mut writes = Vec::<(U256, U256)>::new();
-        let mut success = true;
+        let (mut success, mut wiped) = (true, false);
         for step in transaction.input().chunks(2) {
             let slot = U256::from(step[1]);
             match step[0] {
@@ -147,6 +150,7 @@ impl<H: Fn(u16, At) + Send + Sync + 'static> ExecutionLayer for ToyLayer<H> {
                     let own = writes.iter().find(|(written, _)| *written == slot);
                     sum += match own {
                         Some((_, value)) => *value,
+                        None if wiped => U256::ZERO,
                         None => state.storage(SHARED, slot).map_err(ExecuteError::State)?,
                     };
                 }
@@ -160,9 +164,13 @@ impl<H: Fn(u16, At) + Send + Sync + 'static> ExecutionLayer for ToyLayer<H> {
                         .map_err(ExecuteError::State)?;
                     sum += account.unwrap_or_default().balance;
                 }
+                4 => {
+                    wiped = true;
+                    writes.clear();
+                }
                 _ if sum.bit(0) => {}
                 _ => {
-                    success = false;
+                    (success, wiped) = (false, false);
                     writes.clear();
                     break;
                 }
@@ -179,14 +187,14 @@ impl<H: Fn(u16, At) + Send + Sync + 'static> ExecutionLayer for ToyLayer<H> {
                 ..TransactionChange::default()
             },
         )];
-        if !writes.is_empty() {
+        if wiped || !writes.is_empty() {
             let shared = state.account(SHARED).map_err(ExecuteError::State)?;
             writes.sort_unstable();
             accounts.push((
                 SHARED,
                 TransactionChange {
                     account: shared,
-                    storage_wiped: false,
+                    storage_wiped: wiped,
                     storage: writes,
                 },
             ));
