@@ -307,7 +307,7 @@ impl Tally {
 #[test]
 fn random_blocks_are_what_the_oracle_says() {
     let seed = number("WEFT_TEST_SEED").unwrap_or_else(|| rand::rng().random_range(0..1 << 40));
-    let blocks = number("WEFT_TEST_BLOCKS").unwrap_or(1_000);
+    let blocks = number("WEFT_TEST_BLOCKS").unwrap_or(600);
     eprintln!("WEFT_TEST_SEED={seed} WEFT_TEST_BLOCKS={blocks}");
     let start = Instant::now();
     let mut layer = EvmLayer::new();

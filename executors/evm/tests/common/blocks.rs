@@ -115,7 +115,9 @@ pub(crate) fn scenario(layer: &EvmLayer, seed: u64) -> Scenario {
     let fork = if rng.random_ratio(1, 2) {
         Fork::LATEST
     } else if rng.random_ratio(1, 3) {
-        *[Fork::Cancun, Fork::Prague].choose(&mut rng).unwrap()
+        *[Fork::Shanghai, Fork::Cancun, Fork::Prague]
+            .choose(&mut rng)
+            .unwrap()
     } else {
         *FORKS.choose(&mut rng).unwrap()
     };
@@ -211,6 +213,19 @@ impl Generator {
             let balance = *[0, 0, 10, 1_000].choose(rng).unwrap();
             let slots = code::slots(&self.scene, rng);
             state.insert(address, 1, U256::from(balance), code.into(), slots);
+        }
+        if self.scene.fork >= Fork::Petersburg && rng.random_ratio(1, 2) {
+            // A contract that is there already, goes and comes back.
+            let runtime = code::phoenix(&self.scene, rng);
+            let init = code::init_code(&self.scene, &runtime, rng);
+            let factory = code::factory(&self.scene, &init, rng);
+            let address = contract(0).create2(B256::ZERO, keccak256(&init));
+            let slots = code::slots(&self.scene, rng);
+            state.insert(address, 1, U256::ZERO, runtime.into(), slots);
+            state.insert(contract(0), 1, U256::ZERO, factory.into(), []);
+            // Named more often than others.
+            let count = self.scene.places.len() / 2;
+            self.scene.places.extend(vec![address; count]);
         }
         for index in 0..self.users {
             let balance = match rng.random_range(0..6) {

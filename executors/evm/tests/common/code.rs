@@ -135,6 +135,43 @@ pub(crate) fn self_destructing(heir: Address) -> Vec<u8> {
     [&[0x73][..], heir.as_slice(), &[SELFDESTRUCT]].concat()
 }
 
+/// A contract that is gone after a call without calldata, and otherwise looks at its slots.
+pub(crate) fn phoenix(scene: &Scene, rng: &mut StdRng) -> Vec<u8> {
+    let mut program = Program {
+        code: Vec::new(),
+        scene,
+        rng,
+    };
+    program.push(0);
+    program.op(CALLDATALOAD);
+    program.skip_if(|program| {
+        program.address();
+        program.op(SELFDESTRUCT);
+    });
+    for _ in 0..3 {
+        program.statement(false);
+        program.slot();
+        program.op(SLOAD);
+        program.consume();
+    }
+    program.code
+}
+
+/// A contract that creates `init` at the same address each time.
+pub(crate) fn factory(scene: &Scene, init: &[u8], rng: &mut StdRng) -> Vec<u8> {
+    let mut program = Program {
+        code: Vec::new(),
+        scene,
+        rng,
+    };
+    program.store(init);
+    for argument in [0, init.len(), 0, 0] {
+        program.push(u64::try_from(argument).unwrap());
+    }
+    program.op(CREATE2);
+    program.code
+}
+
 impl Program<'_> {
     fn op(&mut self, op: u8) {
         self.code.push(op);
@@ -339,17 +376,22 @@ impl Program<'_> {
         self.consume();
     }
 
-    fn create(&mut self) {
-        let Some(init) = self.scene.init_codes.choose(self.rng).cloned() else {
-            return;
-        };
-        for (index, chunk) in init.chunks(32).enumerate() {
+    /// Puts bytes into memory.
+    fn store(&mut self, bytes: &[u8]) {
+        for (index, chunk) in bytes.chunks(32).enumerate() {
             let mut word = [0; 32];
             word[..chunk.len()].copy_from_slice(chunk);
             self.push_bytes(&word);
             self.push(u64::try_from(index * 32).unwrap());
             self.op(MSTORE);
         }
+    }
+
+    fn create(&mut self) {
+        let Some(init) = self.scene.init_codes.choose(self.rng).cloned() else {
+            return;
+        };
+        self.store(&init);
         let length = u64::try_from(init.len()).unwrap();
         let value = *[0, 0, 0, 1].choose(self.rng).unwrap();
         if self.rng.random_ratio(2, 3) && self.scene.has(Fork::Petersburg, self.rng) {
