@@ -10,6 +10,8 @@ mod block;
 mod engine;
 mod error;
 mod memory;
+#[cfg(test)]
+mod model;
 mod pending;
 mod plan;
 mod schedule;
