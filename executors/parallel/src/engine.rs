@@ -16,7 +16,7 @@ use crate::{
 /// Executes blocks on several threads, with the result of
 /// [`execute_sequential`](crate::execute_sequential) in every bit.
 pub struct Engine {
-    /// All threads but the one that calls; `None` without others.
+    /// `None` when the calling thread does it all.
     pool: Option<ThreadPool>,
     threads: usize,
     memory: Memory,
@@ -31,17 +31,17 @@ impl fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine with this many threads, the calling one included, which stay for its lifetime.
+    /// An engine with this many threads, which stay for its lifetime.
     ///
     /// # Errors
     /// When the system gives no threads.
     pub fn new(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
         let threads = threads.get();
-        let pool = match threads.saturating_sub(1) {
-            0 => None,
-            others => Some(
+        let pool = match threads {
+            1 => None,
+            _ => Some(
                 ThreadPoolBuilder::new()
-                    .num_threads(others)
+                    .num_threads(threads)
                     .thread_name(|index| format!("weft-engine-{index}"))
                     .build()?,
             ),
@@ -68,15 +68,16 @@ impl Engine {
         if let Some(pool) = &self.pool {
             let plan = Plan::new(transactions);
             if plan.is_worth_threads() {
-                return self.execute_parallel(pool, &plan, layer, block, transactions, state);
+                return pool
+                    .install(|| self.execute_parallel(&plan, layer, block, transactions, state));
             }
         }
         self.execute_on_one_thread(layer, block, transactions, state)
     }
 
+    /// On a thread of the pool.
     fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
-        pool: &ThreadPool,
         plan: &Plan,
         layer: &L,
         block: &BlockEnv,
@@ -93,15 +94,19 @@ impl Engine {
             &space,
             self.threads,
         );
-        pool.in_place_scope(|scope| {
-            for worker in 1..self.threads {
-                let (run, state) = (&run, state.clone());
+        let mut states = vec![state; self.threads].into_iter().enumerate();
+        let first = states.next();
+        rayon::scope(|scope| {
+            let run = &run;
+            for (worker, state) in states {
                 scope.spawn(move |_| run.work(worker, state));
             }
-            run.work(0, state.clone());
+            if let Some((worker, state)) = first {
+                run.work(worker, state);
+            }
         });
         let settlement = run.finish()?;
-        let changes = pool.install(|| space.take_changes());
+        let changes = space.take_changes();
         self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,

@@ -5,17 +5,23 @@ use std::{
 
 use alloy_primitives::{
     Address, B256, Bytes, U256,
-    map::{AddressMap, B256Map, DefaultHashBuilder},
+    map::{AddressMap, AddressSet, B256Map, DefaultHashBuilder},
 };
 use crossbeam_utils::CachePadded;
 #[cfg(not(test))]
-use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::{
+    iter::{IntoParallelRefMutIterator as _, ParallelIterator as _},
+    slice::ParallelSliceMut as _,
+};
 use weft_executor_core::{
     Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
     WrittenSlot,
 };
 
-use crate::{settlement::WorldState, sync::Mutex};
+use crate::{
+    settlement::WorldState,
+    sync::{AtomicUsize, Mutex, Ordering},
+};
 
 /// The state of a block in the making, which all threads read while one of them settles: what was
 /// read from the base so far, with all settled changes.
@@ -31,6 +37,8 @@ pub(crate) struct Space {
     slots: Box<[CachePadded<Mutex<SlotShard>>]>,
     /// Code that came into being.
     code: Mutex<B256Map<Bytes>>,
+    /// How often the storage of an account was removed.
+    wipes: AtomicUsize,
     /// Leaves as many of 16 bits as there are shards.
     shift: u32,
 }
@@ -41,7 +49,12 @@ struct AccountShard {
     accounts: Vec<SpaceAccount>,
 }
 
-type SlotShard = HashMap<(Address, U256), WrittenSlot, DefaultHashBuilder>;
+#[derive(Debug, Default)]
+struct SlotShard {
+    slots: HashMap<(Address, U256), WrittenSlot, DefaultHashBuilder>,
+    /// Whose slots these are.
+    owners: AddressSet,
+}
 
 #[derive(Debug)]
 struct SpaceAccount {
@@ -50,8 +63,6 @@ struct SpaceAccount {
     current: Option<Account>,
     written: bool,
     wiped: bool,
-    /// Slots of the account that are in the shards of slots.
-    slots: Vec<U256>,
 }
 
 /// Where the space has an account.
@@ -79,6 +90,7 @@ impl Space {
             accounts: (0..shards).map(|_| CachePadded::default()).collect(),
             slots: (0..shards).map(|_| CachePadded::default()).collect(),
             code: Mutex::default(),
+            wipes: AtomicUsize::new(0),
             shift: u16::BITS - shards.trailing_zeros(),
         }
     }
@@ -121,7 +133,6 @@ impl Space {
                 current: before,
                 written: false,
                 wiped: false,
-                slots: Vec::new(),
             });
             // More accounts than that do not fit into memory.
             u32::try_from(accounts.len().saturating_sub(1)).unwrap_or(u32::MAX)
@@ -153,25 +164,26 @@ impl Space {
     /// A slot's value, when it is there.
     fn known_slot(&self, address: Address, slot: U256) -> Option<U256> {
         let shard = self.slot_lock(address, slot).lock();
-        shard.get(&(address, slot)).map(|known| known.current)
+        shard.slots.get(&(address, slot)).map(|known| known.current)
     }
 
     /// Puts a slot there, with its value before the block, and gives its value now.
     fn insert_slot(&self, account: Place, address: Address, slot: U256, before: U256) -> U256 {
-        match self.slot_lock(address, slot).lock().entry((address, slot)) {
+        let SlotShard { slots, owners } = &mut *self.slot_lock(address, slot).lock();
+        match slots.entry((address, slot)) {
             Entry::Occupied(entry) => entry.get().current,
             Entry::Vacant(entry) => {
-                // Under both locks, so that a wipe either finds the slot in the list or is seen.
-                let wiped = self.with_account(account, |account| {
-                    account.slots.push(slot);
-                    account.wiped
-                });
+                // A wipe is counted before it looks into this shard: either it finds the slot, or
+                // it is seen here.
+                let wiped = self.wipes.load(Ordering::Acquire) > 0
+                    && self.with_account(account, |account| account.wiped);
                 let current = if wiped { U256::ZERO } else { before };
                 entry.insert(WrittenSlot {
                     before,
                     current,
                     written: wiped,
                 });
+                owners.insert(address);
                 current
             }
         }
@@ -179,73 +191,125 @@ impl Space {
 
     /// Puts on top what a transaction wrote to an account. The slots are there.
     fn apply_account(&self, place: Place, address: Address, change: &TransactionChange) {
-        let wiped = self.with_account(place, |account| {
+        self.with_account(place, |account| {
             account.current = change.account;
             account.written = true;
-            change.storage_wiped.then(|| {
-                account.wiped = true;
-                account.slots.clone()
-            })
+            account.wiped |= change.storage_wiped;
         });
-        for slot in wiped.into_iter().flatten() {
-            self.set_slot(address, slot, U256::ZERO);
+        if change.storage_wiped {
+            self.wipe(address);
         }
         for (slot, value) in &change.storage {
-            self.set_slot(address, *slot, *value);
+            let mut shard = self.slot_lock(address, *slot).lock();
+            if let Some(known) = shard.slots.get_mut(&(address, *slot)) {
+                known.current = *value;
+                known.written = true;
+            }
         }
     }
 
-    fn set_slot(&self, address: Address, slot: U256, value: U256) {
-        let mut shard = self.slot_lock(address, slot).lock();
-        if let Some(known) = shard.get_mut(&(address, slot)) {
-            known.current = value;
-            known.written = true;
+    /// Clears the slots of an account that is marked as wiped.
+    fn wipe(&self, address: Address) {
+        self.wipes.fetch_add(1, Ordering::AcqRel);
+        for shard in &self.slots {
+            let SlotShard { slots, owners } = &mut *shard.lock();
+            if !owners.contains(&address) {
+                continue;
+            }
+            for ((owner, _), slot) in slots {
+                if *owner == address {
+                    slot.current = U256::ZERO;
+                    slot.written = true;
+                }
+            }
         }
+    }
+
+    /// Whether a slot of the account that is there is not zero.
+    fn has_known_storage(&self, address: Address) -> bool {
+        self.slots.iter().any(|shard| {
+            let shard = shard.lock();
+            shard.owners.contains(&address)
+                && shard
+                    .slots
+                    .iter()
+                    .any(|((owner, _), slot)| *owner == address && !slot.current.is_zero())
+        })
     }
 
     /// What the block changed. The space is empty afterwards and keeps its memory for another block.
     pub(crate) fn take_changes(&mut self) -> ChangeSet {
-        #[cfg(not(test))]
-        let shards = self.accounts.par_iter();
-        // A model checker knows no thread but its own.
+        // A model checker knows no threads but its own.
         #[cfg(test)]
-        let shards = self.accounts.iter();
-        let parts: Vec<Vec<_>> = shards
-            .map(|shard| self.changes_of(&mut shard.lock().accounts))
+        let (slot_shards, account_shards) = (self.slots.iter_mut(), self.accounts.iter_mut());
+        #[cfg(not(test))]
+        let (slot_shards, account_shards) =
+            (self.slots.par_iter_mut(), self.accounts.par_iter_mut());
+        let written: Vec<Vec<_>> = slot_shards
+            .map(|shard| take_written(shard.get_mut()))
+            .collect();
+        let mut slots: Vec<_> = written.into_iter().flatten().collect();
+        #[cfg(test)]
+        slots.sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
+        #[cfg(not(test))]
+        slots.par_sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
+        let parts: Vec<Vec<_>> = account_shards
+            .map(|shard| changes_of(shard.get_mut(), &slots))
             .collect();
         let mut accounts = Vec::with_capacity(parts.iter().map(Vec::len).sum());
         accounts.extend(parts.into_iter().flatten());
-        for shard in &mut self.accounts {
-            let shard = shard.get_mut();
-            shard.places.clear();
-            shard.accounts.clear();
-        }
-        for shard in &mut self.slots {
-            shard.get_mut().clear();
-        }
+        *self.wipes.get_mut() = 0;
         ChangeSet {
             accounts: SortedMap::from_sorted(accounts),
             code: mem::take(self.code.get_mut()).into_iter().collect(),
         }
     }
+}
 
-    /// What the block changed in the accounts of a shard, in the order of their addresses.
-    fn changes_of(&self, accounts: &mut Vec<SpaceAccount>) -> Vec<(Address, AccountChange)> {
-        accounts.retain(|account| account.written);
-        accounts.sort_unstable_by_key(|account| account.address);
-        let changes = accounts.iter_mut().filter_map(|account| {
-            let address = account.address;
-            let slots = mem::take(&mut account.slots).into_iter();
-            let slots = slots.filter_map(|slot| {
-                let shard = self.slot_lock(address, slot).lock();
-                shard.get(&(address, slot)).map(|known| (slot, *known))
-            });
-            let change =
-                AccountChange::between(account.before, account.current, account.wiped, slots)?;
-            Some((address, change))
-        });
-        changes.collect()
-    }
+/// The slots of a shard that were written. The shard is empty afterwards.
+fn take_written(shard: &mut SlotShard) -> Vec<(Address, U256, WrittenSlot)> {
+    shard.owners.clear();
+    shard
+        .slots
+        .drain()
+        .filter(|(_, slot)| slot.written)
+        .map(|((address, slot), value)| (address, slot, value))
+        .collect()
+}
+
+/// What the block changed in the accounts of a shard, in the order of their addresses. `slots` are
+/// all that were written, in order. The shard is empty afterwards.
+fn changes_of(
+    shard: &mut AccountShard,
+    slots: &[(Address, U256, WrittenSlot)],
+) -> Vec<(Address, AccountChange)> {
+    let AccountShard { places, accounts } = shard;
+    places.clear();
+    accounts.retain(|account| account.written);
+    accounts.sort_unstable_by_key(|account| account.address);
+    let first = accounts.first().map(|account| account.address);
+    let mut rest = first.map_or(&[][..], |first| {
+        let start = slots.partition_point(|(address, ..)| *address < first);
+        slots.get(start..).unwrap_or_default()
+    });
+    let changes = accounts.drain(..).filter_map(|account| {
+        let address = account.address;
+        let before = rest
+            .iter()
+            .take_while(|(owner, ..)| *owner < address)
+            .count();
+        rest = rest.get(before..).unwrap_or_default();
+        let own = rest
+            .iter()
+            .take_while(|(owner, ..)| *owner == address)
+            .count();
+        let (own, others) = rest.split_at_checked(own)?;
+        rest = others;
+        let own = own.iter().map(|(_, slot, value)| (*slot, *value));
+        let change = AccountChange::between(account.before, account.current, account.wiped, own)?;
+        Some((address, change))
+    });
+    changes.collect()
 }
 
 /// A thread's access to the space.
@@ -253,11 +317,18 @@ impl Space {
 pub(crate) struct SpaceView<'a, S> {
     space: &'a Space,
     base: S,
+    /// The last account of which a slot was read for the first time, and whether it was there before
+    /// the block.
+    owner: Option<(Address, Place, bool)>,
 }
 
 impl<'a, S: StateView> SpaceView<'a, S> {
     pub(crate) const fn new(space: &'a Space, base: S) -> Self {
-        Self { space, base }
+        Self {
+            space,
+            base,
+            owner: None,
+        }
     }
 
     /// The slot's value; afterwards the slot is there.
@@ -265,10 +336,17 @@ impl<'a, S: StateView> SpaceView<'a, S> {
         if let Some(value) = self.space.known_slot(address, slot) {
             return Ok(value);
         }
-        let account = WorldState::locate(self, address)?;
-        let existed = self
-            .space
-            .with_account(account, |account| account.before.is_some());
+        let (account, existed) = match self.owner {
+            Some((owner, place, existed)) if owner == address => (place, existed),
+            _ => {
+                let place = self.locate(address)?;
+                let existed = self
+                    .space
+                    .with_account(place, |account| account.before.is_some());
+                self.owner = Some((address, place, existed));
+                (place, existed)
+            }
+        };
         // Not under a lock: the disk may be slow. Whoever is second finds the same value.
         let before = if existed {
             self.base.storage(address, slot)?
@@ -291,18 +369,13 @@ impl<S: StateView> StateView for SpaceView<'_, S> {
     }
 
     fn has_storage(&mut self, address: Address) -> Result<bool, S::Error> {
-        let account = WorldState::locate(self, address)?;
-        let (gone, slots) = self.space.with_account(account, |account| {
-            (
-                account.wiped || account.before.is_none(),
-                account.slots.clone(),
-            )
-        });
-        for slot in slots {
-            if !self.slot(address, slot)?.is_zero() {
-                return Ok(true);
-            }
+        if self.space.has_known_storage(address) {
+            return Ok(true);
         }
+        let place = self.locate(address)?;
+        let gone = self
+            .space
+            .with_account(place, |account| account.wiped || account.before.is_none());
         // Nothing clears single slots of an account that has no code.
         if gone {
             return Ok(false);
@@ -345,7 +418,7 @@ impl<S: StateView> WorldState for SpaceView<'_, S> {
             code.extend(changes.code.iter().cloned());
         }
         for (address, change) in &changes.accounts {
-            let place = WorldState::locate(self, *address)?;
+            let place = self.locate(*address)?;
             for (slot, _) in &change.storage {
                 self.slot(*address, *slot)?;
             }
