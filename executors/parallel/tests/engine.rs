@@ -197,6 +197,33 @@ fn block_gas_limit_is_reached_in_the_middle() {
     }
 }
 
+/// One engine for several callers, whose blocks have their threads in common and nothing else.
+#[test]
+fn several_blocks_at_the_same_time() {
+    let engine = engine(3);
+    let steps = [Step::Read(0), Step::Write(0), Step::RevertIfEven];
+    thread::scope(|scope| {
+        for caller in 0..4u64 {
+            let engine = &engine;
+            scope.spawn(move || {
+                let transactions: Vec<_> = (0..200)
+                    .map(|number| transaction(number, 0, &steps))
+                    .collect();
+                let mut state = state(200);
+                let first = [(U256::ZERO, U256::from(caller + 1))];
+                state.storage.insert(SHARED, first.into());
+                let expected = execute_sequential(&plain(), &env(), &transactions, &state).unwrap();
+                for _ in 0..20 {
+                    let found = engine
+                        .execute(&plain(), &env(), &transactions, &state)
+                        .unwrap();
+                    assert!(found == expected, "caller {caller}");
+                }
+            });
+        }
+    });
+}
+
 /// The nonces of one sender in the wrong order: each transaction but the last must be refused, and
 /// none is tried over and over until its nonce comes.
 #[test]
