@@ -12,6 +12,7 @@ mod toy;
 use std::{convert::Infallible, fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use toy::{SHARED, Step, env, plain, state, transaction};
 use weft_executor_core::{Account, BlockEnv, MemoryState, StateView};
 use weft_primitives::RecoveredTransaction;
@@ -185,6 +186,42 @@ fn one_senders_chain_beside_others_with_nonces_that_do_not_fit() {
     transactions.swap(1, 6);
     transactions.swap(3, 5);
     Case::new(4, 3, transactions).check(400);
+}
+
+/// Small blocks of all kinds, each under a few schedules.
+#[test]
+fn random_blocks() {
+    for seed in 0..60 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let senders = rng.random_range(1..6);
+        let mut nonces = vec![0; usize::from(senders)];
+        let transactions = (0..rng.random_range(2..16))
+            .map(|_| {
+                let sender = rng.random_range(0..senders);
+                let next = &mut nonces[usize::from(sender)];
+                let wrong = u64::from(rng.random_ratio(1, 10));
+                let nonce = *next + wrong;
+                *next += 1 - wrong;
+                let steps: Vec<_> = (0..rng.random_range(1..5))
+                    .map(|_| match rng.random_range(0..12) {
+                        0..5 => Step::Read(rng.random_range(0..4)),
+                        5..9 => Step::Write(rng.random_range(0..4)),
+                        9 => Step::Beneficiary,
+                        10 => Step::RevertIfEven,
+                        _ => Step::Wipe,
+                    })
+                    .collect();
+                transaction(sender, nonce, &steps)
+            })
+            .collect();
+        let mut case = Case::new(senders, rng.random_range(2..5), transactions);
+        let slots = (0..3u8).map(|slot| (U256::from(slot), U256::from(slot + 5)));
+        case.state.storage.insert(SHARED, slots.collect());
+        if rng.random_ratio(1, 5) {
+            case.env.gas_limit = rng.random_range(1_000_000..1_300_000);
+        }
+        case.check(15);
+    }
 }
 
 /// Enough transactions that do not hold for working ahead to be given up.

@@ -217,7 +217,7 @@ impl<H: Fn(u16, At) + Send + Sync + 'static> ExecutionLayer for ToyLayer<H> {
                 }
             },
             // What it costs depends on what it read.
-            gas_used: 21_000 + sum.to::<u64>() % 1_000,
+            gas_used: 21_000 + sum.wrapping_to::<u64>() % 1_000,
             gas_refunded: 0,
             logs: if success { logs } else { Vec::new() },
             sender_nonce: account.nonce,
