@@ -15,7 +15,6 @@ use alloy_consensus::{Header, Typed2718, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use flate2::read::GzDecoder;
-use rayon::prelude::*;
 use serde::Deserialize;
 use weft_executor_core::{BlockEnv, MemoryState};
 use weft_executor_evm::EvmLayer;
@@ -95,46 +94,42 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
     assert!(!files.is_empty(), "no fixtures in {}", folder.display());
     let layer = EvmLayer::new();
     let engines = [1, 2, 4, 8].map(|threads| Engine::new(threads.try_into().unwrap()).unwrap());
-    let types: Vec<Vec<u8>> = files
-        .par_iter()
-        .map(|path| {
-            let fixture = Fixture::read(path);
-            let header: &Header = &fixture.block.header.inner;
-            assert_eq!(header.hash_slow(), fixture.block.header.hash);
-            let fork: Fork = fixture.spec.parse().unwrap();
-            let block = BlockEnv::from_header(header, 1, fork);
-            let transactions = fixture.transactions();
-            let result =
-                execute_sequential(&layer, &block, &transactions, fixture.state()).unwrap();
+    let types = common::on_all_cores(&files, |path| {
+        let fixture = Fixture::read(path);
+        let header: &Header = &fixture.block.header.inner;
+        assert_eq!(header.hash_slow(), fixture.block.header.hash);
+        let fork: Fork = fixture.spec.parse().unwrap();
+        let block = BlockEnv::from_header(header, 1, fork);
+        let transactions = fixture.transactions();
+        let result = execute_sequential(&layer, &block, &transactions, fixture.state()).unwrap();
 
-            let number = header.number;
-            let state = fixture.state();
-            for engine in &engines {
-                let parallel = engine
-                    .execute(&layer, &block, &transactions, &state)
-                    .unwrap();
-                assert!(parallel == result, "block {number} on {engine:?}");
-            }
-            assert_eq!(result.dropped, [], "block {number}");
-            assert_eq!(result.gas_used, header.gas_used, "gas of block {number}");
+        let number = header.number;
+        let state = fixture.state();
+        for engine in &engines {
+            let parallel = engine
+                .execute(&layer, &block, &transactions, &state)
+                .unwrap();
+            assert!(parallel == result, "block {number} on {engine:?}");
+        }
+        assert_eq!(result.dropped, [], "block {number}");
+        assert_eq!(result.gas_used, header.gas_used, "gas of block {number}");
+        assert_eq!(
+            Receipt::block_bloom(&result.receipts),
+            header.logs_bloom,
+            "logs bloom of block {number}"
+        );
+        // Before Byzantium a receipt carries the state root after its transaction.
+        if fork >= Fork::Byzantium {
             assert_eq!(
-                Receipt::block_bloom(&result.receipts),
-                header.logs_bloom,
-                "logs bloom of block {number}"
+                Receipt::root(&result.receipts),
+                header.receipts_root,
+                "receipts root of block {number}"
             );
-            // Before Byzantium a receipt carries the state root after its transaction.
-            if fork >= Fork::Byzantium {
-                assert_eq!(
-                    Receipt::root(&result.receipts),
-                    header.receipts_root,
-                    "receipts root of block {number}"
-                );
-            }
-            transactions.iter().map(|tx| tx.ty()).collect()
-        })
-        .collect();
+        }
+        transactions.iter().map(|tx| tx.ty()).collect::<Vec<_>>()
+    });
     let mut count = BTreeMap::new();
-    for ty in types.into_iter().flatten() {
+    for ty in types.into_iter().flat_map(|(_, types)| types) {
         *count.entry(ty).or_insert(0) += 1;
     }
     eprintln!(

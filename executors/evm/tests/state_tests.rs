@@ -12,9 +12,8 @@ mod common;
 use std::{
     collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering},
-    thread,
 };
 
 use alloy_consensus::{
@@ -527,27 +526,7 @@ fn official_state_tests() {
     let files = common::files(&folder, ".json");
     assert!(!files.is_empty(), "no tests in {}", folder.display());
     let runner = Runner::new();
-    // Not on rayon's threads: one that waits for an engine would start on another file meanwhile,
-    // and so on until its stack is full.
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let results: Vec<(&PathBuf, Vec<(String, Case)>)> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut results = Vec::new();
-                    while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        results.push((path, run_file(&runner, path)));
-                    }
-                    results
-                })
-            })
-            .collect();
-        let results = workers.into_iter().map(|worker| worker.join().unwrap());
-        let mut results: Vec<_> = results.flatten().collect();
-        results.sort_unstable_by_key(|(path, _)| *path);
-        results
-    });
+    let results = common::on_all_cores(&files, |path| run_file(&runner, path));
 
     let (mut passed, mut refused, mut failed) = (0, 0, Vec::new());
     let mut skipped: BTreeMap<String, Vec<String>> = BTreeMap::new();

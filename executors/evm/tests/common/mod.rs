@@ -7,7 +7,11 @@ pub(crate) mod code;
 pub(crate) mod plain;
 pub(crate) mod programs;
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 /// A folder of the fixtures beside the repository; `None`, said aloud, when it is not there.
 pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
@@ -25,7 +29,7 @@ pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
 }
 
 /// All files below a folder whose names end like this, sorted.
-pub(crate) fn files(folder: &std::path::Path, suffix: &str) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, suffix: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -40,4 +44,33 @@ pub(crate) fn files(folder: &std::path::Path, suffix: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// What `work` makes of each file, in order, on all cores.
+///
+/// Not on rayon's threads: one that waits for an engine would start on another file meanwhile, and
+/// so on until its stack is full.
+pub(crate) fn on_all_cores<T: Send>(
+    files: &[PathBuf],
+    work: impl Fn(&Path) -> T + Sync,
+) -> Vec<(&PathBuf, T)> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut results = Vec::new();
+                    while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        results.push((path, work(path)));
+                    }
+                    results
+                })
+            })
+            .collect();
+        let results = workers.into_iter().map(|worker| worker.join().unwrap());
+        let mut results: Vec<_> = results.flatten().collect();
+        results.sort_by_key(|(path, _)| *path);
+        results
+    })
 }
