@@ -43,6 +43,9 @@ pub(crate) struct Arguments {
     /// Execution layers of the chain: evm or evm+wasm.
     #[arg(long, default_value = "evm")]
     execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -74,6 +77,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             data_dir: arguments.data_dir,
             spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
             execution: arguments.execution,
+            threads: arguments.threads,
             rpc: Some(RpcConfig {
                 host: arguments.host,
                 port: arguments.port,

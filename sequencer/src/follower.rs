@@ -13,7 +13,7 @@ use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
-    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
+    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, engine},
     error::NodeError,
     l1::{L1Config, L1Link},
     ops::Ops,
@@ -33,6 +33,8 @@ pub struct FollowerConfig {
     pub spec: Option<ChainSpec>,
     /// Which layers the chain runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Where read-only JSON-RPC is served; `None` serves none.
     pub rpc: Option<RpcConfig>,
     /// What `/metrics` renders; `None` turns it off.
@@ -72,7 +74,8 @@ impl Follower {
         let link = L1Link::connect(config.l1, &config.data_dir, &store).await?;
         let layers = Arc::new(Layers::new(config.execution)?);
         let labels = LabelSource::L1(link.labels());
-        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
 
         let ops = Ops::new(chain.clone(), config.metrics);
         let mut address = None;

@@ -11,7 +11,7 @@ use weft_state::Store;
 use crate::{
     chain::{
         ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Producer, ProducerConfig,
-        admission_rules,
+        admission_rules, engine,
     },
     error::NodeError,
     l1::{L1Config, L1Link},
@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Which layers run.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Where and how JSON-RPC is served.
     pub rpc: RpcConfig,
     /// Bounds of the mempool.
@@ -69,7 +71,8 @@ impl Node {
             None => (LabelSource::Durable, watch::channel(None).1),
         };
         let layers = Arc::new(Layers::new(config.execution)?);
-        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
         let mempool = Mempool::new(
             config.mempool,
             admission_rules(&chain, config.producer.gas_limit),

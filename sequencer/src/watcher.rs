@@ -14,7 +14,7 @@ use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
-    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
+    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, engine},
     error::NodeError,
     follower::{chain_spec, resume, resume_again},
     trouble::Trouble,
@@ -35,6 +35,8 @@ pub struct WatchConfig {
     pub spec: Option<ChainSpec>,
     /// Which layers the chain runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// End when everything that is posted now has been checked.
     pub once: bool,
 }
@@ -142,7 +144,13 @@ impl Watcher {
             TempDir::with_prefix("weft-watch-").map_err(NodeError::file(std::env::temp_dir()))?;
         let store = Store::open(&folder.path().join("chain"), &spec)?;
         let layers = Arc::new(Layers::new(config.execution)?);
-        let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable)?;
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine(config.threads)?,
+            LabelSource::Durable,
+        )?;
         let derivation = resume(&client, &info, &chain).await?;
         Ok(Self {
             config,

@@ -1,11 +1,13 @@
 //! The chain as the rest of the node sees it: one writer makes blocks, many readers follow the head.
 
+mod engine;
 mod handle;
 mod layers;
 mod producer;
 mod replay;
 mod writer;
 
+pub use engine::engine;
 pub use handle::{ChainHandle, Head, L1Labels, LabelSource};
 pub use layers::{ExecutionMode, Layers};
 pub(crate) use producer::admission_rules;

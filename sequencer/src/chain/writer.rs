@@ -4,7 +4,7 @@ use alloy_consensus::{Header, Sealed, proofs};
 use alloy_primitives::Address;
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, InvalidTransaction};
-use weft_executor_parallel::{BlockExecution, execute_sequential};
+use weft_executor_parallel::{BlockExecution, Engine};
 use weft_primitives::{
     BlockAttributes, ChainSpec, Receipt, RecoveredTransaction, SealedBlock, child_header,
 };
@@ -22,6 +22,7 @@ pub struct ChainWriter {
     spec: Arc<ChainSpec>,
     store: Store,
     layers: Arc<Layers>,
+    engine: Engine,
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
 }
@@ -44,6 +45,7 @@ impl ChainWriter {
         spec: Arc<ChainSpec>,
         store: Store,
         layers: Arc<Layers>,
+        engine: Engine,
         labels: LabelSource,
     ) -> Result<(Self, ChainHandle), NodeError> {
         let (head, head_receiver) = watch::channel(Head {
@@ -62,6 +64,7 @@ impl ChainWriter {
             spec,
             store,
             layers,
+            engine,
             head,
             blocks,
         };
@@ -86,12 +89,12 @@ impl ChainWriter {
         let header = child_header(self.spec.chain_id(), &parent, attributes);
         let env = BlockEnv::from_header(&header, self.spec.chain_id(), self.spec.fork());
         let state = self.store.latest_state()?;
-        let execution =
-            execute_sequential(&*self.layers, &env, &transactions, state).map_err(|error| {
-                NodeError::Execution {
-                    number: header.number,
-                    reason: error.to_string(),
-                }
+        let execution = self
+            .engine
+            .execute(&*self.layers, &env, &transactions, state)
+            .map_err(|error| NodeError::Execution {
+                number: header.number,
+                reason: error.to_string(),
             })?;
         self.seal(header, transactions, execution)
     }

@@ -63,6 +63,8 @@ pub struct DevConfig {
     pub ledger: Option<String>,
     /// Which layers the rollup runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Whether a watcher in the same process rebuilds the rollup from L1 and checks it.
     pub watcher: bool,
 }
@@ -145,6 +147,7 @@ impl Dev {
                 spec: deployment.spec,
                 data_dir: config.data_dir.join("l2"),
                 execution: config.execution,
+                threads: config.threads,
                 rpc: RpcConfig {
                     host: config.host,
                     port: config.port,
@@ -168,6 +171,7 @@ impl Dev {
                 data_dir: config.data_dir.join("watcher"),
                 spec: None,
                 execution: config.execution,
+                threads: config.threads,
                 rpc: None,
                 metrics: None,
             };
@@ -260,6 +264,7 @@ async fn start_l1(
             spec: setup::l1_spec(&config.data_dir)?,
             data_dir,
             execution: ExecutionMode::Evm,
+            threads: 1,
             rpc: RpcConfig {
                 host: config.host,
                 port: config.l1_port,

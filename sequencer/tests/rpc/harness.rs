@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use weft_primitives::{BlockAttributes, RecoveredTransaction, Transaction, TxDeposit};
 use weft_sequencer::{
     ChainSpec,
-    chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers},
+    chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers, engine},
     mempool::{AdmissionRules, Mempool, MempoolLimits},
     rpc::{
         BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, RpcConfig, RpcContext, RpcServer,
@@ -191,8 +191,14 @@ impl Node {
         let spec = Arc::new(spec);
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
-        let (writer, chain) =
-            ChainWriter::new(spec, store, layers, LabelSource::L1(label_source)).unwrap();
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine(2).unwrap(),
+            LabelSource::L1(label_source),
+        )
+        .unwrap();
         let mempool = Mempool::new(MempoolLimits::default(), rules(&chain));
         let context = RpcContext {
             chain: chain.clone(),
