@@ -5,12 +5,15 @@
 //! (invariant I1).
 
 mod access;
+mod access_list;
 mod accesses;
 mod block;
+mod conflicts;
 mod engine;
 mod error;
 mod pending;
 mod plan;
+mod replay;
 mod schedule;
 mod sequential;
 mod settlement;
@@ -19,7 +22,8 @@ mod stats;
 mod sync;
 mod turn;
 
-pub use accesses::BlockAccesses;
+pub use accesses::{BlockAccesses, access_list_hash};
+pub use conflicts::{Conflict, ConflictGraph, Dependency, Location};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use sequential::{BlockExecution, Pushed, SequentialExecutor, execute_sequential};
