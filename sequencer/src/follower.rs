@@ -77,6 +77,9 @@ impl Follower {
         let (writer, chain) =
             ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
 
+        if config.metrics.is_some() {
+            crate::metrics::watch_parallelism(&mut tasks, &chain);
+        }
         let ops = Ops::new(chain.clone(), config.metrics);
         let mut address = None;
         if let Some(rpc) = config.rpc {

@@ -78,6 +78,7 @@ impl Node {
             admission_rules(&chain, config.producer.gas_limit),
         );
 
+        let reports = config.metrics.is_some();
         let ops = Ops::new(chain.clone(), config.metrics);
         let context = RpcContext {
             chain: chain.clone(),
@@ -101,6 +102,9 @@ impl Node {
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {
             link.spawn(&chain, &mut tasks);
+        }
+        if reports {
+            crate::metrics::watch_parallelism(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool);
         let stopping = tasks.stop().clone();

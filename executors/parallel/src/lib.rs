@@ -22,6 +22,8 @@ mod stats;
 mod sync;
 mod turn;
 
+pub use alloy_eip7928::BlockAccessList;
+
 pub use accesses::{BlockAccesses, access_list_hash};
 pub use conflicts::{Conflict, ConflictGraph, Dependency, Location};
 pub use engine::Engine;

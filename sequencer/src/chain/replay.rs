@@ -100,14 +100,16 @@ impl Replayer {
             return Err(invalid(*index, reason.to_string()).into());
         }
         let execution = started.elapsed();
+        let stats = executed.stats;
         let committing = Instant::now();
-        let bundle = self.writer.commit(executed.bundle)?;
+        let bundle = self.writer.commit(executed)?;
         metrics::block_made(
             metrics::BlockSource::Derived,
             self.chain.spec().chain_id(),
             &bundle,
             execution,
             committing.elapsed(),
+            stats.reexecutions,
             0,
         );
         Ok(bundle)

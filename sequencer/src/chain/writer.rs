@@ -4,13 +4,13 @@ use alloy_consensus::{Header, Sealed, proofs};
 use alloy_primitives::Address;
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, InvalidTransaction};
-use weft_executor_parallel::{BlockExecution, Engine};
+use weft_executor_parallel::{BlockAccesses, BlockExecution, Engine, ExecutionStats};
 use weft_primitives::{
     BlockAttributes, ChainSpec, Receipt, RecoveredTransaction, SealedBlock, child_header,
 };
 use weft_state::{BlockBundle, Store};
 
-use super::{ChainHandle, Head, LabelSource, Layers};
+use super::{BlockRecord, ChainHandle, Head, LabelSource, Layers, recent::RecentBlocks};
 use crate::error::NodeError;
 
 /// Blocks that a slow subscriber may be behind before it is told that it missed some.
@@ -25,6 +25,7 @@ pub struct ChainWriter {
     engine: Engine,
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
+    recent: RecentBlocks,
 }
 
 /// A block that has been executed and sealed and is not durable yet.
@@ -34,6 +35,10 @@ pub struct ExecutedBlock {
     pub bundle: BlockBundle,
     /// Transactions that could not stand in the block, by their index among those given.
     pub dropped: Vec<(usize, InvalidTransaction)>,
+    /// What the included transactions looked at and wrote.
+    pub accesses: BlockAccesses,
+    /// How it was executed.
+    pub stats: ExecutionStats,
 }
 
 impl ChainWriter {
@@ -52,6 +57,7 @@ impl ChainWriter {
             header: store.head()?,
         });
         let (blocks, _) = broadcast::channel(BLOCK_FEED_CAPACITY);
+        let recent = RecentBlocks::default();
         let handle = ChainHandle::new(
             spec.clone(),
             store.clone(),
@@ -59,6 +65,7 @@ impl ChainWriter {
             head_receiver,
             blocks.clone(),
             labels,
+            recent.clone(),
         );
         let writer = Self {
             spec,
@@ -67,6 +74,7 @@ impl ChainWriter {
             engine,
             head,
             blocks,
+            recent,
         };
         Ok((writer, handle))
     }
@@ -110,7 +118,8 @@ impl ChainWriter {
             changes,
             gas_used,
             dropped,
-            ..
+            accesses,
+            stats,
         } = execution;
         let mut left_out = dropped.iter().map(|(index, _)| *index).peekable();
         let (included, senders): (Vec<_>, Vec<Address>) = transactions
@@ -137,6 +146,8 @@ impl ChainWriter {
                 trie,
             },
             dropped,
+            accesses,
+            stats,
         })
     }
 
@@ -144,9 +155,17 @@ impl ChainWriter {
     ///
     /// # Errors
     /// When it cannot be written; the node must stop then.
-    pub fn commit(&self, bundle: BlockBundle) -> Result<Arc<BlockBundle>, NodeError> {
+    pub fn commit(&self, executed: ExecutedBlock) -> Result<Arc<BlockBundle>, NodeError> {
+        let bundle = executed.bundle;
         self.store.commit(&bundle)?;
         let bundle = Arc::new(bundle);
+        self.recent.push(BlockRecord::new(
+            bundle.block.number(),
+            bundle.block.hash(),
+            executed.accesses,
+            bundle.changes.clone(),
+            Some(executed.stats),
+        ));
         self.head.send_replace(Head {
             header: bundle.block.header.clone(),
         });

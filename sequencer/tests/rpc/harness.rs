@@ -257,7 +257,7 @@ impl Node {
             )
             .unwrap();
         assert!(executed.dropped.is_empty(), "{:?}", executed.dropped);
-        let bundle = writer.commit(executed.bundle).unwrap();
+        let bundle = writer.commit(executed).unwrap();
         let changed: Vec<_> = bundle
             .changes
             .accounts
