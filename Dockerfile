@@ -20,9 +20,11 @@ COPY --from=build /weft /usr/local/bin/weft
 USER weft
 WORKDIR /data
 VOLUME /data
-EXPOSE 8545 8546
+# RPC of a sequencer, of the L1 in `weft dev`, of a follower.
+EXPOSE 8545 8546 8547
 STOPSIGNAL SIGINT
+# Whichever of sequencer and follower runs.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=12 \
-    CMD ["weft", "health", "--url", "http://127.0.0.1:8545"]
+    CMD ["weft", "health", "--url", "http://127.0.0.1:8545", "--url", "http://127.0.0.1:8547"]
 ENTRYPOINT ["weft"]
 CMD ["dev", "--host", "0.0.0.0"]

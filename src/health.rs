@@ -4,13 +4,24 @@ use eyre::{Result, WrapErr, bail};
 /// Arguments of `weft health`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Base URL of the node's RPC port.
+    /// Base URL of the node's RPC port; given several times, one node that is ready is enough.
     #[arg(long, default_value = "http://127.0.0.1:8545")]
-    url: String,
+    url: Vec<String>,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
-    let url = format!("{}/ready", arguments.url.trim_end_matches('/'));
+    let mut answer = Ok(());
+    for url in arguments.url {
+        answer = check(&url).await;
+        if answer.is_ok() {
+            break;
+        }
+    }
+    answer
+}
+
+async fn check(url: &str) -> Result<()> {
+    let url = format!("{}/ready", url.trim_end_matches('/'));
     let response = reqwest::Client::builder()
         .timeout(std::time::Duration::from_secs(5))
         .build()?

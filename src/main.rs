@@ -1,5 +1,6 @@
 //! The `weft` command.
 
+mod bench;
 mod bridge;
 mod deploy;
 mod dev;
@@ -40,6 +41,8 @@ enum Command {
     Deploy(deploy::Arguments),
     /// Move value between L1 and L2.
     Bridge(bridge::Arguments),
+    /// Measure how fast blocks are executed.
+    Bench(bench::Arguments),
     /// Ask a running node whether it is ready; for health checks.
     Health(health::Arguments),
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
             Command::Watch(arguments) => return watch::run(arguments).await,
             Command::Deploy(arguments) => deploy::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(arguments).await,
+            Command::Bench(arguments) => bench::run(arguments),
             Command::Health(arguments) => health::run(arguments).await,
         }
         .map(|()| ExitCode::SUCCESS)

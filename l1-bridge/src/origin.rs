@@ -14,8 +14,8 @@ pub struct OriginConfig {
     pub max_deposit_gas: u64,
 }
 
-/// Default of [`OriginConfig::max_deposit_gas`], in gas. More than the contract takes in one L1 block
-/// (8,000,000), so that no L2 block's deposits need more than this.
+/// Default of [`OriginConfig::max_deposit_gas`], in gas. At least what the contract takes in one L1
+/// block (`MAX_DEPOSIT_GAS_PER_BLOCK`), so that no L2 block's deposits need more than this.
 pub const MAX_DEPOSIT_GAS: u64 = 10_000_000;
 
 impl Default for OriginConfig {

@@ -294,9 +294,6 @@ impl Lane<'_> {
             Err(L1Error::Refused { message, .. }) if is_known(&message) => {}
             Err(L1Error::Refused { message, .. }) if message.contains("nonce too low") => {
                 // One of the earlier attempts may be what took the nonce.
-                if self.attempts.is_empty() {
-                    return Err(SendError::NonceTaken { account, nonce });
-                }
                 return self
                     .attempts
                     .last()

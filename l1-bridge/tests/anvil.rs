@@ -11,6 +11,7 @@ mod common;
 
 use std::sync::Arc;
 
+use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
     Anvil, GENESIS_TIMESTAMP, TestChain, derivation, derive_all, key, origin_source, policy,
@@ -21,8 +22,8 @@ use weft_batcher::{
     encode_batch,
 };
 use weft_l1_bridge::{
-    BatchFault, ContractPoster, DerivationError, L1LabelSource, PostedLabels, ResumePoint,
-    RollupError, RollupInfo, deposit_eth,
+    BatchFault, ContractPoster, DerivationError, L1LabelSource, MAX_DEPOSIT_GAS, PostedLabels,
+    ResumePoint, RollupError, RollupInfo, deposit_eth,
 };
 use weft_primitives::{SealedBlock, Transaction};
 
@@ -48,6 +49,21 @@ async fn deployment_announces_the_chain() {
     assert_eq!(info.chain_spec.as_ref(), Some(&chain.spec));
     assert_eq!(info.genesis_block_hash, chain.block_at(0).hash());
     assert_eq!(info.forced_inclusion_delay, 3_600);
+
+    // The deposits of one L1 block are never split.
+    alloy_sol_types::sol! {
+        function MAX_DEPOSIT_GAS_PER_BLOCK() external view returns (uint64);
+    }
+    let taken = anvil
+        .client()
+        .view(
+            info.contract,
+            &MAX_DEPOSIT_GAS_PER_BLOCKCall {},
+            BlockId::latest(),
+        )
+        .await
+        .unwrap();
+    assert!(taken > 0 && taken <= MAX_DEPOSIT_GAS, "{taken}");
 
     // A spec beyond the size of an initcode is left out.
     let funded: Vec<_> = (0..3_000u64)

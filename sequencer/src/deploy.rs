@@ -5,13 +5,10 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{
-    DeployParameters, L1Client, L1ClientConfig, RollupInfo, SenderConfig, TransactionSender,
-    genesis,
-};
+use weft_l1_bridge::{DeployParameters, RollupInfo, SenderConfig, TransactionSender, genesis};
 use weft_primitives::ChainSpec;
 
-use crate::error::NodeError;
+use crate::{error::NodeError, l1::client};
 
 /// What to deploy.
 #[derive(Debug)]
@@ -136,14 +133,6 @@ pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError>
         to,
         amount: config.amount,
     })
-}
-
-fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError> {
-    let config = L1ClientConfig {
-        timeout,
-        ..L1ClientConfig::default()
-    };
-    Ok(L1Client::new(url, config)?)
 }
 
 /// Reads a private key from an environment variable. Errors never show the value.

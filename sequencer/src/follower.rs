@@ -6,8 +6,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{sync::watch, time};
 use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::{
-    Derivation, DerivationConfig, DerivationError, DerivedBatch, L1Client, ResumePoint, RollupInfo,
-    posted_batches,
+    Derivation, DerivationConfig, DerivationError, DerivedBatch, L1Client, L1Error, PostedBatch,
+    ResumePoint, RollupInfo, posted_batches,
 };
 use weft_primitives::ChainSpec;
 use weft_state::Store;
@@ -100,9 +100,8 @@ impl Follower {
         }
         link.spawn(&chain, &mut tasks);
 
-        let derivation = resume(&client, &info, &chain).await?;
-        let l1_head = client.block_number().await?;
-        let posted = posted_batches(&client, &info, info.deployment_block, l1_head).await?;
+        let posted = posted_until_now(&client, &info).await?;
+        let derivation = resume(&client, &info, &chain, &posted)?;
         let (progress_sender, progress) = watch::channel(Progress {
             batches: derivation.resume_point().next_index,
             posted_batches: posted.len() as u64,
@@ -178,38 +177,44 @@ pub(crate) fn chain_spec(
     }
 }
 
-/// Starts derivation behind the last batch on L1 that the chain has in full, which must be the very
-/// same here and there. Blocks above it were replayed before a crash and are compared again.
-pub(crate) async fn resume(
+/// Every batch that L1 has.
+async fn posted_until_now(
+    client: &L1Client,
+    info: &RollupInfo,
+) -> Result<Vec<PostedBatch>, L1Error> {
+    let l1_head = client.block_number().await?;
+    posted_batches(client, info, info.deployment_block, l1_head).await
+}
+
+/// Starts derivation behind the last batch in `posted` that the chain has in full: it must be the very same here and there. Blocks above it were replayed before a crash and are
+/// compared again.
+pub(crate) fn resume(
     client: &L1Client,
     info: &RollupInfo,
     chain: &ChainHandle,
+    posted: &[PostedBatch],
 ) -> Result<Derivation, NodeError> {
     let store = chain.store();
     let head = chain.head();
     let genesis = store.header(0)?.map_or(0, |header| header.timestamp);
     let mut from = ResumePoint::start(info, genesis);
-    if head.number > 0 {
-        let l1_head = client.block_number().await?;
-        let posted = posted_batches(client, info, info.deployment_block, l1_head).await?;
-        let last = posted
-            .iter()
-            .rfind(|batch| batch.header.last_block <= head.number);
-        if let Some(batch) = last {
-            let number = batch.header.last_block;
-            let ours = store.header(number)?;
-            let hash = ours.as_ref().map(|header| header.hash());
-            if hash != Some(batch.header.last_block_hash) {
-                return Err(NodeError::Setup(format!(
-                    "L1 holds another chain than the data folder: block {number} is {} here, {} in batch {}; follow into an empty folder",
-                    hash.unwrap_or_default(),
-                    batch.header.last_block_hash,
-                    batch.index,
-                )));
-            }
-            let timestamp = ours.map_or(0, |header| header.timestamp);
-            from = ResumePoint::after(batch, timestamp, store.l1_origin(number)?);
+    let last = posted
+        .iter()
+        .rfind(|batch| batch.header.last_block <= head.number);
+    if let Some(batch) = last {
+        let number = batch.header.last_block;
+        let ours = store.header(number)?;
+        let hash = ours.as_ref().map(|header| header.hash());
+        if hash != Some(batch.header.last_block_hash) {
+            return Err(NodeError::Setup(format!(
+                "L1 holds another chain than the data folder: block {number} is {} here, {} in batch {}; follow into an empty folder",
+                hash.unwrap_or_default(),
+                batch.header.last_block_hash,
+                batch.index,
+            )));
         }
+        let timestamp = ours.map_or(0, |header| header.timestamp);
+        from = ResumePoint::after(batch, timestamp, store.l1_origin(number)?);
     }
     Ok(Derivation::new(
         client.clone(),
@@ -219,21 +224,21 @@ pub(crate) async fn resume(
     ))
 }
 
-/// As [`resume`], after L1 has reorganised; `None` when L1 cannot be read now. The old derivation
-/// finds the reorganisation again then.
+/// Starts derivation behind the last batch that L1 and the chain have, after L1 has reorganised;
+/// `None` when L1 cannot be read now. The old derivation finds the reorganisation again then.
 pub(crate) async fn resume_again(
     client: &L1Client,
     info: &RollupInfo,
     chain: &ChainHandle,
 ) -> Result<Option<Derivation>, NodeError> {
-    match resume(client, info, chain).await {
-        Ok(derivation) => Ok(Some(derivation)),
-        Err(NodeError::L1(error)) if error.is_retryable() => {
+    match posted_until_now(client, info).await {
+        Ok(posted) => resume(client, info, chain, &posted).map(Some),
+        Err(error) if error.is_retryable() => {
             tracing::warn!(%error, "L1 cannot be read; trying again");
             crate::metrics::l1_error();
             Ok(None)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 

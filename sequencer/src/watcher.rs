@@ -7,9 +7,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::{
-    Derivation, DerivationError, DerivedBatch, L1Client, L1ClientConfig, RollupInfo,
-};
+use weft_l1_bridge::{Derivation, DerivationError, DerivedBatch, L1Client, RollupInfo};
 use weft_primitives::ChainSpec;
 use weft_state::Store;
 
@@ -17,6 +15,7 @@ use crate::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, engine},
     error::NodeError,
     follower::{chain_spec, resume, resume_again},
+    l1,
     trouble::Trouble,
 };
 
@@ -131,13 +130,7 @@ impl Watcher {
     /// # Errors
     /// When L1 or the contract cannot be read.
     pub async fn new(mut config: WatchConfig) -> Result<Self, NodeError> {
-        let client = L1Client::new(
-            &config.l1_url,
-            L1ClientConfig {
-                timeout: config.timeout,
-                ..L1ClientConfig::default()
-            },
-        )?;
+        let client = l1::client(&config.l1_url, config.timeout)?;
         let info = RollupInfo::load(&client, config.contract).await?;
         let spec = Arc::new(chain_spec(config.spec.take(), &info)?);
         let folder =
@@ -151,7 +144,7 @@ impl Watcher {
             engine(config.threads)?,
             LabelSource::Durable,
         )?;
-        let derivation = resume(&client, &info, &chain).await?;
+        let derivation = resume(&client, &info, &chain, &[])?;
         Ok(Self {
             config,
             client,

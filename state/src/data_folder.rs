@@ -23,8 +23,9 @@ const LOCK: &str = "lock";
 const DATABASE: &str = "db";
 const ACKNOWLEDGED: &str = "acknowledged";
 
-/// Content of `weft.json`.
+/// Content of `weft.json`. A damaged name of a field must not pass for an absent genesis.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Identity {
     format_version: u32,
     chain_id: u64,
@@ -100,6 +101,17 @@ impl DataFolder {
         StateError::Damaged {
             path: self.path.clone(),
             reason: reason.to_string(),
+        }
+    }
+
+    /// A file of the database could not be read: the system refuses it, or it is damaged.
+    pub(crate) fn unreadable(&self, path: &Path, source: io::Error) -> StateError {
+        match source.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::QuotaExceeded => failed("open", path, source),
+            _ => self.damaged(format!("{} cannot be read: {source}", path.display())),
         }
     }
 

@@ -1,5 +1,4 @@
 use std::{
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::Arc,
@@ -15,7 +14,7 @@ use crate::{
     StateError, Store, StoreOptions,
     commit::{Writer, write_genesis},
     data_folder::DataFolder,
-    encoding,
+    encoding, files,
     store::{Head, Inner, read_header},
     tables::Tables,
 };
@@ -53,7 +52,7 @@ impl Store {
         options: &StoreOptions,
     ) -> Result<Self, StateError> {
         folder.begin(spec)?;
-        let tables = open_tables(&folder, options)?;
+        let tables = open_tables(&folder, options, || Ok(()))?;
         let writer = Writer::new(folder.acknowledged(true)?);
         let header = write_genesis(&tables, spec)?;
         folder.finish(spec, header.hash())?;
@@ -79,7 +78,7 @@ impl Store {
         let at_least = acknowledged.read()?.ok_or_else(|| {
             folder.damaged("expected the number of the last acknowledged block, found other bytes")
         })?;
-        let tables = open_tables(&folder, options)?;
+        let tables = open_tables(&folder, options, || files::check(&folder, at_least))?;
         let header = last_header(&tables, genesis_hash, at_least)
             .map_err(|reason| folder.damaged(reason))?;
         tracing::info!(number = header.number, hash = %header.hash(), "opened the store");
@@ -109,31 +108,25 @@ impl Store {
     }
 }
 
-fn open_tables(folder: &DataFolder, options: &StoreOptions) -> Result<Tables, StateError> {
+fn open_tables(
+    folder: &DataFolder,
+    options: &StoreOptions,
+    check: impl FnOnce() -> Result<(), StateError>,
+) -> Result<Tables, StateError> {
     let path = folder.database();
     // fjall asserts some of what it expects of its own files. The value is dropped on a panic, so
     // nothing half-made is seen afterwards.
-    let opened = catch_unwind(AssertUnwindSafe(|| Tables::open(&path, options)))
-        .map_err(|_| folder.damaged("the database panicked when it was opened"))?;
-    opened.map_err(|error| match error {
-        fjall::Error::Locked => folder.locked(),
-        fjall::Error::Io(source)
-            if matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::StorageFull
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::QuotaExceeded
-            ) =>
-        {
-            StateError::Io {
-                action: "open the database in",
-                path: path.clone(),
-                source,
-            }
-        }
-        other => folder.damaged(format!("the database cannot be opened: {other}")),
-    })
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        check()?;
+        Tables::open(&path, options).map_err(|error| match error {
+            fjall::Error::Locked => folder.locked(),
+            fjall::Error::Io(source) => folder.unreadable(&path, source),
+            other => folder.damaged(format!("the database cannot be opened: {other}")),
+        })
+    }));
+    opened
+        .map_err(|_| folder.damaged("the database panicked when it was opened"))
+        .flatten()
 }
 
 /// Header of the last block, after checking that the chain around it is whole. `Err` says what is

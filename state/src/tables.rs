@@ -9,7 +9,7 @@ use crate::{StateError, StoreOptions, encoding, options::MIN_JOURNAL_BYTES};
 /// Present in every keyspace, with the number of the last block as its value. All keyspaces must
 /// agree: one that lags behind or ran ahead has lost a part of an atomic batch. No table has this
 /// tag, so that no scan meets it.
-const MARKER: &[u8] = b"\0head";
+pub(crate) const MARKER: &[u8] = b"\0head";
 
 /// A part of a keyspace: the entries whose keys start with `tag`.
 ///
@@ -125,6 +125,9 @@ macro_rules! tables {
             keyspaces: Vec<(&'static str, Keyspace)>,
             $($($(#[doc = $doc])* pub(crate) $name: Table,)*)*
         }
+
+        /// How many keyspaces there are. fjall numbers them from 1 in the order of their making.
+        pub(crate) const KEYSPACES: u64 = [$(stringify!($keyspace)),*].len() as u64;
 
         impl Tables {
             /// Keyspace, tag and name of every table.

@@ -125,16 +125,10 @@ fn check_answers(
     result
 }
 
-#[test]
-fn damage_is_refused_or_harmless() {
-    let seed = std::env::var("WEFT_TEST_SEED")
-        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("WEFT_TEST_SEED={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
-
-    let original = tempfile::tempdir().unwrap();
+/// A chain of `BLOCKS` blocks, written and closed.
+fn closed_chain(path: &Path, options: &StoreOptions) -> (Vec<SealedBlock>, Vec<MemoryState>) {
     let mut chain = Chain {
-        store: Store::open_with(original.path(), &spec(), &small_memtables()).unwrap(),
+        store: Store::open_with(path, &spec(), options).unwrap(),
         models: vec![common::genesis_model(&spec())],
         blocks: Vec::new(),
     };
@@ -152,14 +146,20 @@ fn damage_is_refused_or_harmless() {
         chain.push(&edits);
     }
     // Opening cuts the journal, which is made at full length, to what it holds.
-    let chain = chain.reopen(original.path()).unwrap();
-    let Chain {
-        store,
-        models,
-        blocks,
-    } = chain;
-    check_answers(&store, &blocks, &models).unwrap();
-    drop(store);
+    let chain = chain.reopen(path).unwrap();
+    check_answers(&chain.store, &chain.blocks, &chain.models).unwrap();
+    (chain.blocks, chain.models)
+}
+
+#[test]
+fn damage_is_refused_or_harmless() {
+    let seed = std::env::var("WEFT_TEST_SEED")
+        .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("WEFT_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+
+    let original = tempfile::tempdir().unwrap();
+    let (blocks, models) = closed_chain(original.path(), &small_memtables());
 
     let files: Vec<_> = files_below(original.path())
         .into_iter()
@@ -175,11 +175,16 @@ fn damage_is_refused_or_harmless() {
         .iter()
         .find(|file| file.extension().is_some_and(|extension| extension == "jnl"))
         .unwrap();
+    let small = files
+        .iter()
+        .filter(|file| fs::metadata(file).unwrap().len() < 1000);
     let cases = files
         .iter()
         .flat_map(|file| [Damage::Remove, Damage::Cut, Damage::Flip].map(|damage| (file, damage)))
         // Most of the chain is in the journal.
-        .chain((0..8).map(|_| (journal, Damage::Flip)));
+        .chain((0..8).map(|_| (journal, Damage::Flip)))
+        // The small files say how to read the others.
+        .chain(small.flat_map(|file| (0..10).map(move |_| (file, Damage::Flip))));
     let (mut refused, mut failed, mut harmless) = (0, 0, 0);
     for (file, damage) in cases {
         let copy = tempfile::tempdir().unwrap();
@@ -225,4 +230,77 @@ fn damage_is_refused_or_harmless() {
     }
     println!("{refused} refused, {failed} failed a read, {harmless} harmless");
     assert!(refused > 0);
+}
+
+/// fjall's own checksums do not cover the order of the batches, and it takes the end of any journal
+/// for a crash.
+#[test]
+fn journals_that_lack_a_block_or_have_another_order_are_refused() {
+    let original = tempfile::tempdir().unwrap();
+    // Nothing is written to tables: the whole chain is in the journal.
+    let (blocks, models) = closed_chain(original.path(), &options());
+    let journal = fs::read(original.path().join("db/0.jnl")).unwrap();
+    let ends: Vec<_> = journal
+        .windows(4)
+        .enumerate()
+        .filter_map(|(at, bytes)| (bytes == b"FJL\x03").then_some(at + 4))
+        .collect();
+    assert_eq!(ends.len() as u64, BLOCKS + 1);
+    assert_eq!(ends[BLOCKS as usize], journal.len());
+
+    // Opens a copy with these journals.
+    let open = |journals: [Option<&[u8]>; 2]| {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(original.path(), copy.path());
+        let paths = [0, 1].map(|number| copy.path().join(format!("db/{number}.jnl")));
+        for (path, journal) in paths.iter().zip(journals) {
+            match journal {
+                Some(bytes) => fs::write(path, bytes).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
+        }
+        let result = Store::open_with(copy.path(), &spec(), &options());
+        if result.is_err() {
+            for (path, journal) in paths.iter().zip(journals) {
+                let left = fs::read(path).ok();
+                assert_eq!(left.as_deref(), journal, "what is refused is left as it is");
+            }
+        }
+        (result, copy)
+    };
+    let check_refused = |journals, expected: &str| {
+        let error = open(journals).0.unwrap_err();
+        assert!(matches!(error, StateError::Damaged { .. }), "{error}");
+        let sentence = error.to_string();
+        assert!(sentence.contains(expected), "{sentence}");
+    };
+
+    // A journal that was followed by another one has unused bytes at its end.
+    let (before, after) = journal.split_at(ends[15]);
+    let padded = [before, &[0; 100]].concat();
+    let (store, _copy) = open([Some(&padded), Some(after)]);
+    check_answers(&store.unwrap(), &blocks, &models).unwrap();
+
+    let gap = "expected the block after 14, found block 16";
+    check_refused([Some(&journal[..ends[14]]), Some(after)], gap);
+    check_refused([Some(&journal[..ends[15] - 1]), Some(after)], gap);
+    check_refused([None, Some(after)], "expected block 0");
+    let torn = &journal[ends[15]..ends[29] + 3];
+    check_refused([Some(before), Some(torn)], "expected block 30");
+
+    // The sequence number follows the start's tag and its count of items. Block 27 is the last one to
+    // change account 3.
+    for batch in [0, 14, 26, 29] {
+        for bit in [0, 1, 2, 3, 4, 5, 6, 7, 40, 62, 63] {
+            let mut changed = journal.clone();
+            changed[ends[batch] + 5 + bit / 8] ^= 1 << (bit % 8);
+            let (before, after) = changed.split_at(ends[15]);
+            match open([Some(before), Some(after)]) {
+                (Ok(store), _copy) => check_answers(&store, &blocks, &models).unwrap(),
+                (Err(error), _) => {
+                    assert!(matches!(error, StateError::Damaged { .. }), "{error}");
+                }
+            }
+        }
+    }
 }

@@ -34,11 +34,6 @@ impl Rpc {
         &self.url
     }
 
-    /// The endpoint for WebSocket connections: the same port.
-    pub fn websocket_url(&self) -> String {
-        self.url.replacen("http", "ws", 1)
-    }
-
     /// Posts any body and returns the HTTP status and the answer's text.
     ///
     /// # Errors

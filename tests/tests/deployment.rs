@@ -204,8 +204,12 @@ async fn send(rpc: &Rpc) -> eyre::Result<u64> {
 #[test]
 fn dockerfile_has_a_health_check_that_weft_knows() -> eyre::Result<()> {
     let check = image_health_check()?;
+    let ports = ["8545", "8547"].map(|port| format!("http://127.0.0.1:{port}"));
     ensure!(
-        check == ["CMD", "weft", "health", "--url", "http://127.0.0.1:8545"],
+        check
+            == [
+                "CMD", "weft", "health", "--url", &ports[0], "--url", &ports[1]
+            ],
         "{check:?}"
     );
     let text = fs::read_to_string(repository().join("Dockerfile"))?;

@@ -10,6 +10,7 @@ use weft_tests::{
     anvil::Anvil,
     load::{L2_CHAIN_ID, Sender, all_included, send_all, transfers},
     rollup::{check_tiling, posted_batches},
+    rpc::Rpc,
     wait::until,
     weft::Dev,
 };
@@ -26,6 +27,37 @@ async fn include(dev: &Dev) -> eyre::Result<Value> {
     receipts.into_iter().next().wrap_err("no receipt")
 }
 
+/// The node's record of the batches is what L1 has, and names a transaction that was included for
+/// each.
+async fn check_record(dev: &Dev, l1: &Rpc) -> eyre::Result<()> {
+    let posted = posted_batches(l1, dev.info.contract).await?;
+    let count = U64::from(posted.len());
+    let status: Value = dev.l2.call("weft_nodeStatus", json!([])).await?;
+    ensure!(
+        status.pointer("/l1/batches") == Some(&json!(count)),
+        "{status}"
+    );
+    for batch in &posted {
+        let index = json!([U64::from(batch.index)]);
+        let recorded: Value = dev.l2.call("weft_getBatch", index.clone()).await?;
+        ensure!(
+            recorded.get("hash") == Some(&json!(batch.hash))
+                && recorded.get("l1TransactionHash") == Some(&json!(batch.l1_transaction)),
+            "expected batch {} in transaction {}, found {recorded}",
+            batch.hash,
+            batch.l1_transaction
+        );
+        let attempts: Vec<Value> = dev.l2.call("weft_getBatchAttempts", index).await?;
+        let included = attempts.iter().any(|attempt| {
+            attempt.get("transactionHash") == recorded.get("l1TransactionHash")
+                && attempt.get("status") == Some(&json!("included"))
+                && attempt.get("l1BlockNumber") == recorded.get("l1BlockNumber")
+        });
+        ensure!(included, "batch {}: {attempts:?}", batch.index);
+    }
+    Ok(())
+}
+
 /// I4: a batch that L1 drops is posted again.
 #[tokio::test]
 async fn a_dropped_batch_is_posted_again() -> eyre::Result<()> {
@@ -35,17 +67,28 @@ async fn a_dropped_batch_is_posted_again() -> eyre::Result<()> {
     let folder = TempDir::new()?;
     let mut dev = Dev::start(&folder.path().join("dev"), &["--l1", anvil.rpc.url()]).await?;
     include(&dev).await?;
+    dev.all_safe(LIMIT).await?;
+    let kept = posted_batches(&anvil.rpc, dev.info.contract).await?.len();
+    include(&dev).await?;
     let head = dev.all_safe(LIMIT).await?;
+    until("the record of both", Duration::from_secs(20), || async {
+        check_record(&dev, &anvil.rpc).await.map(Some)
+    })
+    .await?;
     // The last L1 block holds the batch, and no L2 block has taken it in.
     let () = anvil.rpc.call("anvil_reorg", json!([1, []])).await?;
     let posted = posted_batches(&anvil.rpc, dev.info.contract).await?;
-    ensure!(posted.is_empty(), "the batch is still there: {posted:?}");
+    ensure!(posted.len() == kept, "the batch is still there: {posted:?}");
     until("the batch to be posted again", LIMIT, || async {
         let posted = posted_batches(&anvil.rpc, dev.info.contract).await?;
         Ok(posted
             .last()
             .is_some_and(|batch| batch.header.lastBlock >= head)
             .then_some(()))
+    })
+    .await?;
+    until("the record to follow", Duration::from_secs(20), || async {
+        check_record(&dev, &anvil.rpc).await.map(Some)
     })
     .await?;
     dev.process.check_running()?;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
-use crate::Account;
+use crate::{Account, SortedMap};
 
 /// What one transaction wrote: the values after it, of what it changed only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,11 +27,10 @@ pub struct TransactionChange {
 
 /// What a block changed, with the values before and after: enough to go forward and back.
 ///
-/// Ordered maps, so that two equal change sets are equal byte for byte wherever they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeSet {
     /// Accounts that the block wrote.
-    pub accounts: BTreeMap<Address, AccountChange>,
+    pub accounts: SortedMap<Address, AccountChange>,
     /// Code that came into being, by its hash.
     pub code: BTreeMap<B256, Bytes>,
 }
@@ -47,5 +46,48 @@ pub struct AccountChange {
     /// what that was.
     pub storage_wiped: bool,
     /// Slots written: value before and after the block. Equal values may occur.
-    pub storage: BTreeMap<U256, (U256, U256)>,
+    pub storage: SortedMap<U256, (U256, U256)>,
+}
+
+/// A slot that a block has looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct WrittenSlot {
+    /// Value before the block.
+    pub before: U256,
+    /// Value now.
+    pub current: U256,
+    /// Whether the block wrote it, be it the same value.
+    pub written: bool,
+}
+
+impl AccountChange {
+    /// What a block changed in an account; `None` when that is nothing. `wiped` says whether the
+    /// block has removed the storage that the account had.
+    pub fn between(
+        before: Option<Account>,
+        after: Option<Account>,
+        wiped: bool,
+        slots: impl Iterator<Item = (U256, WrittenSlot)>,
+    ) -> Option<Self> {
+        // What did not exist before the block had nothing to wipe.
+        let storage_wiped = wiped && before.is_some();
+        let mut storage: Vec<_> = slots
+            // Under a wipe a slot must be named to keep its value, even the value it had before.
+            .filter(|(_, slot)| {
+                slot.written
+                    && (slot.before != slot.current || (storage_wiped && !slot.current.is_zero()))
+            })
+            .map(|(key, slot)| (key, (slot.before, slot.current)))
+            .collect();
+        if before == after && storage.is_empty() && !storage_wiped {
+            return None;
+        }
+        storage.sort_unstable_by_key(|(key, _)| *key);
+        Some(Self {
+            before,
+            after,
+            storage_wiped,
+            storage: SortedMap::from_sorted(storage),
+        })
+    }
 }

@@ -10,14 +10,18 @@ mod change_set;
 mod execution;
 mod layer;
 mod overlay;
+mod sorted_map;
 mod state_view;
 mod transfer;
 
 pub use block_env::BlockEnv;
 pub use call::{AccessedAccount, Call, CallOutcome};
-pub use change_set::{AccountChange, ChangeSet, TransactionChange, TransactionChanges};
+pub use change_set::{
+    AccountChange, ChangeSet, TransactionChange, TransactionChanges, WrittenSlot,
+};
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
-pub use overlay::{MemoryState, Overlay};
+pub use overlay::{MemoryState, Overlay, OverlayMemory, Place};
+pub use sorted_map::SortedMap;
 pub use state_view::{Account, StateView, credited};
 pub use transfer::Transfer;

@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeMap, HashMap, hash_map::Entry},
     convert::Infallible,
+    mem,
 };
 
 use alloy_primitives::{
@@ -8,7 +9,10 @@ use alloy_primitives::{
     map::{AddressMap, B256Map, DefaultHashBuilder, U256Map},
 };
 
-use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChange, TransactionChanges};
+use crate::{
+    Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
+    WrittenSlot,
+};
 
 /// A base state with the changes of a block's transactions on top: what the next transaction of
 /// the block sees. It remembers what it read from the base, so that each value is read once, and
@@ -16,52 +20,130 @@ use crate::{Account, AccountChange, ChangeSet, StateView, TransactionChange, Tra
 #[derive(Debug)]
 pub struct Overlay<S> {
     base: S,
-    accounts: AddressMap<OverlayAccount>,
+    places: AddressMap<Place>,
+    accounts: Vec<OverlayAccount>,
     code: B256Map<Bytes>,
     new_code: BTreeMap<B256, Bytes>,
 }
 
+/// Where an [`Overlay`] has an account, for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(u32);
+
 #[derive(Debug)]
 struct OverlayAccount {
+    address: Address,
     before: Option<Account>,
     current: Option<Account>,
     written: bool,
     wiped: bool,
-    slots: U256Map<OverlaySlot>,
+    /// Boxed, because most accounts have none.
+    slots: Option<Box<U256Map<WrittenSlot>>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct OverlaySlot {
-    before: U256,
-    current: U256,
-    written: bool,
+/// Memory of an [`Overlay`] that the next one can use again, which saves the system from clearing
+/// it for every block.
+#[derive(Debug, Default)]
+pub struct OverlayMemory {
+    places: AddressMap<Place>,
+    accounts: Vec<OverlayAccount>,
 }
 
 impl<S: StateView> Overlay<S> {
     /// An overlay without changes.
     pub fn new(base: S) -> Self {
+        Self::with_memory(base, OverlayMemory::default())
+    }
+
+    /// An overlay without changes in the memory of an earlier one.
+    pub fn with_memory(base: S, memory: OverlayMemory) -> Self {
         Self {
             base,
-            accounts: HashMap::default(),
+            places: memory.places,
+            accounts: memory.accounts,
             code: HashMap::default(),
             new_code: BTreeMap::new(),
         }
     }
 
-    fn entry(&mut self, address: Address) -> Result<&mut OverlayAccount, S::Error> {
-        match self.accounts.entry(address) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
+    /// Where the account is, whether it exists or not.
+    ///
+    /// # Errors
+    /// When it has to be read from the base and cannot be.
+    pub fn locate(&mut self, address: Address) -> Result<Place, S::Error> {
+        match self.places.entry(address) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
             Entry::Vacant(entry) => {
                 let before = self.base.account(address)?;
-                Ok(entry.insert(OverlayAccount {
+                // More accounts than that do not fit into memory.
+                let place = Place(u32::try_from(self.accounts.len()).unwrap_or(u32::MAX));
+                self.accounts.push(OverlayAccount {
+                    address,
                     before,
                     current: before,
                     written: false,
                     wiped: false,
-                    slots: HashMap::default(),
-                }))
+                    slots: None,
+                });
+                Ok(*entry.insert(place))
             }
         }
+    }
+
+    /// The account at a place; `None` when it does not exist.
+    pub fn account_at(&self, place: Place) -> Option<Account> {
+        self.at(place).current
+    }
+
+    /// Sets the account at a place, and leaves its storage as it is.
+    pub fn set_account_at(&mut self, place: Place, account: Option<Account>) {
+        let entry = self.at_mut(place);
+        entry.current = account;
+        entry.written = true;
+    }
+
+    /// Value of a slot of the account at a place.
+    ///
+    /// # Errors
+    /// When it has to be read from the base and cannot be.
+    pub fn storage_at(&mut self, place: Place, slot: U256) -> Result<U256, S::Error> {
+        let account = self.at(place);
+        if let Some(known) = account.slots.as_ref().and_then(|slots| slots.get(&slot)) {
+            return Ok(known.current);
+        }
+        let (address, wiped) = (account.address, account.wiped);
+        let before = if account.before.is_some() {
+            self.base.storage(address, slot)?
+        } else {
+            U256::ZERO
+        };
+        let current = if wiped { U256::ZERO } else { before };
+        let known = WrittenSlot {
+            before,
+            current,
+            written: wiped,
+        };
+        let slots = self.at_mut(place).slots.get_or_insert_default();
+        slots.insert(slot, known);
+        Ok(current)
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "accounts are never removed, so a place stays one"
+    )]
+    fn at(&self, place: Place) -> &OverlayAccount {
+        &self.accounts[place.0 as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as in `at`")]
+    fn at_mut(&mut self, place: Place) -> &mut OverlayAccount {
+        &mut self.accounts[place.0 as usize]
+    }
+
+    fn entry(&mut self, address: Address) -> Result<&mut OverlayAccount, S::Error> {
+        let place = self.locate(address)?;
+        Ok(self.at_mut(place))
     }
 
     /// Puts a transaction's changes on top.
@@ -87,24 +169,31 @@ impl<S: StateView> Overlay<S> {
         address: Address,
         change: &TransactionChange,
     ) -> Result<(), S::Error> {
+        let place = self.locate(address)?;
         for (slot, _) in &change.storage {
             // Afterwards the slot is known, with its value before the block.
-            self.storage(address, *slot)?;
+            self.storage_at(place, *slot)?;
         }
-        let account = self.entry(address)?;
+        let account = self.at_mut(place);
         account.current = change.account;
         account.written = true;
         if change.storage_wiped {
             account.wiped = true;
-            for slot in account.slots.values_mut() {
+            for slot in account
+                .slots
+                .iter_mut()
+                .flat_map(|slots| slots.values_mut())
+            {
                 slot.written = true;
                 slot.current = U256::ZERO;
             }
         }
-        for (slot, value) in &change.storage {
-            if let Some(slot) = account.slots.get_mut(slot) {
-                slot.current = *value;
-                slot.written = true;
+        if let Some(slots) = &mut account.slots {
+            for (slot, value) in &change.storage {
+                if let Some(slot) = slots.get_mut(slot) {
+                    slot.current = *value;
+                    slot.written = true;
+                }
             }
         }
         Ok(())
@@ -116,59 +205,51 @@ impl<S: StateView> Overlay<S> {
         self.new_code.insert(code_hash, code);
     }
 
-    /// Sets an account, and leaves its storage as it is.
-    ///
-    /// # Errors
-    /// As [`Overlay::apply`].
-    pub fn set_account(
-        &mut self,
-        address: Address,
-        account: Option<Account>,
-    ) -> Result<(), S::Error> {
-        let entry = self.entry(address)?;
-        entry.current = account;
-        entry.written = true;
-        Ok(())
-    }
-
     /// What the block changed. Accounts and slots that were written back to what they had been
     /// are left out.
     pub fn into_changes(self) -> ChangeSet {
-        let mut changes = ChangeSet {
-            accounts: BTreeMap::new(),
+        self.into_changes_and_memory().0
+    }
+
+    /// As [`Overlay::into_changes`], with the memory for another overlay.
+    pub fn into_changes_and_memory(mut self) -> (ChangeSet, OverlayMemory) {
+        let mut order: Vec<(Address, usize)> = self
+            .accounts
+            .iter()
+            .enumerate()
+            .filter(|(_, account)| account.written)
+            .map(|(index, account)| (account.address, index))
+            .collect();
+        order.sort_unstable();
+        let mut accounts = Vec::with_capacity(order.len());
+        accounts.extend(order.into_iter().filter_map(|(address, index)| {
+            let change = self.accounts.get_mut(index)?.take_change()?;
+            Some((address, change))
+        }));
+        self.places.clear();
+        self.accounts.clear();
+        let changes = ChangeSet {
+            accounts: SortedMap::from_sorted(accounts),
             code: self.new_code,
         };
-        for (address, account) in self.accounts {
-            if !account.written {
-                continue;
-            }
-            // What did not exist before the block had nothing to wipe.
-            let storage_wiped = account.wiped && account.before.is_some();
-            // Under a wipe a slot must be named to keep its value, even the value it had before.
-            let storage: BTreeMap<_, _> = account
-                .slots
-                .into_iter()
-                .filter(|(_, slot)| {
-                    slot.written
-                        && (slot.before != slot.current
-                            || (storage_wiped && !slot.current.is_zero()))
-                })
-                .map(|(key, slot)| (key, (slot.before, slot.current)))
-                .collect();
-            if account.before == account.current && storage.is_empty() && !storage_wiped {
-                continue;
-            }
-            changes.accounts.insert(
-                address,
-                AccountChange {
-                    before: account.before,
-                    after: account.current,
-                    storage_wiped,
-                    storage,
-                },
-            );
-        }
-        changes
+        let memory = OverlayMemory {
+            places: self.places,
+            accounts: self.accounts,
+        };
+        (changes, memory)
+    }
+}
+
+impl OverlayAccount {
+    /// What was changed in the account; `None` when that is nothing.
+    fn take_change(&mut self) -> Option<AccountChange> {
+        let slots = mem::take(&mut self.slots);
+        AccountChange::between(
+            self.before,
+            self.current,
+            self.wiped,
+            slots.into_iter().flat_map(|slots| *slots),
+        )
     }
 }
 
@@ -180,31 +261,14 @@ impl<S: StateView> StateView for Overlay<S> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, S::Error> {
-        let account = self.entry(address)?;
-        if let Some(known) = account.slots.get(&slot) {
-            return Ok(known.current);
-        }
-        let (wiped, existed) = (account.wiped, account.before.is_some());
-        let before = if existed {
-            self.base.storage(address, slot)?
-        } else {
-            U256::ZERO
-        };
-        let current = if wiped { U256::ZERO } else { before };
-        self.entry(address)?.slots.insert(
-            slot,
-            OverlaySlot {
-                before,
-                current,
-                written: wiped,
-            },
-        );
-        Ok(current)
+        let place = self.locate(address)?;
+        self.storage_at(place, slot)
     }
 
     fn has_storage(&mut self, address: Address) -> Result<bool, S::Error> {
         let account = self.entry(address)?;
-        if account.slots.values().any(|slot| !slot.current.is_zero()) {
+        let mut slots = account.slots.iter().flat_map(|slots| slots.values());
+        if slots.any(|slot| !slot.current.is_zero()) {
             return Ok(true);
         }
         // Nothing clears single slots of an account that has no code.

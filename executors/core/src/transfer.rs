@@ -16,14 +16,14 @@ pub struct Transfer {
     pub nonce: u64,
     /// Value, in wei.
     pub value: U256,
-    /// What the sender must have, value included, in wei.
-    pub highest_cost: U256,
-    /// What the sender pays, value included, in wei. Not above `highest_cost`.
-    pub cost: U256,
+    /// What the sender must be able to pay for gas, in wei.
+    pub highest_fee: u128,
+    /// What the sender pays for gas, in wei. Not above `highest_fee`.
+    pub fee: u128,
     /// Gas used, in gas.
     pub gas_used: u64,
     /// What the block's beneficiary earns, in wei.
-    pub beneficiary_credit: U256,
+    pub beneficiary_credit: u128,
 }
 
 impl Transfer {
@@ -41,7 +41,7 @@ impl Transfer {
         if sender.has_code()
             || sender.nonce != self.nonce
             || nonce == u64::MAX
-            || sender.balance < self.highest_cost
+            || sender.balance < self.value.checked_add(U256::from(self.highest_fee))?
         {
             return None;
         }
@@ -62,7 +62,7 @@ impl Transfer {
         };
         let sender = Account {
             nonce,
-            balance: sender.balance.checked_sub(self.cost)?,
+            balance: sender.balance - self.value - U256::from(self.fee),
             ..sender
         };
         Some((sender, receiver))

@@ -3,7 +3,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use alloy_primitives::U256;
 use revm::{
     Context, Journal,
-    context::{BlockEnv as RevmBlockEnv, CfgEnv, Evm, TxEnv},
+    context::{Evm, TxEnv},
     context_interface::result::{EVMError, ExecutionResult},
     handler::{EthPrecompiles, Handler, instructions::InstructionProvider},
     interpreter::{
@@ -23,7 +23,7 @@ use crate::{
     changes::{accessed_accounts, nonce_before, transaction_changes},
     code_cache::CodeCache,
     database::{FallibleState, ReadFailed, State, StateDatabase},
-    environment::{block_env, call_env, rules, transaction_env},
+    environment::{call_env, transaction_env},
     handler::{Origin, TransactionHandler},
     outcome::{execution, invalid_transaction},
     scratch::Scratch,
@@ -45,12 +45,14 @@ impl fmt::Debug for EvmLayer {
 }
 
 /// One message with all that it sees.
-struct Message {
-    fork: Fork,
-    rules: CfgEnv,
-    block: RevmBlockEnv,
+struct Message<'a> {
+    block: &'a BlockEnv,
     tx: TxEnv,
     origin: Origin,
+    /// Whether the message may bring more gas along than EIP-7825 allows.
+    uncapped_gas: bool,
+    /// Whether the base fee is taken as zero.
+    no_base_fee: bool,
 }
 
 /// Why a message gave no result.
@@ -69,7 +71,7 @@ impl EvmLayer {
     /// Runs a message and gives its result together with all accounts that it has loaded to `read`.
     fn run<S: StateView, T>(
         &self,
-        message: Message,
+        message: Message<'_>,
         state: &mut S,
         read: impl FnOnce(ExecutionResult, &EvmState, Option<U256>) -> T,
     ) -> Result<T, ExecuteError<S::Error>> {
@@ -91,23 +93,27 @@ impl EvmLayer {
     /// [`Self::run`] without its types. The journal in the scratch has the loaded accounts.
     fn run_message(
         &self,
-        message: Message,
+        message: Message<'_>,
         state: &mut dyn State,
     ) -> (Result<(ExecutionResult, Option<U256>), Failure>, Scratch) {
         let Message {
-            fork,
-            rules,
             block,
             tx,
             origin,
+            uncapped_gas,
+            no_base_fee,
         } = message;
-        let spec = rules.spec;
         let Scratch {
+            block,
+            mut rules,
+            mut env,
             journal,
             frames,
             local,
-            ..
-        } = Scratch::take(fork);
+        } = Scratch::take(block);
+        let spec = rules.spec;
+        rules.tx_gas_limit_cap = uncapped_gas.then_some(u64::MAX);
+        env.basefee = if no_base_fee { 0 } else { block.base_fee };
         let database = StateDatabase {
             state,
             code: &self.code,
@@ -116,7 +122,7 @@ impl EvmLayer {
         journal.inner.set_spec_id(spec);
         let mut evm = Evm {
             ctx: Context {
-                block,
+                block: env,
                 tx,
                 cfg: rules,
                 journaled_state: journal,
@@ -137,7 +143,9 @@ impl EvmLayer {
         let credit = handler.beneficiary_credit();
         let context = evm.ctx;
         let scratch = Scratch {
-            fork,
+            block,
+            rules: context.cfg,
+            env: context.block,
             journal: context.journaled_state.inner,
             frames: evm.frame_stack,
             local: context.local,
@@ -151,8 +159,8 @@ impl EvmLayer {
                     Failure::Invalid(invalid_transaction(
                         &reason,
                         &context.tx,
-                        &context.cfg,
-                        context.block.basefee,
+                        &scratch.rules,
+                        scratch.env.basefee,
                         sender.map_or(U256::ZERO, |account| account.info.balance),
                     ))
                 }
@@ -171,11 +179,11 @@ impl EvmLayer {
     ) -> Result<Execution, ExecuteError<S::Error>> {
         let sender = transaction.signer();
         let message = Message {
-            fork: block.fork,
-            rules: rules(block),
-            block: block_env(block),
+            block,
             tx: transaction_env(transaction),
             origin: Origin::Signed,
+            uncapped_gas: false,
+            no_base_fee: false,
         };
         self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
@@ -190,15 +198,13 @@ impl EvmLayer {
         deposit: &TxDeposit,
         state: &mut S,
     ) -> Result<Execution, ExecuteError<S::Error>> {
-        let mut rules = rules(block);
-        // L1's contract bounds the gas of a deposit; EIP-7825 is not applied to it.
-        rules.tx_gas_limit_cap = Some(u64::MAX);
         let message = Message {
-            fork: block.fork,
-            rules,
-            block: block_env(block),
+            block,
             tx: transaction_env(transaction),
             origin: Origin::Deposit { mint: deposit.mint },
+            // L1's contract bounds the gas of a deposit.
+            uncapped_gas: true,
+            no_base_fee: false,
         };
         let result = self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
@@ -291,18 +297,12 @@ impl ExecutionLayer for EvmLayer {
             ))
             .into());
         }
-        let mut rules = rules(block);
-        rules.tx_gas_limit_cap = Some(u64::MAX);
-        let mut env = block_env(block);
-        if call.gas_price == 0 {
-            env.basefee = 0;
-        }
         let message = Message {
-            fork: block.fork,
-            rules,
-            block: env,
+            block,
             tx: call_env(call, block.chain_id),
             origin: Origin::Call { nonce: call.nonce },
+            uncapped_gas: true,
+            no_base_fee: call.gas_price == 0,
         };
         self.run(message, state, |result, state, credit| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));

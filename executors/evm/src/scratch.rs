@@ -2,12 +2,14 @@ use std::cell::Cell;
 
 use revm::{
     JournalEntry,
-    context::{JournalInner, LocalContext},
+    context::{BlockEnv as RevmBlockEnv, CfgEnv, JournalInner, LocalContext},
     context_interface::FrameStack,
     handler::EthFrame,
     interpreter::interpreter::EthInterpreter,
 };
-use weft_primitives::Fork;
+use weft_executor_core::BlockEnv;
+
+use crate::environment::{block_env, rules};
 
 /// Accounts in one transaction from which on its maps are not kept: a thread's memory stays small.
 const MAX_KEPT_ACCOUNTS: usize = 1024;
@@ -18,8 +20,10 @@ const MAX_KEPT_MEMORY: usize = 1 << 20;
 /// What an execution needs and the next one on the same thread can use again: stacks, memory and
 /// the journal's maps. They are empty between executions.
 pub(crate) struct Scratch {
-    /// The journal remembers this fork's precompiles.
-    pub(crate) fork: Fork,
+    /// The block that `rules` and `env` belong to.
+    pub(crate) block: BlockEnv,
+    pub(crate) rules: CfgEnv,
+    pub(crate) env: RevmBlockEnv,
     pub(crate) journal: JournalInner<JournalEntry>,
     pub(crate) frames: FrameStack<EthFrame<EthInterpreter>>,
     pub(crate) local: LocalContext,
@@ -30,18 +34,27 @@ thread_local! {
 }
 
 impl Scratch {
-    /// This thread's scratch, or a new one when an execution below this one on the stack has it or
-    /// the last execution was of another fork.
-    pub(crate) fn take(fork: Fork) -> Self {
-        SCRATCH
-            .take()
-            .filter(|scratch| scratch.fork == fork)
-            .unwrap_or_else(|| Self {
-                fork,
+    /// This thread's scratch for a block, or a new one when an execution below this one on the
+    /// stack has it or the last execution was of another fork, whose precompiles the journal
+    /// remembers.
+    pub(crate) fn take(block: &BlockEnv) -> Self {
+        match SCRATCH.take() {
+            Some(scratch) if scratch.block == *block => scratch,
+            Some(scratch) if scratch.block.fork == block.fork => Self {
+                block: block.clone(),
+                rules: rules(block),
+                env: block_env(block),
+                ..scratch
+            },
+            _ => Self {
+                block: block.clone(),
+                rules: rules(block),
+                env: block_env(block),
                 journal: JournalInner::new(),
                 frames: FrameStack::new_prealloc(8),
                 local: LocalContext::new(),
-            })
+            },
+        }
     }
 
     /// Keeps the scratch for the thread's next execution.

@@ -1,5 +1,4 @@
 use alloy_consensus::Transaction as _;
-use alloy_primitives::U256;
 use weft_executor_core::{BlockEnv, Transfer};
 use weft_primitives::{Fork, RecoveredTransaction, Transaction};
 
@@ -51,19 +50,18 @@ pub(crate) fn plain_transfer(
     if !ordinary {
         return None;
     }
-    let value = transaction.value();
-    let highest_cost = u128::from(gas_limit).checked_mul(max_fee)?;
+    let highest_fee = u128::from(gas_limit).checked_mul(max_fee)?;
     let price = transaction.effective_gas_price(Some(block.base_fee));
-    let paid = u128::from(TRANSFER_GAS).checked_mul(price)?;
     let tip = price.saturating_sub(u128::from(block.base_fee));
     Some(Transfer {
         sender,
         receiver,
         nonce: transaction.nonce(),
-        value,
-        highest_cost: value.checked_add(U256::from(highest_cost))?,
-        cost: value.checked_add(U256::from(paid))?,
+        value: transaction.value(),
+        highest_fee,
+        // Neither is above the highest fee.
+        fee: u128::from(TRANSFER_GAS) * price,
         gas_used: TRANSFER_GAS,
-        beneficiary_credit: U256::from(tip.checked_mul(u128::from(TRANSFER_GAS))?),
+        beneficiary_credit: u128::from(TRANSFER_GAS) * tip,
     })
 }

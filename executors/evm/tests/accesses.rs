@@ -167,13 +167,13 @@ fn execute(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_list_says_what_every_transaction_left(
         programs in programs(),
         empty_account in any::<bool>(),
-        sent in prop::collection::vec(sent(), 1..10),
+        sent in prop::collection::vec(sent(), 1..30),
         fork in prop::sample::select(&[Fork::London, Fork::Shanghai, Fork::Cancun, Fork::LATEST][..]),
         threads in 1..4usize,
     ) {

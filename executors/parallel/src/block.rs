@@ -1,6 +1,6 @@
-use std::{thread, vec};
+use std::thread;
 
-use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, Overlay, StateView};
+use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     plan::Plan,
     schedule::{MAX_WINDOW, Schedule},
     settlement::{Prepared, Settlement, Speculation},
-    space::{Space, SpaceView},
+    space::{Place, Space, SpaceView},
     sync::{AtomicUsize, Mutex, Ordering},
     turn::Turn,
 };
@@ -21,14 +21,14 @@ use crate::{
 /// leaves what came out in a slot. In the order of the block the slots are settled, by one thread
 /// at a time: an execution counts if everything that it had read is what is there now, and is done
 /// again otherwise. So the result is that of the sequential execution, whatever was guessed.
-pub(crate) struct BlockRun<'a, L, S: StateView> {
+pub(crate) struct BlockRun<'a, 's, L, S: StateView> {
     layer: &'a L,
     block: &'a BlockEnv,
     transactions: &'a [RecoveredTransaction],
     schedule: Schedule<'a>,
-    space: Space<S>,
+    space: &'s Space,
     /// What was prepared for transaction `i` is in slot `i % MAX_WINDOW`.
-    slots: Vec<Mutex<Option<Prepared>>>,
+    slots: Vec<Mutex<Option<Prepared<Place>>>>,
     turn: Turn,
     settler: Mutex<Settler<'a, L, S>>,
     /// Number of settled transactions.
@@ -45,13 +45,14 @@ struct Settler<'a, L, S: StateView> {
 /// Settled transactions after which waiting threads hear of it, at the latest.
 const REPORT_INTERVAL: usize = 32;
 
-impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
+impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L, S> {
     pub(crate) fn new(
         layer: &'a L,
         block: &'a BlockEnv,
         transactions: &'a [RecoveredTransaction],
         plan: &'a Plan,
         state: &S,
+        space: &'s Space,
         threads: usize,
     ) -> Self {
         let slots = transactions.len().min(MAX_WINDOW);
@@ -60,7 +61,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
             block,
             transactions,
             schedule: Schedule::new(plan, threads),
-            space: Space::new(state, threads),
+            space,
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             turn: Turn::default(),
             settler: Mutex::new(Settler {
@@ -76,7 +77,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
     /// Takes part until no transaction is left to claim.
     pub(crate) fn work(&self, worker: usize, state: S) {
         let _stop = StopOnPanic(&self.schedule);
-        let mut view = SpaceView::new(&self.space, state);
+        let mut view = SpaceView::new(self.space, state);
         let mut pending = Pending::default();
         let mut batch = Vec::new();
         while self.schedule.claim(worker, &mut batch) {
@@ -90,7 +91,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         }
     }
 
-    fn slot(&self, index: usize) -> Option<&Mutex<Option<Prepared>>> {
+    fn slot(&self, index: usize) -> Option<&Mutex<Option<Prepared<Place>>>> {
         self.slots.get(index % MAX_WINDOW)
     }
 
@@ -99,15 +100,15 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
         index: usize,
         view: &mut SpaceView<'_, S>,
         pending: &mut Pending,
-    ) -> Prepared {
+    ) -> Prepared<Place> {
         let Some(transaction) = self.transactions.get(index) else {
             return Prepared::Nothing;
         };
-        if let Some(transfer) = self.layer.transfer(self.block, transaction) {
-            // Nothing to do but to have both accounts at hand. A failure shows up at the turn.
-            let _ = view.account(transfer.sender);
-            let _ = view.account(transfer.receiver);
-            return Prepared::Transfer(transfer);
+        // A failure to read shows up at the turn.
+        if let Ok(transfer @ Prepared::Transfer(..)) =
+            Prepared::transfer(self.layer, self.block, transaction, view)
+        {
+            return transfer;
         }
         let settled = self.settled.load(Ordering::Acquire);
         pending.forget_settled(settled);
@@ -158,7 +159,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
             pace,
             ..
         } = settler;
-        let mut view = SpaceView::new(&self.space, base.clone());
+        let mut view = SpaceView::new(self.space, base.clone());
         loop {
             let index = settlement.pushed;
             let Some(transaction) = self.transactions.get(index) else {
@@ -174,10 +175,9 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
                 }
             } else if let Some(run) = self.schedule.claim_serial(index) {
                 for transaction in self.transactions.get(run).unwrap_or_default() {
-                    let prepared = self
-                        .layer
-                        .transfer(self.block, transaction)
-                        .map_or(Prepared::Nothing, Prepared::Transfer);
+                    let prepared =
+                        Prepared::transfer(self.layer, self.block, transaction, &mut view)
+                            .map_err(EngineError::State)?;
                     settlement.push(transaction, prepared, &mut view)?;
                 }
             } else {
@@ -191,9 +191,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
     }
 
     /// What the threads have done, once all of them are.
-    pub(crate) fn finish(
-        self,
-    ) -> Result<(Settlement<'a, L>, vec::IntoIter<Overlay<S>>), EngineError<S::Error>> {
+    pub(crate) fn finish(self) -> Result<Settlement<'a, L>, EngineError<S::Error>> {
         let Settler {
             mut settlement,
             base,
@@ -204,9 +202,9 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, L, S> {
             return Err(error);
         }
         settlement
-            .pay_beneficiary(&mut SpaceView::new(&self.space, base))
+            .pay_beneficiary(&mut SpaceView::new(self.space, base))
             .map_err(EngineError::State)?;
-        Ok((settlement, self.space.into_shards()))
+        Ok(settlement)
     }
 }
 

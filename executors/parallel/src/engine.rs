@@ -1,28 +1,25 @@
 use std::{fmt, num::NonZeroUsize};
 
-use alloy_consensus::Transaction as _;
-use rayon::{
-    ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
     BlockExecution, EngineError,
     block::BlockRun,
+    memory::Memory,
     plan::Plan,
     settlement::{Prepared, Settlement},
-    space,
     stats::ExecutionStats,
 };
 
 /// Executes blocks on several threads, with the result of
 /// [`execute_sequential`](crate::execute_sequential) in every bit.
 pub struct Engine {
-    /// All threads but the one that calls; `None` without others.
+    /// `None` when the calling thread does it all.
     pool: Option<ThreadPool>,
     threads: usize,
+    memory: Memory,
 }
 
 impl fmt::Debug for Engine {
@@ -33,26 +30,27 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Gas, by the limits of the transactions, from which on a block is worth a second thread.
-const MIN_PARALLEL_GAS: u64 = 1_000_000;
-
 impl Engine {
-    /// An engine with this many threads, the calling one included, which stay for its lifetime.
+    /// An engine with this many threads, which stay for its lifetime.
     ///
     /// # Errors
     /// When the system gives no threads.
     pub fn new(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
         let threads = threads.get();
-        let pool = match threads.saturating_sub(1) {
-            0 => None,
-            others => Some(
+        let pool = match threads {
+            1 => None,
+            _ => Some(
                 ThreadPoolBuilder::new()
-                    .num_threads(others)
+                    .num_threads(threads)
                     .thread_name(|index| format!("weft-engine-{index}"))
                     .build()?,
             ),
         };
-        Ok(Self { pool, threads })
+        Ok(Self {
+            pool,
+            threads,
+            memory: Memory::default(),
+        })
     }
 
     /// Executes a block's transactions on top of `state`, which is the state after its parent.
@@ -67,74 +65,82 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let gas: u64 = transactions
-            .iter()
-            .map(|transaction| transaction.gas_limit())
-            .fold(0, u64::saturating_add);
-        match &self.pool {
-            Some(pool) if transactions.len() > 1 && gas >= MIN_PARALLEL_GAS => {
-                self.execute_parallel(pool, layer, block, transactions, state)
+        if let Some(pool) = &self.pool {
+            let plan = Plan::new(transactions);
+            if plan.is_worth_threads() {
+                return pool
+                    .install(|| self.execute_parallel(&plan, layer, block, transactions, state));
             }
-            _ => execute_on_one_thread(layer, block, transactions, state),
         }
+        self.execute_on_one_thread(layer, block, transactions, state)
     }
 
+    /// On a thread of the pool.
     fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
-        pool: &ThreadPool,
+        plan: &Plan,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let plan = Plan::new(transactions);
-        let run = BlockRun::new(layer, block, transactions, &plan, &state, self.threads);
-        pool.in_place_scope(|scope| {
-            for worker in 1..self.threads {
-                let (run, state) = (&run, state.clone());
+        let mut space = self.memory.space(self.threads);
+        let run = BlockRun::new(
+            layer,
+            block,
+            transactions,
+            plan,
+            &state,
+            &space,
+            self.threads,
+        );
+        let mut states = vec![state; self.threads].into_iter().enumerate();
+        let first = states.next();
+        rayon::scope(|scope| {
+            let run = &run;
+            for (worker, state) in states {
                 scope.spawn(move |_| run.work(worker, state));
             }
-            run.work(0, state.clone());
+            if let Some((worker, state)) = first {
+                run.work(worker, state);
+            }
         });
-        let (settlement, shards) = run.finish()?;
-        let parts = pool.install(|| {
-            shards
-                .collect::<Vec<_>>()
-                .into_par_iter()
-                .map(Overlay::into_changes)
-                .collect()
-        });
+        let settlement = run.finish()?;
+        let changes = space.take_changes();
+        self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,
             lanes: 0,
             speculated: transactions.len(),
             reexecutions: settlement.stale,
         };
-        Ok(settlement.into_execution(space::join(parts), stats))
+        Ok(settlement.into_execution(changes, stats))
     }
-}
 
-/// As the oracle, but for transfers, which are settled without their layer.
-fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
-    layer: &L,
-    block: &BlockEnv,
-    transactions: &[RecoveredTransaction],
-    state: S,
-) -> Result<BlockExecution, EngineError<S::Error>> {
-    let mut settlement = Settlement::new(layer, block, transactions.len());
-    let mut state = Overlay::new(state);
-    for transaction in transactions {
-        let prepared = layer
-            .transfer(block, transaction)
-            .map_or(Prepared::Nothing, Prepared::Transfer);
-        settlement.push(transaction, prepared, &mut state)?;
+    /// As the oracle, but for transfers, which are settled without their layer.
+    fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let mut settlement = Settlement::new(layer, block, transactions.len());
+        let mut state = Overlay::with_memory(state, self.memory.overlay());
+        for transaction in transactions {
+            let prepared = Prepared::transfer(layer, block, transaction, &mut state)
+                .map_err(EngineError::State)?;
+            settlement.push(transaction, prepared, &mut state)?;
+        }
+        settlement
+            .pay_beneficiary(&mut state)
+            .map_err(EngineError::State)?;
+        let (changes, memory) = state.into_changes_and_memory();
+        self.memory.keep_overlay(memory);
+        let stats = ExecutionStats {
+            threads: 1,
+            ..ExecutionStats::default()
+        };
+        Ok(settlement.into_execution(changes, stats))
     }
-    settlement
-        .pay_beneficiary(&mut state)
-        .map_err(EngineError::State)?;
-    let stats = ExecutionStats {
-        threads: 1,
-        ..ExecutionStats::default()
-    };
-    Ok(settlement.into_execution(state.into_changes(), stats))
 }

@@ -11,6 +11,7 @@ mod block;
 mod conflicts;
 mod engine;
 mod error;
+mod memory;
 mod pending;
 mod plan;
 mod replay;

@@ -72,9 +72,10 @@ impl<'a> Replay<'a> {
         let access = self.accesses.transactions.get(self.next)?;
         self.next = self.next.saturating_add(1);
         let (mut effects, credit) = match access {
-            TransactionAccess::Transfer(transfer) => {
-                (self.transfer(transfer), Some(transfer.beneficiary_credit))
-            }
+            TransactionAccess::Transfer(transfer) => (
+                self.transfer(transfer),
+                Some(U256::from(transfer.beneficiary_credit)),
+            ),
             TransactionAccess::Execution {
                 reads,
                 changes,
@@ -125,7 +126,10 @@ impl<'a> Replay<'a> {
                 before: sender,
                 after: Account {
                     nonce: sender.nonce.saturating_add(1),
-                    balance: sender.balance.saturating_sub(transfer.cost),
+                    balance: sender
+                        .balance
+                        .saturating_sub(transfer.value)
+                        .saturating_sub(U256::from(transfer.fee)),
                     ..sender
                 },
             },
@@ -271,7 +275,7 @@ impl Ends {
                 TransactionAccess::Transfer(transfer) => {
                     // A sender's nonce has changed: it is among the changes.
                     ends.credit(transfer.receiver, transfer.value);
-                    Some(transfer.beneficiary_credit)
+                    Some(U256::from(transfer.beneficiary_credit))
                 }
                 TransactionAccess::Execution {
                     reads,

@@ -18,6 +18,7 @@ pub(crate) const MAX_WINDOW: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Schedule<'a> {
     plan: &'a Plan,
+    batch_cost: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -44,10 +45,11 @@ impl<'a> Schedule<'a> {
     pub(crate) fn new(plan: &'a Plan, threads: usize) -> Self {
         Self {
             plan,
+            batch_cost: plan.batch_cost(threads),
             state: Mutex::new(State {
                 next: 0,
                 settled: 0,
-                window: threads.saturating_mul(64).min(MAX_WINDOW),
+                window: threads.saturating_mul(128).min(MAX_WINDOW),
                 serial_until: 0,
                 queues: vec![VecDeque::new(); threads],
                 lanes: HashMap::default(),
@@ -66,7 +68,7 @@ impl<'a> Schedule<'a> {
             if state.stopped {
                 return false;
             }
-            let others_got_some = state.fill(self.plan, worker, batch);
+            let others_got_some = state.fill(self.plan, self.batch_cost, worker, batch);
             if others_got_some && state.waiting > 0 {
                 self.changed.notify_all();
             }
@@ -90,7 +92,9 @@ impl<'a> Schedule<'a> {
     pub(crate) fn settled(&self, settled: usize) {
         let mut state = self.state.lock();
         state.settled = settled;
-        if state.waiting > 0 {
+        // Not at once when a place is free: who is woken should find work for a while.
+        let in_flight = state.next.saturating_sub(settled);
+        if state.waiting > 0 && in_flight <= state.window / 2 {
             self.changed.notify_all();
         }
     }
@@ -121,11 +125,17 @@ impl<'a> Schedule<'a> {
 impl State {
     /// Claims transactions for `worker`, and whatever lies between them and belongs to the lanes of
     /// others for those. Whether others got some.
-    fn fill(&mut self, plan: &Plan, worker: usize, batch: &mut Vec<usize>) -> bool {
+    fn fill(
+        &mut self,
+        plan: &Plan,
+        batch_cost: usize,
+        worker: usize,
+        batch: &mut Vec<usize>,
+    ) -> bool {
         let mut cost = 0usize;
         let mut others_got_some = false;
         if let Some(queue) = self.queues.get_mut(worker) {
-            while cost < plan.batch_cost()
+            while cost < batch_cost
                 && let Some(index) = queue.pop_front()
             {
                 batch.push(index);
@@ -133,7 +143,7 @@ impl State {
             }
         }
         let end = self.settled.saturating_add(self.window).min(plan.len());
-        while cost < plan.batch_cost() && self.next < end && self.next >= self.serial_until {
+        while cost < batch_cost && self.next < end && self.next >= self.serial_until {
             let index = self.next;
             self.next = index.saturating_add(1);
             let keys = plan.lanes(index);

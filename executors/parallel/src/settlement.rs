@@ -1,8 +1,10 @@
+use std::fmt::Debug;
+
 use alloy_consensus::{Transaction as _, Typed2718};
 use alloy_primitives::{Address, U256};
 use weft_executor_core::{
     Account, BlockEnv, ChangeSet, ExecuteError, Execution, ExecutionLayer, InvalidTransaction,
-    Overlay, StateView, TransactionChange, TransactionChanges, Transfer, credited,
+    Overlay, Place, StateView, TransactionChange, TransactionChanges, Transfer, credited,
 };
 use weft_primitives::{Receipt, RecoveredTransaction};
 
@@ -13,23 +15,36 @@ use crate::{
 
 /// A state that takes changes.
 pub(crate) trait WorldState: StateView {
-    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), Self::Error>;
+    /// Where an account is, which saves looking for it again.
+    type Place: Copy + Debug;
+
+    fn locate(&mut self, address: Address) -> Result<Self::Place, Self::Error>;
+
+    fn account_at(&self, place: Self::Place) -> Option<Account>;
 
     /// Sets an account, and leaves its storage as it is.
-    fn set_account(
-        &mut self,
-        address: Address,
-        account: Option<Account>,
-    ) -> Result<(), Self::Error>;
+    fn set_account_at(&mut self, place: Self::Place, account: Option<Account>);
+
+    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), Self::Error>;
 }
 
 impl<S: StateView> WorldState for Overlay<S> {
-    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
-        Self::apply(self, changes)
+    type Place = Place;
+
+    fn locate(&mut self, address: Address) -> Result<Place, S::Error> {
+        Self::locate(self, address)
     }
 
-    fn set_account(&mut self, address: Address, account: Option<Account>) -> Result<(), S::Error> {
-        Self::set_account(self, address, account)
+    fn account_at(&self, place: Place) -> Option<Account> {
+        Self::account_at(self, place)
+    }
+
+    fn set_account_at(&mut self, place: Place, account: Option<Account>) {
+        Self::set_account_at(self, place, account);
+    }
+
+    fn apply(&mut self, changes: &TransactionChanges) -> Result<(), S::Error> {
+        Self::apply(self, changes)
     }
 }
 
@@ -43,10 +58,28 @@ pub(crate) struct Speculation {
 
 /// What is known of a transaction before its turn.
 #[derive(Debug)]
-pub(crate) enum Prepared {
+pub(crate) enum Prepared<P> {
     Nothing,
-    Transfer(Transfer),
+    /// A transfer, with the places of sender and receiver.
+    Transfer(Transfer, P, P),
     Speculated(Box<Speculation>),
+}
+
+impl<P> Prepared<P> {
+    /// The transaction as a transfer, or nothing.
+    pub(crate) fn transfer<L: ExecutionLayer, S: WorldState<Place = P>>(
+        layer: &L,
+        block: &BlockEnv,
+        transaction: &RecoveredTransaction,
+        state: &mut S,
+    ) -> Result<Self, S::Error> {
+        let Some(transfer) = layer.transfer(block, transaction) else {
+            return Ok(Self::Nothing);
+        };
+        let sender = state.locate(transfer.sender)?;
+        let receiver = state.locate(transfer.receiver)?;
+        Ok(Self::Transfer(transfer, sender, receiver))
+    }
 }
 
 /// The transactions of a block so far, in order: the only place where what they did comes to count.
@@ -88,7 +121,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
     pub(crate) fn push<S: WorldState>(
         &mut self,
         transaction: &RecoveredTransaction,
-        prepared: Prepared,
+        prepared: Prepared<S::Place>,
         state: &mut S,
     ) -> Result<Pushed, EngineError<S::Error>> {
         let index = self.pushed;
@@ -101,8 +134,8 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             };
             return self.leave_out(index, transaction, reason);
         }
-        if let Prepared::Transfer(transfer) = &prepared
-            && self.settle_transfer(transfer, state)?
+        if let Prepared::Transfer(transfer, sender, receiver) = &prepared
+            && self.settle_transfer(transfer, *sender, *receiver, state)
         {
             return Ok(self.include(transaction, transfer.gas_used, true, Vec::new(), None));
         }
@@ -179,26 +212,21 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
     fn settle_transfer<S: WorldState>(
         &mut self,
         transfer: &Transfer,
+        sender: S::Place,
+        receiver: S::Place,
         state: &mut S,
-    ) -> Result<bool, EngineError<S::Error>> {
-        let mut settle = || {
-            let sender = state.account(transfer.sender)?;
-            let receiver = state.account(transfer.receiver)?;
-            let Some((after, received)) = transfer.apply(sender, receiver) else {
-                return Ok(false);
-            };
-            state.set_account(transfer.sender, Some(after))?;
-            if received != receiver {
-                state.set_account(transfer.receiver, received)?;
-            }
-            Ok(true)
+    ) -> bool {
+        let before = state.account_at(receiver);
+        let Some((sent, received)) = transfer.apply(state.account_at(sender), before) else {
+            return false;
         };
-        if !settle().map_err(EngineError::State)? {
-            return Ok(false);
+        state.set_account_at(sender, Some(sent));
+        if received != before {
+            state.set_account_at(receiver, received);
         }
-        self.earn(Some(transfer.beneficiary_credit));
+        self.earn(Some(U256::from(transfer.beneficiary_credit)));
         self.accesses.push(TransactionAccess::Transfer(*transfer));
-        Ok(true)
+        true
     }
 
     fn include(
@@ -246,7 +274,8 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             return Ok(());
         };
         let beneficiary = self.block.beneficiary;
-        let before = state.account(beneficiary)?;
+        let place = state.locate(beneficiary)?;
+        let before = state.account_at(place);
         let after = credited(before, wei, self.block.fork);
         if after.is_none() && before.is_some() {
             return state.apply(&TransactionChanges {
@@ -261,7 +290,8 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
                 code: Vec::new(),
             });
         }
-        state.set_account(beneficiary, after)
+        state.set_account_at(place, after);
+        Ok(())
     }
 
     pub(crate) fn into_execution(

@@ -13,17 +13,20 @@ mod sections;
 mod signer;
 #[cfg(test)]
 mod tests;
+pub(crate) mod units;
 mod validate;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{mempool::MempoolLimits, rpc::RpcConfig};
+
 pub use error::ConfigError;
 pub use secret::{Secret, SecretUrl};
 pub use sections::{
     BatcherSection, BlockSection, ChainSection, L1Section, LedgerSection, LogFormat, LogSection,
-    MempoolSection, MetricsSection, RpcSection,
+    MetricsSection,
 };
 
 /// Everything that can be configured, by section. Durations and sizes have their unit in the name.
@@ -33,9 +36,9 @@ pub struct Config {
     /// The chain and where it is kept.
     pub chain: ChainSection,
     /// The JSON-RPC server.
-    pub rpc: RpcSection,
+    pub rpc: RpcConfig,
     /// Bounds of the mempool.
-    pub mempool: MempoolSection,
+    pub mempool: MempoolLimits,
     /// When blocks are made and what they hold.
     pub block: BlockSection,
     /// The L1 that the chain posts to.

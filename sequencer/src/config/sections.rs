@@ -1,15 +1,11 @@
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use super::{SecretUrl, optional};
-use crate::{
-    chain::{ExecutionMode, ProducerConfig},
-    mempool::MempoolLimits,
-    rpc::RpcConfig,
-};
+use crate::chain::{ExecutionMode, ProducerConfig};
 
 /// `[chain]`: the chain and where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,138 +53,6 @@ fn deserialize_execution<'de, D: Deserializer<'de>>(
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
-}
-
-/// `[rpc]`: where JSON-RPC, `/health`, `/ready` and `/metrics` are served, and their bounds. The
-/// fields are those of [`RpcConfig`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "documented at RpcConfig")]
-pub struct RpcSection {
-    pub host: IpAddr,
-    pub port: u16,
-    pub threads: usize,
-    pub max_body_bytes: usize,
-    pub max_batch: usize,
-    pub max_response_bytes: usize,
-    pub max_batch_response_bytes: usize,
-    pub max_log_range: u64,
-    pub max_log_results: usize,
-    pub max_connections: usize,
-    pub idle_timeout_ms: u64,
-    pub max_requests_per_connection: usize,
-    pub max_subscriptions_per_connection: u32,
-    pub max_websocket_buffer_bytes: usize,
-    pub max_filters: usize,
-    pub filter_ttl_ms: u64,
-    pub call_gas: u64,
-    pub call_timeout_ms: u64,
-    pub max_waiting_calls: usize,
-    pub sync_timeout_ms: u64,
-    pub max_sync_timeout_ms: u64,
-    pub min_suggested_tip_wei: u64,
-    pub cors: Vec<String>,
-}
-
-impl Default for RpcSection {
-    fn default() -> Self {
-        let rpc = RpcConfig::default();
-        Self {
-            host: rpc.host,
-            port: rpc.port,
-            threads: rpc.threads,
-            max_body_bytes: rpc.max_body_bytes,
-            max_batch: rpc.max_batch,
-            max_response_bytes: rpc.max_response_bytes,
-            max_batch_response_bytes: rpc.max_batch_response_bytes,
-            max_log_range: rpc.max_log_range,
-            max_log_results: rpc.max_log_results,
-            max_connections: rpc.max_connections,
-            idle_timeout_ms: milliseconds(rpc.idle_timeout),
-            max_requests_per_connection: rpc.max_requests_per_connection,
-            max_subscriptions_per_connection: rpc.max_subscriptions_per_connection,
-            max_websocket_buffer_bytes: rpc.max_websocket_buffer_bytes,
-            max_filters: rpc.max_filters,
-            filter_ttl_ms: milliseconds(rpc.filter_ttl),
-            call_gas: rpc.call_gas,
-            call_timeout_ms: milliseconds(rpc.call_timeout),
-            max_waiting_calls: rpc.max_waiting_calls,
-            sync_timeout_ms: milliseconds(rpc.sync_timeout),
-            max_sync_timeout_ms: milliseconds(rpc.max_sync_timeout),
-            min_suggested_tip_wei: wei(rpc.min_suggested_tip),
-            cors: rpc.cors,
-        }
-    }
-}
-
-impl From<RpcSection> for RpcConfig {
-    fn from(rpc: RpcSection) -> Self {
-        Self {
-            host: rpc.host,
-            port: rpc.port,
-            threads: rpc.threads,
-            max_body_bytes: rpc.max_body_bytes,
-            max_batch: rpc.max_batch,
-            max_response_bytes: rpc.max_response_bytes,
-            max_batch_response_bytes: rpc.max_batch_response_bytes,
-            max_log_range: rpc.max_log_range,
-            max_log_results: rpc.max_log_results,
-            max_connections: rpc.max_connections,
-            idle_timeout: Duration::from_millis(rpc.idle_timeout_ms),
-            max_requests_per_connection: rpc.max_requests_per_connection,
-            max_subscriptions_per_connection: rpc.max_subscriptions_per_connection,
-            max_websocket_buffer_bytes: rpc.max_websocket_buffer_bytes,
-            max_filters: rpc.max_filters,
-            filter_ttl: Duration::from_millis(rpc.filter_ttl_ms),
-            call_gas: rpc.call_gas,
-            call_timeout: Duration::from_millis(rpc.call_timeout_ms),
-            max_waiting_calls: rpc.max_waiting_calls,
-            sync_timeout: Duration::from_millis(rpc.sync_timeout_ms),
-            max_sync_timeout: Duration::from_millis(rpc.max_sync_timeout_ms),
-            min_suggested_tip: u128::from(rpc.min_suggested_tip_wei),
-            cors: rpc.cors,
-        }
-    }
-}
-
-/// `[mempool]`: bounds of the mempool. The fields are those of [`MempoolLimits`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(missing_docs, reason = "documented at MempoolLimits")]
-pub struct MempoolSection {
-    pub max_transactions: usize,
-    pub max_per_sender: usize,
-    pub max_bytes: usize,
-    pub max_transaction_bytes: usize,
-    pub min_tip_wei: u64,
-    pub allow_unprotected: bool,
-}
-
-impl Default for MempoolSection {
-    fn default() -> Self {
-        let limits = MempoolLimits::default();
-        Self {
-            max_transactions: limits.max_transactions,
-            max_per_sender: limits.max_per_sender,
-            max_bytes: limits.max_bytes,
-            max_transaction_bytes: limits.max_transaction_bytes,
-            min_tip_wei: wei(limits.min_tip),
-            allow_unprotected: limits.allow_unprotected,
-        }
-    }
-}
-
-impl From<MempoolSection> for MempoolLimits {
-    fn from(mempool: MempoolSection) -> Self {
-        Self {
-            max_transactions: mempool.max_transactions,
-            max_per_sender: mempool.max_per_sender,
-            max_bytes: mempool.max_bytes,
-            max_transaction_bytes: mempool.max_transaction_bytes,
-            min_tip: u128::from(mempool.min_tip_wei),
-            allow_unprotected: mempool.allow_unprotected,
-        }
-    }
 }
 
 /// `[block]`: when blocks are made and what they hold.
@@ -376,12 +240,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn wei(amount: u128) -> u64 {
-    u64::try_from(amount).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,10 @@ use weft_batcher::{MAX_BLOCK_TRANSACTION_BYTES, MAX_POSTED_BYTES};
 use weft_l1_bridge::MAX_DEPOSIT_GAS;
 use weft_primitives::ATTRIBUTES_GAS_LIMIT;
 
-use super::{Config, ConfigError};
+use super::{
+    Config, ConfigError,
+    units::{milliseconds, wei},
+};
 
 /// Least gas limit of a block below an L1: the deposits that it may bring must always fit, or the
 /// chain could never go on.
@@ -46,7 +49,7 @@ impl Config {
             ("rpc.max_log_range", rpc.max_log_range),
             ("rpc.max_log_results", rpc.max_log_results as u64),
             ("rpc.max_connections", rpc.max_connections as u64),
-            ("rpc.idle_timeout_ms", rpc.idle_timeout_ms),
+            ("rpc.idle_timeout_ms", milliseconds::of(rpc.idle_timeout)),
             (
                 "rpc.max_requests_per_connection",
                 rpc.max_requests_per_connection as u64,
@@ -60,11 +63,11 @@ impl Config {
                 rpc.max_websocket_buffer_bytes as u64,
             ),
             ("rpc.max_filters", rpc.max_filters as u64),
-            ("rpc.filter_ttl_ms", rpc.filter_ttl_ms),
+            ("rpc.filter_ttl_ms", milliseconds::of(rpc.filter_ttl)),
             ("rpc.call_gas", rpc.call_gas),
-            ("rpc.call_timeout_ms", rpc.call_timeout_ms),
+            ("rpc.call_timeout_ms", milliseconds::of(rpc.call_timeout)),
             ("rpc.max_waiting_calls", rpc.max_waiting_calls as u64),
-            ("rpc.sync_timeout_ms", rpc.sync_timeout_ms),
+            ("rpc.sync_timeout_ms", milliseconds::of(rpc.sync_timeout)),
             ("mempool.max_transactions", mempool.max_transactions as u64),
             ("mempool.max_per_sender", mempool.max_per_sender as u64),
             ("mempool.max_bytes", mempool.max_bytes as u64),
@@ -79,14 +82,14 @@ impl Config {
         }
         at_least(
             "rpc.max_sync_timeout_ms",
-            rpc.max_sync_timeout_ms,
-            rpc.sync_timeout_ms,
+            milliseconds::of(rpc.max_sync_timeout),
+            milliseconds::of(rpc.sync_timeout),
             " (rpc.sync_timeout_ms)",
         )?;
         at_least(
             "rpc.min_suggested_tip_wei",
-            rpc.min_suggested_tip_wei,
-            mempool.min_tip_wei,
+            wei::of(rpc.min_suggested_tip),
+            wei::of(mempool.min_tip),
             " (mempool.min_tip_wei, or nobody could follow the suggestion)",
         )?;
         at_least(

@@ -41,6 +41,8 @@ const GAS_LIMIT: u64 = 60_000_000;
 const L1_MAX_TRANSACTION_BYTES: usize = 128 << 10;
 /// How often L1 is asked for news. The embedded L1 is in the same process.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a request to L1 may take.
+const L1_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which an idle chain makes an empty block.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
@@ -129,7 +131,7 @@ impl Dev {
         let l1_config = L1Config {
             url: l1_rpc.clone(),
             contract: deployment.contract,
-            timeout: Duration::from_secs(10),
+            timeout: L1_TIMEOUT,
             poll_interval: POLL_INTERVAL,
             deposit_confirmations: 0,
             safe_confirmations: 1,

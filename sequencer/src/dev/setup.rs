@@ -1,28 +1,24 @@
 use std::{
     fs,
     path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{
-    DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender, deploy, genesis,
-};
+use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, deploy, genesis};
 use weft_primitives::ChainSpec;
 
 use super::{
-    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L2_CHAIN_ID, POLL_INTERVAL, accounts,
-    info_path,
+    DevInfo, FUNDED_BALANCE, GAS_LIMIT, L1_CHAIN_ID, L1_TIMEOUT, L2_CHAIN_ID, POLL_INTERVAL,
+    accounts, info_path,
 };
-use crate::error::NodeError;
+use crate::{error::NodeError, l1};
 
 /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
 const FORCED_INCLUSION_DELAY: u64 = 3600;
 /// What the operator gets on an L1 that is not the embedded one, in wei: 100 ether.
 const OPERATOR_BALANCE: U256 = alloy_primitives::uint!(100_000_000_000_000_000_000_U256);
-/// How long a request to L1 may take.
-const L1_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The rollup that a data folder belongs to.
 #[derive(Debug)]
@@ -46,13 +42,7 @@ pub(super) async fn deployment(
     l1_rpc: &str,
     operator_is_funded: bool,
 ) -> Result<Deployment, NodeError> {
-    let client = L1Client::new(
-        l1_rpc,
-        L1ClientConfig {
-            timeout: L1_TIMEOUT,
-            ..L1ClientConfig::default()
-        },
-    )?;
+    let client = l1::client(l1_rpc, L1_TIMEOUT)?;
     let l1_chain_id = client.chain_id().await?;
     let path = data_dir.join("deployment.json");
     if let Some(file) = read_json::<DeploymentFile>(&path)? {

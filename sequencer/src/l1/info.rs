@@ -5,8 +5,8 @@ use weft_batcher::SubmitterStatus;
 
 use crate::{
     chain::ChainHandle,
-    ledger::{BatchRecord, Ledger, LedgerError},
-    rpc::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status},
+    ledger::{AttemptState, BatchRecord, L1Attempt, Ledger, LedgerError},
+    rpc::{AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status},
 };
 
 /// Answers from the ledger.
@@ -62,6 +62,32 @@ impl LedgerInfo {
     }
 }
 
+fn describe_attempt(attempt: L1Attempt) -> AttemptInfo {
+    let (status, l1_block_number, error) = match attempt.state {
+        AttemptState::Sent => (AttemptStatus::Sent, None, None),
+        AttemptState::Included { l1_block_number } => {
+            (AttemptStatus::Included, Some(l1_block_number), None)
+        }
+        AttemptState::Failed {
+            error,
+            l1_block_number,
+        } => (AttemptStatus::Failed, l1_block_number, Some(error)),
+        AttemptState::Replaced => (AttemptStatus::Replaced, None, None),
+    };
+    AttemptInfo {
+        transaction_hash: attempt.tx_hash,
+        sender: attempt.sender,
+        nonce: attempt.nonce,
+        gas_limit: attempt.gas_limit,
+        max_fee_per_gas: attempt.max_fee_per_gas,
+        max_priority_fee_per_gas: attempt.max_priority_fee_per_gas,
+        sent_at: attempt.sent_at,
+        status,
+        l1_block_number,
+        error,
+    }
+}
+
 fn unreadable(error: LedgerError) -> L1InfoError {
     L1InfoError(Box::new(error))
 }
@@ -73,6 +99,17 @@ impl L1Info for LedgerInfo {
 
     fn batch_of_block(&self, number: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
         Box::pin(async move { self.answer(self.ledger.batch_of_block(number).await) })
+    }
+
+    fn attempts(&self, index: u64) -> BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>> {
+        Box::pin(async move {
+            let attempts = self.ledger.attempts_of_batch(index).await;
+            Ok(attempts
+                .map_err(unreadable)?
+                .into_iter()
+                .map(describe_attempt)
+                .collect())
+        })
     }
 
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>> {

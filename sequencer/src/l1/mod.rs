@@ -54,12 +54,17 @@ pub struct L1Config {
 impl L1Config {
     /// A client of this L1.
     pub(crate) fn client(&self) -> Result<L1Client, NodeError> {
-        let config = L1ClientConfig {
-            timeout: self.timeout,
-            ..L1ClientConfig::default()
-        };
-        Ok(L1Client::new(&self.url, config)?)
+        client(&self.url, self.timeout)
     }
+}
+
+/// A client of the L1 at `url`, which waits `timeout` for an answer.
+pub(crate) fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError> {
+    let config = L1ClientConfig {
+        timeout,
+        ..L1ClientConfig::default()
+    };
+    Ok(L1Client::new(url, config)?)
 }
 
 /// How batches are posted.

@@ -119,10 +119,9 @@ impl Recorder {
             && self.client.block_number().await? >= known.number
             && self.client.existing_block(known.number).await?.hash != known.hash
         {
-            tracing::warn!(l1_block = known.number, "L1 reorganised: reading it again");
-            cursor = None;
-        }
-        if cursor.is_none() {
+            cursor = self.go_back(known).await?;
+            self.executed_deposits = 0;
+        } else if cursor.is_none() {
             self.ledger.remove_after_l1_block(0).await?;
             self.executed_deposits = 0;
         } else if let (false, Some(known)) = (clean, cursor) {
@@ -139,6 +138,36 @@ impl Recorder {
             next = end.saturating_add(1);
         }
         self.look_up_deposits().await
+    }
+
+    /// Forgets what L1 has undone: all that was recorded above the last batch that it still has.
+    async fn go_back(&self, known: L1Cursor) -> Result<Option<L1Cursor>, RecordError> {
+        // What stands above the cursor may be half of a step.
+        self.ledger.remove_after_l1_block(known.number).await?;
+        let head = self.client.block_number().await?;
+        let mut kept = None;
+        while let Some(batch) = self.ledger.last_batch().await? {
+            let number = batch.l1_block_number;
+            if head >= number
+                && self.client.existing_block(number).await?.hash == batch.l1_block_hash
+            {
+                kept = Some(L1Cursor {
+                    number,
+                    hash: batch.l1_block_hash,
+                });
+                break;
+            }
+            self.ledger
+                .remove_after_l1_block(number.saturating_sub(1))
+                .await?;
+        }
+        let from = kept.map_or(0, |cursor| cursor.number);
+        tracing::warn!(from, "L1 reorganised: reading it again behind this block");
+        self.ledger.remove_after_l1_block(from).await?;
+        if let Some(cursor) = kept {
+            self.ledger.set_cursor(cursor).await?;
+        }
+        Ok(kept)
     }
 
     async fn record_blocks(&self, from: u64, to: u64) -> Result<(), RecordError> {

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256};
 use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::Account;
 use weft_primitives::{Fork, RecoveredTransaction};
@@ -28,13 +29,15 @@ pub use admission::check_sender_code;
 pub use error::MempoolError;
 pub use transaction::PooledTransaction;
 
+use crate::config::units::wei;
 use pool::Pool;
 
 /// Transactions that a subscriber may lag behind before it misses some.
 const SUBSCRIPTION_CAPACITY: usize = 4096;
 
-/// Bounds of the pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bounds of the pool: `[mempool]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct MempoolLimits {
     /// Transactions in total.
     pub max_transactions: usize,
@@ -43,6 +46,7 @@ pub struct MempoolLimits {
     /// Bytes (EIP-2718 encodings) in total.
     pub max_bytes: usize,
     /// Lowest tip cap that is taken in, in wei per gas.
+    #[serde(rename = "min_tip_wei", with = "wei")]
     pub min_tip: u128,
     /// Largest encoding of one transaction, in bytes.
     pub max_transaction_bytes: usize,
@@ -131,12 +135,7 @@ impl Mempool {
         added
     }
 
-    /// Whether any transaction could stand in the next block.
-    pub fn has_ready(&self) -> bool {
-        *self.shared.ready.borrow()
-    }
-
-    /// Resolves once [`Self::has_ready`] holds.
+    /// Resolves once any transaction could stand in the next block.
     pub async fn ready(&self) {
         // Fails only without a sender, and `self` holds one.
         let _ = self.shared.ready.subscribe().wait_for(|ready| *ready).await;

@@ -1,7 +1,13 @@
 use std::{net::IpAddr, time::Duration};
 
-/// Bounds of the RPC server. Each has an error of its own; `docs/rpc.md` lists them.
-#[derive(Debug, Clone)]
+use serde::{Deserialize, Serialize};
+
+use crate::config::units::{milliseconds, wei};
+
+/// Where JSON-RPC, `/health`, `/ready` and `/metrics` are served, and the server's bounds: `[rpc]` of
+/// the configuration. Each bound has an error of its own; `docs/rpc.md` lists them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RpcConfig {
     /// Address to listen on.
     pub host: IpAddr,
@@ -25,6 +31,7 @@ pub struct RpcConfig {
     /// Most connections, HTTP and WebSocket together.
     pub max_connections: usize,
     /// How long a connection may neither send nor take a byte.
+    #[serde(rename = "idle_timeout_ms", with = "milliseconds")]
     pub idle_timeout: Duration,
     /// Most messages of one WebSocket connection that are worked on at a time; further ones wait
     /// unread.
@@ -36,19 +43,24 @@ pub struct RpcConfig {
     /// Most open filters of all clients together.
     pub max_filters: usize,
     /// How long a filter lives after it was last polled.
+    #[serde(rename = "filter_ttl_ms", with = "milliseconds")]
     pub filter_ttl: Duration,
     /// Most gas of one `eth_call`, `eth_estimateGas` or `eth_createAccessList` execution.
     pub call_gas: u64,
     /// How long a caller waits for a call, an estimate or a log query.
+    #[serde(rename = "call_timeout_ms", with = "milliseconds")]
     pub call_timeout: Duration,
     /// Most calls, estimates and log queries waiting for a thread.
     pub max_waiting_calls: usize,
     /// How long `eth_sendRawTransactionSync` waits when the caller does not say.
+    #[serde(rename = "sync_timeout_ms", with = "milliseconds")]
     pub sync_timeout: Duration,
     /// Longest wait that a caller of `eth_sendRawTransactionSync` may ask for.
+    #[serde(rename = "max_sync_timeout_ms", with = "milliseconds")]
     pub max_sync_timeout: Duration,
     /// Smallest tip that `eth_maxPriorityFeePerGas` suggests, in wei per gas. Must be at least what
     /// the mempool takes in.
+    #[serde(rename = "min_suggested_tip_wei", with = "wei")]
     pub min_suggested_tip: u128,
     /// Origins that browsers may call from: `*`, or a list.
     pub cors: Vec<String>,

@@ -34,6 +34,9 @@ pub trait L1Info: Send + Sync + 'static {
     /// The batch that the block is in; `None` when it is in none yet.
     fn batch_of_block(&self, number: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>>;
 
+    /// The L1 transactions that were sent to post the batch with this index, oldest first.
+    fn attempts(&self, index: u64) -> BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>>;
+
     /// How the node stands with L1.
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>>;
 }
@@ -49,6 +52,10 @@ impl L1Info for NoL1 {
 
     fn batch_of_block(&self, _: u64) -> BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
         Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn attempts(&self, _: u64) -> BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>> {
@@ -97,6 +104,52 @@ pub enum BatchStatus {
     Safe,
     /// In a finalized L1 block.
     Finalized,
+}
+
+/// An L1 transaction that was sent to post a batch, as `weft_getBatchAttempts` shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptInfo {
+    /// Its hash.
+    pub transaction_hash: B256,
+    /// Account that signed it.
+    pub sender: Address,
+    /// Its nonce.
+    #[serde(with = "alloy_serde::quantity")]
+    pub nonce: u64,
+    /// Gas limit, in gas.
+    #[serde(with = "alloy_serde::quantity")]
+    pub gas_limit: u64,
+    /// In wei.
+    #[serde(with = "alloy_serde::quantity")]
+    pub max_fee_per_gas: u128,
+    /// In wei.
+    #[serde(with = "alloy_serde::quantity")]
+    pub max_priority_fee_per_gas: u128,
+    /// When it was first sent, in seconds since the Unix epoch.
+    #[serde(with = "alloy_serde::quantity")]
+    pub sent_at: u64,
+    /// What has become of it.
+    pub status: AttemptStatus,
+    /// L1 block that it is in.
+    #[serde(with = "alloy_serde::quantity::opt")]
+    pub l1_block_number: Option<u64>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What has become of an L1 transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptStatus {
+    /// Sent, and neither included nor given up.
+    Sent,
+    /// In an L1 block, and it succeeded.
+    Included,
+    /// Refused by the L1 node, or reverted in a block.
+    Failed,
+    /// Another transaction with the same nonce took its place.
+    Replaced,
 }
 
 /// How the node stands with L1.

@@ -24,6 +24,9 @@ mod websocket;
 mod workers;
 
 pub use config::RpcConfig;
-pub use context::{BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1, RpcContext};
+pub use context::{
+    AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1,
+    RpcContext,
+};
 pub use error::RpcError;
 pub use server::{RpcServer, RpcServerError, RpcServerHandle};

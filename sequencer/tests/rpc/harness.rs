@@ -15,8 +15,8 @@ use weft_sequencer::{
     chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers, engine},
     mempool::{AdmissionRules, Mempool, MempoolLimits},
     rpc::{
-        BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, RpcConfig, RpcContext, RpcServer,
-        RpcServerHandle,
+        AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status,
+        RpcConfig, RpcContext, RpcServer, RpcServerHandle,
     },
 };
 use weft_state::{BlockBundle, Store};
@@ -148,6 +148,25 @@ impl L1Info for OneBatch {
         number: u64,
     ) -> futures::future::BoxFuture<'_, Result<Option<BatchInfo>, L1InfoError>> {
         Box::pin(async move { Ok((1..=2).contains(&number).then(Self::info)) })
+    }
+
+    fn attempts(
+        &self,
+        index: u64,
+    ) -> futures::future::BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>> {
+        let attempt = AttemptInfo {
+            transaction_hash: B256::repeat_byte(3),
+            sender: Address::repeat_byte(4),
+            nonce: 5,
+            gas_limit: 21_000,
+            max_fee_per_gas: 9,
+            max_priority_fee_per_gas: 1,
+            sent_at: 0x6500_0000,
+            status: AttemptStatus::Included,
+            l1_block_number: Some(9),
+            error: None,
+        };
+        Box::pin(async move { Ok((index == 0).then_some(attempt).into_iter().collect()) })
     }
 
     fn status(&self) -> futures::future::BoxFuture<'_, Result<L1Status, L1InfoError>> {

@@ -233,6 +233,7 @@ const METHODS: &[&str] = &[
     "txpool_contentFrom",
     "web3_sha3",
     "weft_getBatch",
+    "weft_getBatchAttempts",
     "weft_getBatchByBlock",
     "weft_getL1Origin",
 ];

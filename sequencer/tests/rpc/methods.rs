@@ -440,6 +440,13 @@ async fn methods_of_weft() {
         node.call("weft_getBatchByBlock", json!(["latest"])).await,
         batch
     );
+    let attempts = node.call("weft_getBatchAttempts", json!(["0x0"])).await;
+    assert_eq!(attempts[0]["transactionHash"], batch["l1TransactionHash"]);
+    assert_eq!(attempts[0]["status"], "included");
+    assert_eq!(
+        node.call("weft_getBatchAttempts", json!(["0x1"])).await,
+        json!([])
+    );
     let origin = node.call("weft_getL1Origin", json!(["latest"])).await;
     assert_eq!(
         origin,

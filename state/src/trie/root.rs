@@ -25,7 +25,7 @@ pub(crate) fn state_root(
     parent_root: B256,
     changes: &ChangeSet,
 ) -> Result<TrieUpdates, StateError> {
-    let outcome = |(address, change): (&Address, &AccountChange)| {
+    let outcome = |(address, change): &(Address, AccountChange)| {
         let address_hash = keccak256(address);
         let storage = storage_root(nodes, address_hash, change)?;
         Ok((address_hash, storage))
@@ -33,12 +33,14 @@ pub(crate) fn state_root(
     let outcomes: Vec<_> = if changes.accounts.len() < PARALLEL_FROM {
         changes
             .accounts
+            .as_slice()
             .iter()
             .map(outcome)
             .collect::<Result<_, StateError>>()?
     } else {
         changes
             .accounts
+            .as_slice()
             .par_iter()
             .map(outcome)
             .collect::<Result<_, StateError>>()?

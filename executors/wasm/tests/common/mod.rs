@@ -12,7 +12,7 @@ use alloy_consensus::{SignableTransaction, TxEip1559, transaction::Recovered};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, address};
 use weft_executor_core::{
     BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, MemoryState, Outcome,
-    Overlay, StateView, credited,
+    Overlay, credited,
 };
 use weft_executor_evm::EvmLayer;
 use weft_executor_wasm::{WasmLayer, stored_code};
@@ -114,9 +114,9 @@ impl Chain {
         overlay.apply(&execution.changes).unwrap();
         if let Some(wei) = execution.beneficiary_credit {
             let beneficiary = self.block.beneficiary;
-            let before = overlay.account(beneficiary).unwrap();
-            let after = credited(before, wei, self.block.fork);
-            overlay.set_account(beneficiary, after).unwrap();
+            let place = overlay.locate(beneficiary).unwrap();
+            let after = credited(overlay.account_at(place), wei, self.block.fork);
+            overlay.set_account_at(place, after);
         }
         let changes = overlay.into_changes();
         self.state.apply(&changes);

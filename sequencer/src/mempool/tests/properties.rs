@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures::FutureExt;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
@@ -199,7 +200,10 @@ impl Pair {
                 model.best(gas_limit, count)
             );
         }
-        assert_eq!(pool.has_ready(), !model.best(u64::MAX, 1).is_empty());
+        assert_eq!(
+            pool.ready().now_or_never().is_some(),
+            !model.best(u64::MAX, 1).is_empty()
+        );
         while let Ok(transaction) = self.announcements.try_recv() {
             assert!(self.announced.insert(transaction.hash), "announced twice");
         }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use futures::FutureExt;
+
 use super::*;
 
 fn pool() -> Mempool {
@@ -95,7 +97,7 @@ fn a_gap_is_filled_and_announced_in_order() {
     let second = add(&pool, 0, 1, 100, 1);
     assert_eq!(pool.status(), (0, 1));
     assert_eq!(pool.next_nonce(sender(0)), None);
-    assert!(!pool.has_ready());
+    assert!(pool.ready().now_or_never().is_none());
     let first = add(&pool, 0, 0, 100, 1);
     assert_eq!(pool.status(), (2, 0));
     assert_eq!(pool.next_nonce(sender(0)), Some(2));
@@ -231,7 +233,7 @@ fn a_block_takes_out_what_it_included() {
     // None is.
     pool.on_block(rules(10), &[(sender(0), account(2, 0))], &[]);
     assert_eq!(pool.status(), (0, 0));
-    assert!(!pool.has_ready());
+    assert!(pool.ready().now_or_never().is_none());
 }
 
 #[test]
@@ -285,7 +287,7 @@ async fn ready_resolves_whenever_it_is_asked() {
     pool.ready().await;
     // The base fee decides too.
     pool.on_block(rules(12), &[], &[]);
-    assert!(!pool.has_ready());
+    assert!(pool.ready().now_or_never().is_none());
     pool.on_block(rules(11), &[], &[]);
     pool.ready().await;
 }

@@ -31,6 +31,14 @@ pub(super) fn register(registry: &mut Registry) {
             Some(number) => to_json(Ok(api.l1.batch_of_block(number).await?)),
         }
     });
+    registry.asynchronous(
+        "weft_getBatchAttempts",
+        1,
+        |api, mut arguments| async move {
+            let index: U64 = arguments.required("a batch index")?;
+            to_json(Ok(api.l1.attempts(index.to()).await?))
+        },
+    );
     registry.read("weft_getL1Origin", 1, l1_origin);
     registry.asynchronous("weft_nodeStatus", 0, |api, _| async move {
         to_json(node_status(&api).await)

@@ -1,0 +1,33 @@
+//! How fast blocks are executed: the same block by the plainest loop over revm, by the sequential
+//! oracle and by the engine, side by side.
+//!
+//! A [`Workload`] is generated from a seed; [`Fixture`]s are real blocks. [`run`] measures what a
+//! [`Selection`] names and refuses to give a number when the contestants' results differ.
+
+mod accounts;
+mod amm;
+mod base;
+mod check;
+mod contracts;
+mod environment;
+mod erc20;
+mod error;
+mod fixtures;
+mod measure;
+mod plain;
+mod report;
+mod run;
+mod scenario;
+mod selection;
+mod transfers;
+mod workload;
+
+pub use check::{check_execution, check_plain};
+pub use error::{BenchError, Mismatch};
+pub use fixtures::{Fixture, fixture_files};
+pub use plain::{PlainBlock, PlainExecution};
+pub use report::{BlockRatio, BlockReport, Report};
+pub use run::{RunConfig, run};
+pub use scenario::Scenario;
+pub use selection::{Selection, UnknownSelection};
+pub use workload::Workload;

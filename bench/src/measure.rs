@@ -1,0 +1,177 @@
+use std::{
+    convert::Infallible,
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+use weft_executor_evm::EvmLayer;
+use weft_executor_parallel::{
+    BlockExecution, Engine, EngineError, ExecutionStats, execute_sequential,
+};
+
+use crate::{BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain};
+
+/// How long each run of one contestant took, the fastest first.
+#[derive(Debug, Default)]
+pub(crate) struct Laps(Vec<Duration>);
+
+impl Laps {
+    pub(crate) fn push(&mut self, lap: Duration) {
+        let place = self.0.partition_point(|faster| *faster <= lap);
+        self.0.insert(place, lap);
+    }
+
+    /// Milliseconds of the run in the middle; between two, their mean. `None` without a run.
+    pub(crate) fn median_ms(&self) -> Option<f64> {
+        let middle = self.0.len() / 2;
+        let upper = self.0.get(middle)?;
+        let lower = if self.0.len().is_multiple_of(2) {
+            self.0.get(middle.checked_sub(1)?)?
+        } else {
+            upper
+        };
+        Some((milliseconds(*lower) + milliseconds(*upper)) / 2.0)
+    }
+
+    /// Milliseconds of the fastest run. `None` without a run.
+    pub(crate) fn min_ms(&self) -> Option<f64> {
+        self.0.first().copied().map(milliseconds)
+    }
+}
+
+fn milliseconds(lap: Duration) -> f64 {
+    lap.as_secs_f64() * 1000.0
+}
+
+/// One block, measured.
+#[derive(Debug, Default)]
+pub(crate) struct BlockMeasurement {
+    pub(crate) transactions: usize,
+    pub(crate) gas: u64,
+    pub(crate) plain: Laps,
+    pub(crate) oracle: Laps,
+    pub(crate) engine: Laps,
+    /// Of the engine's last run.
+    pub(crate) stats: ExecutionStats,
+}
+
+/// The contestants that outlive a block.
+pub(crate) struct Contestants {
+    layer: EvmLayer,
+    engine: Engine,
+}
+
+impl Contestants {
+    pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
+        let engine = Engine::new(threads).map_err(|error| BenchError::Engine {
+            contestant: "engine",
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            layer: EvmLayer::new(),
+            engine,
+        })
+    }
+
+    /// Lets the contestants execute the block in turn, `runs` times each after one run to warm up,
+    /// and checks what they give every time. `name` is said in errors.
+    pub(crate) fn measure(
+        &self,
+        name: &str,
+        scenario: &Scenario,
+        runs: usize,
+    ) -> Result<BlockMeasurement, BenchError> {
+        let plain = PlainBlock::new(scenario);
+        let wrong = |contestant| {
+            move |mismatch| BenchError::WrongResult {
+                workload: name.to_owned(),
+                contestant,
+                mismatch,
+            }
+        };
+        let base = BaseView(plain.base());
+        let (_, expected) = self.oracle(scenario, base)?;
+        let mut measurement = BlockMeasurement {
+            transactions: scenario.transactions.len(),
+            gas: expected.gas_used,
+            ..BlockMeasurement::default()
+        };
+        for run in 0..=runs {
+            let warm = run > 0;
+
+            let (lap, found) = plain.run()?;
+            check_plain(&scenario.block, &expected, &found).map_err(wrong("plain revm"))?;
+            if warm {
+                measurement.plain.push(lap);
+            }
+            drop(found);
+
+            let (lap, found) = self.oracle(scenario, base)?;
+            check_execution(&expected, &found).map_err(wrong("oracle"))?;
+            if warm {
+                measurement.oracle.push(lap);
+            }
+            drop(found);
+
+            let (lap, found) = self.engine(scenario, base)?;
+            check_execution(&expected, &found).map_err(wrong("engine"))?;
+            if warm {
+                measurement.engine.push(lap);
+            }
+            measurement.stats = found.stats;
+        }
+        Ok(measurement)
+    }
+
+    fn oracle(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
+        timed("oracle", || {
+            execute_sequential(&self.layer, &scenario.block, &scenario.transactions, base)
+        })
+    }
+
+    fn engine(
+        &self,
+        scenario: &Scenario,
+        base: BaseView<'_>,
+    ) -> Result<(Duration, BlockExecution), BenchError> {
+        timed("engine", || {
+            self.engine
+                .execute(&self.layer, &scenario.block, &scenario.transactions, base)
+        })
+    }
+}
+
+fn timed(
+    contestant: &'static str,
+    execute: impl FnOnce() -> Result<BlockExecution, EngineError<Infallible>>,
+) -> Result<(Duration, BlockExecution), BenchError> {
+    let start = Instant::now();
+    let execution = execute();
+    let elapsed = start.elapsed();
+    let execution = execution.map_err(|error| BenchError::Engine {
+        contestant,
+        reason: error.to_string(),
+    })?;
+    Ok((elapsed, execution))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_and_minimum() {
+        let mut laps = Laps::default();
+        assert_eq!((laps.median_ms(), laps.min_ms()), (None, None));
+        for lap in [9, 1, 4] {
+            laps.push(Duration::from_millis(lap));
+        }
+        assert_eq!((laps.median_ms(), laps.min_ms()), (Some(4.0), Some(1.0)));
+        laps.push(Duration::from_millis(6));
+        assert_eq!((laps.median_ms(), laps.min_ms()), (Some(5.0), Some(1.0)));
+    }
+}
