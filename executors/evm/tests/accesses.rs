@@ -15,10 +15,13 @@ use alloy_eip7928::{BlockAccessIndex, BlockAccessList, bal::Bal};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256};
 use common::{
     chain::{BENEFICIARY, block, dynamic_fee, legacy, recovered, state},
-    programs::{base, programs, sent, transactions},
+    programs::{address, base, programs, sent, transactions},
 };
 use proptest::prelude::*;
-use weft_executor_core::{Account, ExecutionLayer, MemoryState, Overlay, StateView, credited};
+use weft_executor_core::{
+    Account, ExecutionLayer, MemoryState, Overlay, StateView, TransactionChange,
+    TransactionChanges, credited,
+};
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{
     BlockExecution, ConflictGraph, Engine, Location, access_list_hash, execute_sequential,
@@ -100,9 +103,15 @@ fn assert_values(
         state.apply(&execution.changes).unwrap();
         if let Some(wei) = execution.beneficiary_credit {
             let before = state.account(env.beneficiary).unwrap();
-            state
-                .set_account(env.beneficiary, credited(before, wei, fork))
-                .unwrap();
+            let paid = TransactionChange {
+                account: credited(before, wei, fork),
+                ..TransactionChange::default()
+            };
+            let paid = TransactionChanges {
+                accounts: vec![(env.beneficiary, paid)],
+                ..TransactionChanges::default()
+            };
+            state.apply(&paid).unwrap();
             asked.entry(env.beneficiary).or_default();
         }
         for account in list {
@@ -166,6 +175,18 @@ fn execute(
     result.unwrap()
 }
 
+/// Adds calls with calldata, until the block is worth several threads.
+fn accompany(transactions: &mut Vec<RecoveredTransaction>, base: &mut MemoryState) {
+    for index in 0..20_u8 {
+        let sender = person(u64::from(index));
+        base.insert(sender, 0, U256::from(1_u64 << 50), Bytes::new(), []);
+        let mut call = legacy(0, TxKind::Call(address(2 + index % 4)), 0);
+        call.input = Bytes::from(vec![1]);
+        let position = usize::from(index) * 2 % (transactions.len() + 1);
+        transactions.insert(position, recovered(sender, Transaction::Legacy, call));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -177,8 +198,9 @@ proptest! {
         fork in prop::sample::select(&[Fork::London, Fork::Shanghai, Fork::Cancun, Fork::LATEST][..]),
         threads in 1..4usize,
     ) {
-        let base = base(&programs, empty_account);
-        let transactions = transactions(&sent, fork);
+        let mut base = base(&programs, empty_account);
+        let mut transactions = transactions(&sent, fork);
+        accompany(&mut transactions, &mut base);
         let oracle =
             execute_sequential(&EvmLayer::new(), &block(fork), &transactions, base.clone()).unwrap();
         let list = oracle.access_list();
@@ -191,6 +213,7 @@ proptest! {
         prop_assert_eq!(&other, &list);
         prop_assert_eq!(access_list_hash(&other), access_list_hash(&list));
         prop_assert_eq!(parallel.conflicts(), oracle.conflicts());
+        prop_assert_eq!(parallel.stats.threads, threads);
 
         // The list agrees with the block's change set at the end of the block.
         for (address, change) in &oracle.changes.accounts {
