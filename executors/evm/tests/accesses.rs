@@ -11,7 +11,7 @@ mod common;
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-use alloy_eip7928::{BlockAccessIndex, BlockAccessList, bal::Bal};
+use alloy_eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList, bal::Bal};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256};
 use common::{
     chain::{BENEFICIARY, block, dynamic_fee, legacy, recovered, state},
@@ -24,7 +24,8 @@ use weft_executor_core::{
 };
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{
-    BlockExecution, ConflictGraph, Engine, Location, access_list_hash, execute_sequential,
+    BlockExecution, ConflictGraph, Engine, FalseAccessList, ListEntry, Location, access_list_hash,
+    execute_sequential,
 };
 use weft_primitives::{Fork, RecoveredTransaction, Transaction};
 
@@ -175,6 +176,46 @@ fn execute(
     result.unwrap()
 }
 
+fn execute_listed(
+    transactions: &[RecoveredTransaction],
+    list: &BlockAccessList,
+    base: &MemoryState,
+    fork: Fork,
+    threads: usize,
+) -> (BlockExecution, Result<(), FalseAccessList>) {
+    let engine = Engine::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    let (layer, env) = (EvmLayer::new(), block(fork));
+    let result = engine.execute_with_access_list(&layer, &env, transactions, list, base.clone());
+    result.unwrap()
+}
+
+/// Makes a list false in one place.
+fn falsify(list: &mut BlockAccessList, (place, kind): (prop::sample::Index, u8)) {
+    let place = place.index(list.len());
+    let account = &mut list[place];
+    match kind % 7 {
+        0 if !account.balance_changes.is_empty() => {
+            account.balance_changes[0].post_balance ^= U256::ONE
+        }
+        1 if !account.nonce_changes.is_empty() => account.nonce_changes[0].new_nonce ^= 1,
+        2 if !account.storage_changes.is_empty() => {
+            account.storage_changes[0].changes[0].new_value ^= U256::ONE;
+        }
+        3 if !account.code_changes.is_empty() => {
+            account.code_changes[0].new_code = Bytes::from_static(&[0xfe, 0xfe]);
+        }
+        4 if !account.storage_changes.is_empty() => {
+            account.storage_changes.remove(0);
+        }
+        5 => {
+            account.storage_reads.push(U256::MAX);
+        }
+        _ => {
+            list.remove(place);
+        }
+    }
+}
+
 /// Adds calls with calldata, until the block is worth several threads.
 fn accompany(transactions: &mut Vec<RecoveredTransaction>, base: &mut MemoryState) {
     for index in 0..20_u8 {
@@ -197,6 +238,7 @@ proptest! {
         sent in prop::collection::vec(sent(), 1..30),
         fork in prop::sample::select(&[Fork::London, Fork::Shanghai, Fork::Cancun, Fork::LATEST][..]),
         threads in 1..4usize,
+        forgery in any::<(prop::sample::Index, u8)>(),
     ) {
         let mut base = base(&programs, empty_account);
         let mut transactions = transactions(&sent, fork);
@@ -214,6 +256,20 @@ proptest! {
         prop_assert_eq!(access_list_hash(&other), access_list_hash(&list));
         prop_assert_eq!(parallel.conflicts(), oracle.conflicts());
         prop_assert_eq!(parallel.stats.threads, threads);
+
+        // With the true list nothing has to be done twice; with a false one the result is the same,
+        // and the list is found out.
+        let (listed, verdict) = execute_listed(&transactions, &list, &base, fork, threads);
+        prop_assert_eq!(&listed, &oracle);
+        prop_assert_eq!(verdict, Ok(()));
+        if oracle.dropped.is_empty() && fork == Fork::LATEST {
+            prop_assert_eq!(listed.stats.reexecutions, 0);
+        }
+        let mut lie = list.clone();
+        falsify(&mut lie, forgery);
+        let (listed, verdict) = execute_listed(&transactions, &lie, &base, fork, threads);
+        prop_assert_eq!(&listed, &oracle);
+        prop_assert!(verdict.is_err(), "{:?} {:?}", list, lie);
 
         // The list agrees with the block's change set at the end of the block.
         for (address, change) in &oracle.changes.accounts {
@@ -330,6 +386,68 @@ fn who_looks_at_the_fees_waits_for_them() {
     assert_eq!(graph.lanes, 1);
     assert_eq!(graph.conflicts.len(), 1);
     assert_eq!(graph.conflicts[0].location, Location::Account(BENEFICIARY));
+}
+
+#[test]
+fn what_is_wrong_with_a_list_is_named() {
+    let transactions = [pay(0, 0, 2), pay(1, 0, 2)];
+    let base = rich(2);
+    let result = execute_sequential(
+        &EvmLayer::new(),
+        &block(Fork::LATEST),
+        &transactions,
+        base.clone(),
+    )
+    .unwrap();
+    let list = result.access_list();
+    let verdict = |list: &BlockAccessList| {
+        execute_listed(&transactions, list, &base, Fork::LATEST, 2)
+            .1
+            .unwrap_err()
+    };
+    let of = list
+        .iter()
+        .position(|account| account.address == person(2))
+        .unwrap();
+
+    let mut lie = list.clone();
+    lie[of].balance_changes[1].post_balance = U256::from(11);
+    let found = verdict(&lie);
+    assert_eq!(
+        found,
+        FalseAccessList::Entry {
+            address: person(2),
+            entry: ListEntry::Balance,
+            index: 2,
+            expected: Some(U256::from(10)),
+            found: Some(U256::from(11)),
+        }
+    );
+    assert_eq!(
+        found.to_string(),
+        format!(
+            "balance of {} after transaction 2: expected 0xa, found 0xb",
+            person(2)
+        )
+    );
+
+    let mut lie = list.clone();
+    lie[of].balance_changes.pop();
+    let found = verdict(&lie).to_string();
+    assert!(found.ends_with("expected 0xa, found nothing"), "{found}");
+
+    let mut lie = list.clone();
+    lie.remove(of);
+    assert_eq!(verdict(&lie), FalseAccessList::MissingAccount(person(2)));
+
+    let mut lie = list.clone();
+    let needless = Address::repeat_byte(0xff);
+    lie.push(AccountChanges::new(needless));
+    assert_eq!(verdict(&lie), FalseAccessList::NeedlessAccount(needless));
+
+    let mut lie = list;
+    lie.reverse();
+    assert!(matches!(verdict(&lie), FalseAccessList::Malformed(_)));
 }
 
 /// The kinds of entries that EIP-7928 asks for, in one block.
