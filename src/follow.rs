@@ -46,6 +46,10 @@ pub(crate) struct Arguments {
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// RPC URL of a node that is asked for the access lists of blocks, so that they are executed
+    /// faster. It need not be trusted: every list is checked.
+    #[arg(long, env = "WEFT_ACCESS_LISTS_URL", hide_env_values = true)]
+    access_lists: Option<String>,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -83,6 +87,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
                 port: arguments.port,
                 ..RpcConfig::default()
             }),
+            access_lists: arguments.access_lists,
             metrics: Some(metrics),
         },
         stop.clone(),

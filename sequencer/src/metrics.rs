@@ -57,7 +57,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 22] = [
+const METRICS: [(Kind, &str, Unit, &str); 23] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -129,6 +129,12 @@ const METRICS: [(Kind, &str, Unit, &str); 22] = [
         "weft_reexecutions_total",
         Unit::Count,
         "Executions ahead of their turn that did not hold and were done again",
+    ),
+    (
+        Kind::Counter,
+        "weft_access_lists_total",
+        Unit::Count,
+        "Access lists that this node was given and has checked, by outcome",
     ),
     (
         Kind::Gauge,
@@ -247,6 +253,13 @@ pub(crate) fn block_made(
 /// Records a batch that was derived from L1 and found right.
 pub(crate) fn batch_verified(chain_id: u64) {
     counter!("weft_batches_verified_total", "chain_id" => chain_id.to_string()).increment(1);
+}
+
+/// Records an access list that was checked.
+pub(crate) fn access_list(chain_id: u64, right: bool) {
+    let outcome = if right { "true" } else { "false" };
+    counter!("weft_access_lists_total", "chain_id" => chain_id.to_string(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Records a request to L1 that failed.

@@ -150,7 +150,7 @@ impl Watcher {
             client,
             info,
             derivation,
-            replayer: Arc::new(Replayer::new(writer, chain.clone())),
+            replayer: Arc::new(Replayer::new(writer, chain.clone(), None)),
             chain,
             _folder: folder,
         })

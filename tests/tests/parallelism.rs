@@ -102,3 +102,51 @@ async fn everybody_tells_the_same_of_a_block() -> eyre::Result<()> {
     }
     Ok(())
 }
+
+/// A follower takes access lists from anybody: true ones, those of another chain, and none at all
+/// lead to the same chain, and it says which they were.
+#[tokio::test]
+async fn a_follower_checks_the_access_lists_that_it_is_given() -> eyre::Result<()> {
+    let folder = TempDir::new()?;
+    let options = ["--no-watcher"];
+    let mut dev = Dev::start(&folder.path().join("dev"), &options).await?;
+    let account = dev.info.accounts.first().cloned().wrap_err("no account")?;
+    let mut sender = Sender::new(&account, L2_CHAIN_ID, &dev.l2).await?;
+    let signed = load::transfers(&mut sender, 100)?;
+    load::send_all(&dev.l2, &signed).await?;
+    load::all_included(&dev.l2, &signed, LIMIT).await?;
+    let head = dev.all_safe(LIMIT).await?;
+
+    // Another chain, with at least as many blocks.
+    let other = Dev::start(&folder.path().join("other"), &options).await?;
+    let mut sender = Sender::new(&account, L2_CHAIN_ID, &other.l2).await?;
+    while other.l2.block_number("latest").await? < head {
+        let signed = load::transfers(&mut sender, 1)?;
+        load::send_all(&other.l2, &signed).await?;
+        load::all_included(&other.l2, &signed, LIMIT).await?;
+    }
+
+    let hash = dev.l2.block_hash(head).await?;
+    let nobody = "http://127.0.0.1:1/".to_owned();
+    for (name, url) in [
+        ("true", &dev.info.l2_rpc),
+        ("false", &other.info.l2_rpc),
+        ("none", &nobody),
+    ] {
+        let mut follower = Follower::start_with(
+            &dev.info.l1_rpc,
+            dev.info.contract,
+            &folder.path().join(name),
+            &["--access-lists", url],
+        )
+        .await?;
+        ensure!(follower.hash_at(head, LIMIT).await? == hash, "{name}");
+        let status: Value = follower.rpc.call("weft_nodeStatus", json!([])).await?;
+        let of = |key: &str| status.pointer(&format!("/accessLists/{key}")).cloned();
+        let some = |key: &str| of(key).is_some_and(|count| count != "0x0" && !count.is_null());
+        ensure!(some("right") == (name == "true"), "{name}: {status}");
+        ensure!(some("wrong") == (name == "false"), "{name}: {status}");
+        ensure!(some("problem") == (name == "false"), "{name}: {status}");
+    }
+    Ok(())
+}

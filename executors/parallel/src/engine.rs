@@ -8,7 +8,7 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     BlockExecution, EngineError,
     block::BlockRun,
-    false_list::{FalseAccessList, check_form, compare},
+    false_list::{AccessListVerdict, check_form, compare},
     listed::Listed,
     memory::Memory,
     plan::Plan,
@@ -85,7 +85,7 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         list: &BlockAccessList,
         state: S,
-    ) -> Result<(BlockExecution, Result<(), FalseAccessList>), EngineError<S::Error>> {
+    ) -> Result<(BlockExecution, AccessListVerdict), EngineError<S::Error>> {
         let form = check_form(list, transactions.len());
         let listed = form.is_ok().then(|| Listed::new(list));
         let execution = self.execute_with(layer, block, transactions, listed.as_ref(), state)?;

@@ -34,6 +34,9 @@ pub enum FalseAccessList {
     },
 }
 
+/// What the check of an access list that somebody has given came to.
+pub type AccessListVerdict = Result<(), FalseAccessList>;
+
 /// What an entry of an access list is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListEntry {

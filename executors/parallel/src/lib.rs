@@ -31,6 +31,6 @@ pub use accesses::{BlockAccesses, access_list_hash};
 pub use conflicts::{Conflict, ConflictGraph, Dependency, Location};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use false_list::{FalseAccessList, ListEntry};
+pub use false_list::{AccessListVerdict, FalseAccessList, ListEntry};
 pub use sequential::{BlockExecution, Pushed, SequentialExecutor, execute_sequential};
 pub use stats::ExecutionStats;

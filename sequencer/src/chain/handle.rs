@@ -7,7 +7,7 @@ use weft_executor_parallel::{BlockAccesses, EngineError, execute_sequential};
 use weft_primitives::{BlockAttributes, ChainSpec, RecoveredTransaction, child_header};
 use weft_state::{BlockBundle, StateError, Store};
 
-use super::{BlockRecord, Layers, recent::RecentBlocks};
+use super::{AccessListRecord, BlockRecord, Layers, recent::RecentBlocks};
 
 /// The last durable block.
 #[derive(Debug, Clone)]
@@ -44,6 +44,7 @@ pub struct ChainHandle {
     blocks: broadcast::Sender<Arc<BlockBundle>>,
     labels: LabelSource,
     recent: RecentBlocks,
+    access_lists: AccessListRecord,
 }
 
 /// Why it cannot be said how the transactions of a block got along.
@@ -84,6 +85,7 @@ impl ChainHandle {
             blocks,
             labels,
             recent,
+            access_lists: AccessListRecord::default(),
         }
     }
 
@@ -209,6 +211,11 @@ impl ChainHandle {
             Arc::new(execution.changes),
             None,
         ))))
+    }
+
+    /// What became of the access lists that this node was given.
+    pub const fn access_lists(&self) -> &AccessListRecord {
+        &self.access_lists
     }
 
     /// What is remembered of the head, if it is.

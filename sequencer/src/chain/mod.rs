@@ -1,5 +1,6 @@
 //! The chain as the rest of the node sees it: one writer makes blocks, many readers follow the head.
 
+mod access_lists;
 mod engine;
 mod handle;
 mod layers;
@@ -8,6 +9,7 @@ mod recent;
 mod replay;
 mod writer;
 
+pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};
 pub use engine::engine;
 pub use handle::{ChainHandle, Head, L1Labels, LabelSource, RecordError};
 pub use layers::{ExecutionMode, Layers};

@@ -4,11 +4,14 @@ use alloy_consensus::{Header, Sealed, proofs};
 use alloy_primitives::Address;
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, InvalidTransaction};
-use weft_executor_parallel::{BlockAccesses, BlockExecution, Engine, ExecutionStats};
+use weft_executor_parallel::{
+    AccessListVerdict, BlockAccessList, BlockAccesses, BlockExecution, Engine, EngineError,
+    ExecutionStats,
+};
 use weft_primitives::{
     BlockAttributes, ChainSpec, Receipt, RecoveredTransaction, SealedBlock, child_header,
 };
-use weft_state::{BlockBundle, Store};
+use weft_state::{BlockBundle, StateError, Store};
 
 use super::{BlockRecord, ChainHandle, Head, LabelSource, Layers, recent::RecentBlocks};
 use crate::error::NodeError;
@@ -93,18 +96,40 @@ impl ChainWriter {
         attributes: &BlockAttributes,
         transactions: Vec<RecoveredTransaction>,
     ) -> Result<ExecutedBlock, NodeError> {
-        let parent = self.head();
-        let header = child_header(self.spec.chain_id(), &parent, attributes);
-        let env = BlockEnv::from_header(&header, self.spec.chain_id(), self.spec.fork());
+        let (header, env) = self.child(attributes);
         let state = self.store.latest_state()?;
         let execution = self
             .engine
             .execute(&*self.layers, &env, &transactions, state)
-            .map_err(|error| NodeError::Execution {
-                number: header.number,
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| execution_failed(&header, &error))?;
         self.seal(header, transactions, execution)
+    }
+
+    /// As [`ChainWriter::execute`], for a block that is said to have this access list; what is wrong
+    /// with the list comes with the block.
+    ///
+    /// # Errors
+    /// As [`ChainWriter::execute`].
+    pub fn execute_with_access_list(
+        &self,
+        attributes: &BlockAttributes,
+        transactions: Vec<RecoveredTransaction>,
+        list: &BlockAccessList,
+    ) -> Result<(ExecutedBlock, AccessListVerdict), NodeError> {
+        let (header, env) = self.child(attributes);
+        let state = self.store.latest_state()?;
+        let (execution, verdict) = self
+            .engine
+            .execute_with_access_list(&*self.layers, &env, &transactions, list, state)
+            .map_err(|error| execution_failed(&header, &error))?;
+        Ok((self.seal(header, transactions, execution)?, verdict))
+    }
+
+    /// Header and environment of the block after the head.
+    fn child(&self, attributes: &BlockAttributes) -> (Header, BlockEnv) {
+        let header = child_header(self.spec.chain_id(), &self.head(), attributes);
+        let env = BlockEnv::from_header(&header, self.spec.chain_id(), self.spec.fork());
+        (header, env)
     }
 
     fn seal(
@@ -172,5 +197,12 @@ impl ChainWriter {
         // Nobody listening is fine.
         let _ = self.blocks.send(bundle.clone());
         Ok(bundle)
+    }
+}
+
+fn execution_failed(header: &Header, error: &EngineError<StateError>) -> NodeError {
+    NodeError::Execution {
+        number: header.number,
+        reason: error.to_string(),
     }
 }

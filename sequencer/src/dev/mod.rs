@@ -175,6 +175,7 @@ impl Dev {
                 execution: config.execution,
                 threads: config.threads,
                 rpc: None,
+                access_lists: None,
                 metrics: None,
             };
             Some(Follower::start(follower, stop.child_token()).await?)
