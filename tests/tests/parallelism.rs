@@ -108,7 +108,8 @@ async fn everybody_tells_the_same_of_a_block() -> eyre::Result<()> {
 #[tokio::test]
 async fn a_follower_checks_the_access_lists_that_it_is_given() -> eyre::Result<()> {
     let folder = TempDir::new()?;
-    let options = ["--no-watcher"];
+    // Time for many transactions to meet in a block.
+    let options = ["--no-watcher", "--block-interval", "500"];
     let mut dev = Dev::start(&folder.path().join("dev"), &options).await?;
     let account = dev.info.accounts.first().cloned().wrap_err("no account")?;
     let mut sender = Sender::new(&account, L2_CHAIN_ID, &dev.l2).await?;
@@ -118,7 +119,7 @@ async fn a_follower_checks_the_access_lists_that_it_is_given() -> eyre::Result<(
     let head = dev.all_safe(LIMIT).await?;
 
     // Another chain, with at least as many blocks.
-    let other = Dev::start(&folder.path().join("other"), &options).await?;
+    let other = Dev::start(&folder.path().join("other"), &["--no-watcher"]).await?;
     let mut sender = Sender::new(&account, L2_CHAIN_ID, &other.l2).await?;
     while other.l2.block_number("latest").await? < head {
         let signed = load::transfers(&mut sender, 1)?;
