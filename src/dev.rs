@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// Execution layers: evm or evm+wasm.
     #[arg(long, default_value = "evm")]
     execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Do not rebuild and check the rollup from L1 in this process.
     #[arg(long)]
     no_watcher: bool,
@@ -71,6 +74,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             l1: arguments.l1,
             ledger: arguments.ledger,
             execution: arguments.execution,
+            threads: arguments.threads,
             watcher: !arguments.no_watcher,
         },
         Some(metrics),

@@ -43,6 +43,13 @@ pub(crate) struct Arguments {
     /// Execution layers of the chain: evm or evm+wasm.
     #[arg(long, default_value = "evm")]
     execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+    /// RPC URL of a node that is asked for the access lists of blocks, so that they are executed
+    /// faster. It need not be trusted: every list is checked.
+    #[arg(long, env = "WEFT_ACCESS_LISTS_URL", hide_env_values = true)]
+    access_lists: Option<String>,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -74,11 +81,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             data_dir: arguments.data_dir,
             spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
             execution: arguments.execution,
+            threads: arguments.threads,
             rpc: Some(RpcConfig {
                 host: arguments.host,
                 port: arguments.port,
                 ..RpcConfig::default()
             }),
+            access_lists: arguments.access_lists,
             metrics: Some(metrics),
         },
         stop.clone(),

@@ -36,6 +36,9 @@ pub(crate) struct Arguments {
     /// Execution layers of the chain: evm or evm+wasm.
     #[arg(long, default_value = "evm")]
     execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -57,6 +60,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         poll_interval: Duration::from_millis(arguments.poll_interval),
         spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
         execution: arguments.execution,
+        threads: arguments.threads,
         once: arguments.once,
     });
     let Some(watcher) = stop.run_until_cancelled(find).await.transpose()? else {

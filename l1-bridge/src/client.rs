@@ -93,6 +93,18 @@ impl L1Client {
             .map_err(|error| classify(error, asked()))
     }
 
+    /// Sends a request of any method that the node may have.
+    ///
+    /// # Errors
+    /// When the node does not answer properly.
+    pub async fn request<P: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, L1Error> {
+        self.ask(method, params, || method.to_owned()).await
+    }
+
     /// The L1's chain id.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ pub enum NodeError {
     /// The genesis cannot be used.
     #[error(transparent)]
     Spec(#[from] weft_primitives::ChainSpecError),
+    /// The system gives no threads.
+    #[error("execution threads: {0}")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
     /// This machine cannot run a layer.
     #[error(transparent)]
     Layer(#[from] weft_executor_wasm::MachineError),

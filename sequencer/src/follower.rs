@@ -13,7 +13,10 @@ use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
-    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
+    chain::{
+        AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer,
+        engine,
+    },
     error::NodeError,
     l1::{L1Config, L1Link},
     ops::Ops,
@@ -33,8 +36,12 @@ pub struct FollowerConfig {
     pub spec: Option<ChainSpec>,
     /// Which layers the chain runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Where read-only JSON-RPC is served; `None` serves none.
     pub rpc: Option<RpcConfig>,
+    /// RPC URL of a node that is asked for access lists, to be faster; it need not be trusted.
+    pub access_lists: Option<String>,
     /// What `/metrics` renders; `None` turns it off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -70,10 +77,19 @@ impl Follower {
         let store = Store::open(&config.data_dir.join("state"), &spec)?;
         let poll_interval = config.l1.poll_interval;
         let link = L1Link::connect(config.l1, &config.data_dir, &store).await?;
+        let access_lists = config
+            .access_lists
+            .as_deref()
+            .map(AccessListSource::new)
+            .transpose()?;
         let layers = Arc::new(Layers::new(config.execution)?);
         let labels = LabelSource::L1(link.labels());
-        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
 
+        if config.metrics.is_some() {
+            crate::metrics::watch_parallelism(&mut tasks, &chain);
+        }
         let ops = Ops::new(chain.clone(), config.metrics);
         let mut address = None;
         if let Some(rpc) = config.rpc {
@@ -105,7 +121,7 @@ impl Follower {
             info,
             chain: chain.clone(),
             derivation,
-            replayer: Arc::new(Replayer::new(writer, chain.clone())),
+            replayer: Arc::new(Replayer::new(writer, chain.clone(), access_lists)),
             progress: progress_sender,
             ops,
             poll_interval,

@@ -10,7 +10,7 @@ use tokio::time;
 use weft_batcher::SubmitterStatus;
 use weft_state::BlockBundle;
 
-use crate::{chain::ChainHandle, mempool::Mempool, tasks::Tasks};
+use crate::{chain::ChainHandle, error::NodeError, mempool::Mempool, tasks::Tasks};
 
 /// Buckets of durations, in seconds: from 50 microseconds to 10 seconds.
 const DURATION_BUCKETS: [f64; 16] = [
@@ -20,6 +20,9 @@ const DURATION_BUCKETS: [f64; 16] = [
 
 /// How often the mempool's size is reported.
 const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often the independence of a block's transactions is computed, at most.
+const PARALLELISM_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often what histograms have taken in is folded into their buckets; until then it takes memory.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -54,7 +57,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 19] = [
+const METRICS: [(Kind, &str, Unit, &str); 23] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -120,6 +123,30 @@ const METRICS: [(Kind, &str, Unit, &str); 19] = [
         "weft_block_commit_seconds",
         Unit::Seconds,
         "Time to write a block and fsync it",
+    ),
+    (
+        Kind::Counter,
+        "weft_reexecutions_total",
+        Unit::Count,
+        "Executions ahead of their turn that did not hold and were done again",
+    ),
+    (
+        Kind::Counter,
+        "weft_access_lists_total",
+        Unit::Count,
+        "Access lists that this node was given and has checked, by outcome",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_lanes",
+        Unit::Count,
+        "Groups of transactions that share nothing, in the block looked at last",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_speed_up_bound",
+        Unit::Count,
+        "Gas over the gas of the longest chain of waiting transactions, in the block looked at last",
     ),
     (
         Kind::Gauge,
@@ -197,6 +224,7 @@ pub(crate) fn block_made(
     bundle: &BlockBundle,
     execution: Duration,
     commit: Duration,
+    reexecutions: usize,
     dropped: usize,
 ) {
     let header = &bundle.block.header;
@@ -211,6 +239,7 @@ pub(crate) fn block_made(
     counter!("weft_blocks_total", &chain).increment(1);
     counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
     counter!("weft_gas_used_total", &chain).increment(header.gas_used);
+    counter!("weft_reexecutions_total", &chain).increment(reexecutions as u64);
     counter!("weft_transactions_dropped_total", &chain).increment(dropped as u64);
     gauge!("weft_head_block_number", &chain).set(header.number as f64);
     gauge!("weft_base_fee_wei", &chain).set(header.base_fee_per_gas.unwrap_or(0) as f64);
@@ -224,6 +253,13 @@ pub(crate) fn block_made(
 /// Records a batch that was derived from L1 and found right.
 pub(crate) fn batch_verified(chain_id: u64) {
     counter!("weft_batches_verified_total", "chain_id" => chain_id.to_string()).increment(1);
+}
+
+/// Records an access list that was checked.
+pub(crate) fn access_list(chain_id: u64, right: bool) {
+    let outcome = if right { "true" } else { "false" };
+    counter!("weft_access_lists_total", "chain_id" => chain_id.to_string(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Records a request to L1 that failed.
@@ -253,6 +289,39 @@ pub(crate) fn watch_mempool(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mem
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = time::sleep(MEMPOOL_PERIOD) => {}
+            }
+        }
+    });
+}
+
+/// Reports how far the transactions of the newest block are independent, at most once in a period.
+pub(crate) fn watch_parallelism(tasks: &mut Tasks, chain: &ChainHandle) {
+    let chain = chain.clone();
+    let chain_id = chain.spec().chain_id().to_string();
+    let stop = tasks.stop().clone();
+    tasks.spawn("parallelism metrics", async move {
+        let mut head = chain.watch_head();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = head.changed() => if changed.is_err() {
+                    return Ok(());
+                },
+            }
+            if let Some(record) = chain.recent_record() {
+                let computed = tokio::task::spawn_blocking(move || {
+                    let parallelism = record.parallelism();
+                    (parallelism.lanes, parallelism.speed_up_bound)
+                });
+                let (lanes, bound) = computed.await.map_err(|error| {
+                    NodeError::Setup(format!("parallelism metrics panicked: {error}"))
+                })?;
+                gauge!("weft_block_lanes", "chain_id" => chain_id.clone()).set(lanes as f64);
+                gauge!("weft_block_speed_up_bound", "chain_id" => chain_id.clone()).set(bound);
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = time::sleep(PARALLELISM_PERIOD) => {}
             }
         }
     });

@@ -11,7 +11,7 @@ use weft_state::Store;
 use crate::{
     chain::{
         ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Producer, ProducerConfig,
-        admission_rules,
+        admission_rules, engine,
     },
     error::NodeError,
     l1::{L1Config, L1Link},
@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub data_dir: PathBuf,
     /// Which layers run.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Where and how JSON-RPC is served.
     pub rpc: RpcConfig,
     /// Bounds of the mempool.
@@ -69,12 +71,14 @@ impl Node {
             None => (LabelSource::Durable, watch::channel(None).1),
         };
         let layers = Arc::new(Layers::new(config.execution)?);
-        let (writer, chain) = ChainWriter::new(spec, store, layers, labels)?;
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
         let mempool = Mempool::new(
             config.mempool,
             admission_rules(&chain, config.producer.gas_limit),
         );
 
+        let reports = config.metrics.is_some();
         let ops = Ops::new(chain.clone(), config.metrics);
         let context = RpcContext {
             chain: chain.clone(),
@@ -98,6 +102,9 @@ impl Node {
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {
             link.spawn(&chain, &mut tasks);
+        }
+        if reports {
+            crate::metrics::watch_parallelism(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool);
         let stopping = tasks.stop().clone();

@@ -37,6 +37,7 @@ pub async fn start(
             spec,
             data_dir: config.chain.data_dir,
             execution: config.chain.execution,
+            threads: config.chain.threads,
             rpc: config.rpc,
             mempool: config.mempool,
             producer: config.block.into(),

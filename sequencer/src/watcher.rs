@@ -12,7 +12,7 @@ use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
-    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer},
+    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, engine},
     error::NodeError,
     follower::{chain_spec, resume, resume_again},
     l1,
@@ -34,6 +34,8 @@ pub struct WatchConfig {
     pub spec: Option<ChainSpec>,
     /// Which layers the chain runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// End when everything that is posted now has been checked.
     pub once: bool,
 }
@@ -135,14 +137,20 @@ impl Watcher {
             TempDir::with_prefix("weft-watch-").map_err(NodeError::file(std::env::temp_dir()))?;
         let store = Store::open(&folder.path().join("chain"), &spec)?;
         let layers = Arc::new(Layers::new(config.execution)?);
-        let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable)?;
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine(config.threads)?,
+            LabelSource::Durable,
+        )?;
         let derivation = resume(&client, &info, &chain, &[])?;
         Ok(Self {
             config,
             client,
             info,
             derivation,
-            replayer: Arc::new(Replayer::new(writer, chain.clone())),
+            replayer: Arc::new(Replayer::new(writer, chain.clone(), None)),
             chain,
             _folder: folder,
         })

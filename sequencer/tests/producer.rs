@@ -29,7 +29,7 @@ use weft_sequencer::{
     ChainSpec,
     chain::{
         ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, OriginUpdate, Producer,
-        ProducerConfig,
+        ProducerConfig, engine,
     },
     mempool::{AdmissionRules, Mempool, MempoolLimits},
 };
@@ -68,7 +68,14 @@ impl Producing {
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path(), &spec).unwrap();
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
-        let (writer, chain) = ChainWriter::new(spec, store, layers, LabelSource::Durable).unwrap();
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine(2).unwrap(),
+            LabelSource::Durable,
+        )
+        .unwrap();
         let next = chain.pending_env(0);
         let rules = AdmissionRules {
             chain_id: next.chain_id,

@@ -195,6 +195,19 @@ impl Follower {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub async fn start(l1_rpc: &str, contract: Address, data_dir: &Path) -> eyre::Result<Self> {
+        Self::start_with(l1_rpc, contract, data_dir, &[]).await
+    }
+
+    /// As [`Follower::start`], with more options.
+    ///
+    /// # Errors
+    /// As [`Follower::start`].
+    pub async fn start_with(
+        l1_rpc: &str,
+        contract: Address,
+        data_dir: &Path,
+        options: &[&str],
+    ) -> eyre::Result<Self> {
         let mut process = Process::spawn(
             Command::new(binary().await?)
                 .args([
@@ -205,7 +218,8 @@ impl Follower {
                     &contract.to_string(),
                 ])
                 .args(["--port", "0", "--data-dir"])
-                .arg(data_dir),
+                .arg(data_dir)
+                .args(options),
             &log_beside(data_dir, "follow"),
         )?;
         let rpc = until("weft follow to answer", READY, || {

@@ -20,7 +20,8 @@ pub struct TransactionChange {
     pub account: Option<Account>,
     /// Whether all storage from before the transaction is gone; `storage` is written after that.
     pub storage_wiped: bool,
-    /// Slots written, each at most once, with their values afterwards.
+    /// Slots written, each at most once, with their values afterwards. Those that a contract looked
+    /// at in the transaction that created it are among them, because they are not read from the state.
     pub storage: Vec<(U256, U256)>,
 }
 

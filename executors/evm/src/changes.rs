@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, KECCAK256_EMPTY};
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
 use revm::state::{Account as RevmAccount, EvmState};
 use weft_executor_core::{AccessedAccount, Account, TransactionChange, TransactionChanges};
 
@@ -40,23 +40,33 @@ fn transaction_change(
     let deleted = account.is_selfdestructed()
         || (clears_empty_accounts && account.is_touched() && account.is_empty());
     if deleted {
-        return existed.then(|| TransactionChange {
+        // Slots of a contract that came and went are not in the state, but they were looked at.
+        let storage = if account.is_created() {
+            sorted(account.storage.keys().map(|slot| (*slot, U256::ZERO)))
+        } else {
+            Vec::new()
+        };
+        return (existed || !storage.is_empty()).then_some(TransactionChange {
             account: None,
-            storage_wiped: true,
-            storage: Vec::new(),
+            storage_wiped: existed,
+            storage,
         });
     }
     if !account.is_touched() {
         return None;
     }
-    let mut storage: Vec<_> = account
-        .changed_storage_slots()
-        .map(|(slot, value)| (*slot, value.present_value()))
-        .collect();
+    // The slots of a new contract are zero without a read from the state: here is the only trace of
+    // those that it looked at.
+    let storage = sorted(
+        account
+            .storage
+            .iter()
+            .filter(|(_, value)| value.is_changed() || account.is_created())
+            .map(|(slot, value)| (*slot, value.present_value())),
+    );
     if existed && !account.is_created() && !account.is_changed() && storage.is_empty() {
         return None;
     }
-    storage.sort_unstable_by_key(|(slot, _)| *slot);
     Some(TransactionChange {
         account: Some(Account {
             nonce: account.info.nonce,
@@ -67,6 +77,12 @@ fn transaction_change(
         storage_wiped: existed && account.is_created(),
         storage,
     })
+}
+
+fn sorted(slots: impl Iterator<Item = (U256, U256)>) -> Vec<(U256, U256)> {
+    let mut slots: Vec<_> = slots.collect();
+    slots.sort_unstable_by_key(|(slot, _)| *slot);
+    slots
 }
 
 /// Accounts and slots that were looked at, sorted. revm keeps what reverted frames have loaded.

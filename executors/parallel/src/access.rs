@@ -41,6 +41,27 @@ pub(crate) enum TransactionAccess {
     },
 }
 
+impl TransactionAccess {
+    /// Memory that it takes, in bytes, roughly.
+    pub(crate) fn size(&self) -> usize {
+        let apart = match self {
+            Self::Transfer(_) => 0,
+            Self::Execution { reads, changes, .. } => {
+                let slots: usize = changes
+                    .accounts
+                    .iter()
+                    .map(|(_, change)| change.storage.len())
+                    .sum();
+                size_of_val(reads.as_slice())
+                    .saturating_add(size_of_val(changes.accounts.as_slice()))
+                    .saturating_add(size_of_val(changes.code.as_slice()))
+                    .saturating_add(slots.saturating_mul(size_of::<(U256, U256)>()))
+            }
+        };
+        size_of::<Self>().saturating_add(apart)
+    }
+}
+
 /// A view that writes down what is read through it.
 pub(crate) struct Recorder<'a, S> {
     state: &'a mut S,

@@ -6,6 +6,7 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     EngineError,
     access::Recorder,
+    listed::{Listed, ListedView},
     pending::{Pending, PendingView},
     plan::Plan,
     schedule::{MAX_WINDOW, Schedule},
@@ -27,6 +28,8 @@ pub(crate) struct BlockRun<'a, 's, L, S: StateView> {
     transactions: &'a [RecoveredTransaction],
     schedule: Schedule<'a>,
     space: &'s Space,
+    /// What the transactions are said to change.
+    list: Option<&'a Listed<'a>>,
     /// What was prepared for transaction `i` is in slot `i % MAX_WINDOW`.
     slots: Vec<Mutex<Option<Prepared<Place>>>>,
     turn: Turn,
@@ -62,6 +65,7 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             transactions,
             schedule: Schedule::new(plan, threads),
             space,
+            list: None,
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             turn: Turn::default(),
             settler: Mutex::new(Settler {
@@ -72,6 +76,12 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             }),
             settled: AtomicUsize::new(0),
         }
+    }
+
+    /// Executes on what the list says instead of on guesses.
+    pub(crate) const fn with_list(mut self, list: Option<&'a Listed<'a>>) -> Self {
+        self.list = list;
+        self
     }
 
     /// Takes part until no transaction is left to claim.
@@ -110,8 +120,13 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
         }
         let settled = self.settled.load(Ordering::Acquire);
         pending.forget_settled(settled);
-        let mut view = PendingView {
+        let mut listed = ListedView {
             settled_state: view,
+            list: self.list,
+            position: index,
+        };
+        let mut view = PendingView {
+            settled_state: &mut listed,
             pending,
             settled,
         };
@@ -120,7 +135,9 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
         let reads = recorder.reads;
         match result {
             Ok(execution) => {
-                pending.add(index, &execution.changes);
+                if self.list.is_none() {
+                    pending.add(index, &execution.changes);
+                }
                 Prepared::Speculated(Box::new(Speculation {
                     reads,
                     result: Ok(execution),

@@ -1,5 +1,6 @@
 use std::{fmt, num::NonZeroUsize};
 
+use alloy_eip7928::BlockAccessList;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
 use weft_primitives::RecoveredTransaction;
@@ -7,6 +8,8 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     BlockExecution, EngineError,
     block::BlockRun,
+    false_list::{AccessListVerdict, check_form, compare},
+    listed::Listed,
     memory::Memory,
     plan::Plan,
     settlement::{Prepared, Settlement},
@@ -65,11 +68,45 @@ impl Engine {
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
+        self.execute_with(layer, block, transactions, None, state)
+    }
+
+    /// As [`Engine::execute`], for a block that is said to have this access list. Each transaction
+    /// is executed on what the list says that it finds, all at the same time. The list is checked
+    /// and never believed: the execution is the same without it, and what is wrong with the list
+    /// comes with it.
+    ///
+    /// # Errors
+    /// As [`Engine::execute`].
+    pub fn execute_with_access_list<L: ExecutionLayer, S: StateView + Clone + Send>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        list: &BlockAccessList,
+        state: S,
+    ) -> Result<(BlockExecution, AccessListVerdict), EngineError<S::Error>> {
+        let form = check_form(list, transactions.len());
+        let listed = form.is_ok().then(|| Listed::new(list));
+        let execution = self.execute_with(layer, block, transactions, listed.as_ref(), state)?;
+        let verdict = form.and_then(|()| compare(&execution.access_list(), list));
+        Ok((execution, verdict))
+    }
+
+    fn execute_with<L: ExecutionLayer, S: StateView + Clone + Send>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        list: Option<&Listed<'_>>,
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
         if let Some(pool) = &self.pool {
             let plan = Plan::new(transactions);
             if plan.is_worth_threads() {
-                return pool
-                    .install(|| self.execute_parallel(&plan, layer, block, transactions, state));
+                return pool.install(|| {
+                    self.execute_parallel(&plan, layer, block, transactions, list, state)
+                });
             }
         }
         self.execute_on_one_thread(layer, block, transactions, state)
@@ -82,6 +119,7 @@ impl Engine {
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
+        list: Option<&Listed<'_>>,
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
         let mut space = self.memory.space(self.threads);
@@ -93,7 +131,8 @@ impl Engine {
             &state,
             &space,
             self.threads,
-        );
+        )
+        .with_list(list);
         let mut states = vec![state; self.threads].into_iter().enumerate();
         let first = states.next();
         rayon::scope(|scope| {

@@ -5,15 +5,20 @@
 //! (invariant I1).
 
 mod access;
+mod access_list;
 mod accesses;
 mod block;
+mod conflicts;
 mod engine;
 mod error;
+mod false_list;
+mod listed;
 mod memory;
 #[cfg(test)]
 mod model;
 mod pending;
 mod plan;
+mod replay;
 mod schedule;
 mod sequential;
 mod settlement;
@@ -22,8 +27,12 @@ mod stats;
 mod sync;
 mod turn;
 
-pub use accesses::BlockAccesses;
+pub use alloy_eip7928::BlockAccessList;
+
+pub use accesses::{BlockAccesses, access_list_hash};
+pub use conflicts::{Conflict, ConflictGraph, Dependency, Location};
 pub use engine::Engine;
 pub use error::EngineError;
+pub use false_list::{AccessListVerdict, FalseAccessList, ListEntry};
 pub use sequential::{BlockExecution, Pushed, SequentialExecutor, execute_sequential};
 pub use stats::ExecutionStats;

@@ -1,3 +1,4 @@
+use alloy_eip7928::BlockAccessList;
 use weft_executor_core::{
     BlockEnv, ChangeSet, ExecutionLayer, InvalidTransaction, Overlay, StateView,
 };
@@ -6,6 +7,7 @@ use weft_primitives::{Receipt, RecoveredTransaction};
 use crate::{
     EngineError,
     accesses::BlockAccesses,
+    conflicts::ConflictGraph,
     settlement::{Prepared, Settlement},
     stats::ExecutionStats,
 };
@@ -36,6 +38,19 @@ impl PartialEq for BlockExecution {
             && self.changes == other.changes
             && self.gas_used == other.gas_used
             && self.dropped == other.dropped
+            && self.access_list() == other.access_list()
+    }
+}
+
+impl BlockExecution {
+    /// The block's access list, as [`BlockAccesses::access_list`] gives it.
+    pub fn access_list(&self) -> BlockAccessList {
+        self.accesses.access_list(&self.changes)
+    }
+
+    /// Which transactions had to wait for which, as [`BlockAccesses::conflicts`] gives it.
+    pub fn conflicts(&self) -> ConflictGraph {
+        self.accesses.conflicts(&self.changes)
     }
 }
 

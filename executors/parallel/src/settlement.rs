@@ -322,6 +322,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             gas_used: self.gas_used,
             dropped: self.dropped,
             accesses: BlockAccesses {
+                beneficiary: self.block.beneficiary,
                 transactions: self.accesses,
             },
             stats,

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use alloy_consensus::{Header, Sealed};
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, Call, CallOutcome, ExecuteError, ExecutionLayer, StateView};
-use weft_primitives::{BlockAttributes, ChainSpec, child_header};
-use weft_state::{BlockBundle, Store};
+use weft_executor_parallel::{BlockAccesses, EngineError, execute_sequential};
+use weft_primitives::{BlockAttributes, ChainSpec, RecoveredTransaction, child_header};
+use weft_state::{BlockBundle, StateError, Store};
 
-use super::Layers;
+use super::{AccessListRecord, BlockRecord, Layers, recent::RecentBlocks};
 
 /// The last durable block.
 #[derive(Debug, Clone)]
@@ -42,17 +43,39 @@ pub struct ChainHandle {
     head: watch::Receiver<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
     labels: LabelSource,
+    recent: RecentBlocks,
+    access_lists: AccessListRecord,
+}
+
+/// Why it cannot be said how the transactions of a block got along.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The state before the block is gone.
+    #[error("state of block {0} is not kept")]
+    StateNotKept(u64),
+    /// The store failed.
+    #[error("store: {0}")]
+    State(#[from] StateError),
+    /// The block did not execute as it had.
+    #[error("block {number}: {reason}")]
+    Execution {
+        /// Number of the block.
+        number: u64,
+        /// What was different.
+        reason: String,
+    },
 }
 
 impl ChainHandle {
     /// Puts a handle together from its parts.
-    pub fn new(
+    pub(super) fn new(
         spec: Arc<ChainSpec>,
         store: Store,
         layers: Arc<Layers>,
         head: watch::Receiver<Head>,
         blocks: broadcast::Sender<Arc<BlockBundle>>,
         labels: LabelSource,
+        recent: RecentBlocks,
     ) -> Self {
         Self {
             spec,
@@ -61,6 +84,8 @@ impl ChainHandle {
             head,
             blocks,
             labels,
+            recent,
+            access_lists: AccessListRecord::default(),
         }
     }
 
@@ -123,6 +148,79 @@ impl ChainHandle {
     /// Environment in which the block of this header was executed.
     pub fn env_of(&self, header: &Header) -> BlockEnv {
         BlockEnv::from_header(header, self.spec.chain_id(), self.spec.fork())
+    }
+
+    /// How the transactions of a block got along; `None` when the chain has no such block. A block
+    /// that this process executed not long ago is remembered, another one is executed again: CPU
+    /// work, not for tokio's threads.
+    ///
+    /// # Errors
+    /// When the block cannot be executed again.
+    pub fn record(&self, number: u64) -> Result<Option<Arc<BlockRecord>>, RecordError> {
+        if let Some(record) = self.recent.get(number) {
+            return Ok(Some(record));
+        }
+        if number > self.head().number {
+            return Ok(None);
+        }
+        let Some(block) = self.store.block_with_receipts(number)? else {
+            return Ok(None);
+        };
+        let hash = block.block.hash();
+        let Some(parent) = number.checked_sub(1) else {
+            // Genesis has no transactions.
+            return Ok(Some(Arc::new(BlockRecord::new(
+                number,
+                hash,
+                BlockAccesses::default(),
+                Arc::default(),
+                None,
+            ))));
+        };
+        let state = self
+            .store
+            .state_at(parent)?
+            .ok_or(RecordError::StateNotKept(parent))?;
+        let env = self.env_of(&block.block.header);
+        let failed = |reason: String| RecordError::Execution { number, reason };
+        let transactions: Vec<_> = block
+            .block
+            .transactions
+            .into_iter()
+            .zip(block.senders)
+            .map(|(transaction, sender)| RecoveredTransaction::new_unchecked(transaction, sender))
+            .collect();
+        let execution =
+            execute_sequential(&*self.layers, &env, &transactions, state).map_err(|error| {
+                match error {
+                    EngineError::State(error) => RecordError::State(error),
+                    other => failed(other.to_string()),
+                }
+            })?;
+        let (expected, found) = (block.block.header.gas_used, execution.gas_used);
+        if expected != found || !execution.dropped.is_empty() {
+            return Err(failed(format!(
+                "expected {expected} gas used and no transaction left out, found {found} and {}",
+                execution.dropped.len()
+            )));
+        }
+        Ok(Some(Arc::new(BlockRecord::new(
+            number,
+            hash,
+            execution.accesses,
+            Arc::new(execution.changes),
+            None,
+        ))))
+    }
+
+    /// What became of the access lists that this node was given.
+    pub const fn access_lists(&self) -> &AccessListRecord {
+        &self.access_lists
+    }
+
+    /// What is remembered of the head, if it is.
+    pub fn recent_record(&self) -> Option<Arc<BlockRecord>> {
+        self.recent.get(self.head().number)
     }
 
     /// Executes a message (`eth_call`). CPU work: not for tokio's threads.

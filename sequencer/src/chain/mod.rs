@@ -1,14 +1,20 @@
 //! The chain as the rest of the node sees it: one writer makes blocks, many readers follow the head.
 
+mod access_lists;
+mod engine;
 mod handle;
 mod layers;
 mod producer;
+mod recent;
 mod replay;
 mod writer;
 
-pub use handle::{ChainHandle, Head, L1Labels, LabelSource};
+pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};
+pub use engine::engine;
+pub use handle::{ChainHandle, Head, L1Labels, LabelSource, RecordError};
 pub use layers::{ExecutionMode, Layers};
 pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
+pub use recent::{BlockParallelism, BlockRecord};
 pub use replay::Replayer;
 pub use writer::{ChainWriter, ExecutedBlock};

@@ -207,14 +207,16 @@ impl Producer {
             return Ok(());
         }
         let execution_time = started.elapsed();
+        let stats = executed.stats;
         let committing = Instant::now();
-        let bundle = self.writer.commit(executed.bundle)?;
+        let bundle = self.writer.commit(executed)?;
         metrics::block_made(
             metrics::BlockSource::Produced,
             self.chain.spec().chain_id(),
             &bundle,
             execution_time,
             committing.elapsed(),
+            stats.reexecutions,
             dropped.len(),
         );
         tracing::debug!(

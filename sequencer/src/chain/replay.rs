@@ -3,10 +3,10 @@ use std::{sync::Arc, time::Instant};
 use alloy_primitives::B256;
 use rayon::prelude::*;
 use weft_l1_bridge::{DerivedBatch, DerivedBlock};
-use weft_primitives::{RecoveredTransaction, TransactionError};
+use weft_primitives::{BlockAttributes, RecoveredTransaction, TransactionError};
 use weft_state::BlockBundle;
 
-use super::{ChainHandle, ChainWriter};
+use super::{AccessListSource, ChainHandle, ChainWriter, ExecutedBlock};
 use crate::{
     error::{Mismatch, NodeError},
     metrics,
@@ -18,12 +18,21 @@ use crate::{
 pub struct Replayer {
     writer: ChainWriter,
     chain: ChainHandle,
+    access_lists: Option<AccessListSource>,
 }
 
 impl Replayer {
-    /// Puts a replayer together.
-    pub const fn new(writer: ChainWriter, chain: ChainHandle) -> Self {
-        Self { writer, chain }
+    /// Puts a replayer together. With a source of access lists it executes blocks with them.
+    pub const fn new(
+        writer: ChainWriter,
+        chain: ChainHandle,
+        access_lists: Option<AccessListSource>,
+    ) -> Self {
+        Self {
+            writer,
+            chain,
+            access_lists,
+        }
     }
 
     /// Executes a batch and makes its blocks durable. Blocks that the chain already has are only
@@ -88,8 +97,7 @@ impl Replayer {
             .collect::<Result<_, _>>()?;
         let started = Instant::now();
         let executed = self
-            .writer
-            .execute(&block.attributes, transactions)
+            .execute(number, &block.attributes, transactions)
             .map_err(|error| match error {
                 NodeError::Execution { number, reason } => {
                     Mismatch::Unexecutable { number, reason }.into()
@@ -100,16 +108,36 @@ impl Replayer {
             return Err(invalid(*index, reason.to_string()).into());
         }
         let execution = started.elapsed();
+        let stats = executed.stats;
         let committing = Instant::now();
-        let bundle = self.writer.commit(executed.bundle)?;
+        let bundle = self.writer.commit(executed)?;
         metrics::block_made(
             metrics::BlockSource::Derived,
             self.chain.spec().chain_id(),
             &bundle,
             execution,
             committing.elapsed(),
+            stats.reexecutions,
             0,
         );
         Ok(bundle)
+    }
+
+    fn execute(
+        &self,
+        number: u64,
+        attributes: &BlockAttributes,
+        transactions: Vec<RecoveredTransaction>,
+    ) -> Result<ExecutedBlock, NodeError> {
+        let source = self.access_lists.as_ref();
+        let Some(list) = source.and_then(|source| source.get(number, transactions.len())) else {
+            return self.writer.execute(attributes, transactions);
+        };
+        let (executed, verdict) =
+            self.writer
+                .execute_with_access_list(attributes, transactions, &list)?;
+        let chain_id = self.chain.spec().chain_id();
+        self.chain.access_lists().add(chain_id, number, verdict);
+        Ok(executed)
     }
 }

@@ -4,13 +4,16 @@ use alloy_consensus::{Header, Sealed, proofs};
 use alloy_primitives::Address;
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, InvalidTransaction};
-use weft_executor_parallel::{BlockExecution, execute_sequential};
+use weft_executor_parallel::{
+    AccessListVerdict, BlockAccessList, BlockAccesses, BlockExecution, Engine, EngineError,
+    ExecutionStats,
+};
 use weft_primitives::{
     BlockAttributes, ChainSpec, Receipt, RecoveredTransaction, SealedBlock, child_header,
 };
-use weft_state::{BlockBundle, Store};
+use weft_state::{BlockBundle, StateError, Store};
 
-use super::{ChainHandle, Head, LabelSource, Layers};
+use super::{BlockRecord, ChainHandle, Head, LabelSource, Layers, recent::RecentBlocks};
 use crate::error::NodeError;
 
 /// Blocks that a slow subscriber may be behind before it is told that it missed some.
@@ -22,8 +25,10 @@ pub struct ChainWriter {
     spec: Arc<ChainSpec>,
     store: Store,
     layers: Arc<Layers>,
+    engine: Engine,
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
+    recent: RecentBlocks,
 }
 
 /// A block that has been executed and sealed and is not durable yet.
@@ -33,6 +38,10 @@ pub struct ExecutedBlock {
     pub bundle: BlockBundle,
     /// Transactions that could not stand in the block, by their index among those given.
     pub dropped: Vec<(usize, InvalidTransaction)>,
+    /// What the included transactions looked at and wrote.
+    pub accesses: BlockAccesses,
+    /// How it was executed.
+    pub stats: ExecutionStats,
 }
 
 impl ChainWriter {
@@ -44,12 +53,14 @@ impl ChainWriter {
         spec: Arc<ChainSpec>,
         store: Store,
         layers: Arc<Layers>,
+        engine: Engine,
         labels: LabelSource,
     ) -> Result<(Self, ChainHandle), NodeError> {
         let (head, head_receiver) = watch::channel(Head {
             header: store.head()?,
         });
         let (blocks, _) = broadcast::channel(BLOCK_FEED_CAPACITY);
+        let recent = RecentBlocks::default();
         let handle = ChainHandle::new(
             spec.clone(),
             store.clone(),
@@ -57,13 +68,16 @@ impl ChainWriter {
             head_receiver,
             blocks.clone(),
             labels,
+            recent.clone(),
         );
         let writer = Self {
             spec,
             store,
             layers,
+            engine,
             head,
             blocks,
+            recent,
         };
         Ok((writer, handle))
     }
@@ -82,18 +96,40 @@ impl ChainWriter {
         attributes: &BlockAttributes,
         transactions: Vec<RecoveredTransaction>,
     ) -> Result<ExecutedBlock, NodeError> {
-        let parent = self.head();
-        let header = child_header(self.spec.chain_id(), &parent, attributes);
-        let env = BlockEnv::from_header(&header, self.spec.chain_id(), self.spec.fork());
+        let (header, env) = self.child(attributes);
         let state = self.store.latest_state()?;
-        let execution =
-            execute_sequential(&*self.layers, &env, &transactions, state).map_err(|error| {
-                NodeError::Execution {
-                    number: header.number,
-                    reason: error.to_string(),
-                }
-            })?;
+        let execution = self
+            .engine
+            .execute(&*self.layers, &env, &transactions, state)
+            .map_err(|error| execution_failed(&header, &error))?;
         self.seal(header, transactions, execution)
+    }
+
+    /// As [`ChainWriter::execute`], for a block that is said to have this access list; what is wrong
+    /// with the list comes with the block.
+    ///
+    /// # Errors
+    /// As [`ChainWriter::execute`].
+    pub fn execute_with_access_list(
+        &self,
+        attributes: &BlockAttributes,
+        transactions: Vec<RecoveredTransaction>,
+        list: &BlockAccessList,
+    ) -> Result<(ExecutedBlock, AccessListVerdict), NodeError> {
+        let (header, env) = self.child(attributes);
+        let state = self.store.latest_state()?;
+        let (execution, verdict) = self
+            .engine
+            .execute_with_access_list(&*self.layers, &env, &transactions, list, state)
+            .map_err(|error| execution_failed(&header, &error))?;
+        Ok((self.seal(header, transactions, execution)?, verdict))
+    }
+
+    /// Header and environment of the block after the head.
+    fn child(&self, attributes: &BlockAttributes) -> (Header, BlockEnv) {
+        let header = child_header(self.spec.chain_id(), &self.head(), attributes);
+        let env = BlockEnv::from_header(&header, self.spec.chain_id(), self.spec.fork());
+        (header, env)
     }
 
     fn seal(
@@ -107,7 +143,8 @@ impl ChainWriter {
             changes,
             gas_used,
             dropped,
-            ..
+            accesses,
+            stats,
         } = execution;
         let mut left_out = dropped.iter().map(|(index, _)| *index).peekable();
         let (included, senders): (Vec<_>, Vec<Address>) = transactions
@@ -134,6 +171,8 @@ impl ChainWriter {
                 trie,
             },
             dropped,
+            accesses,
+            stats,
         })
     }
 
@@ -141,14 +180,29 @@ impl ChainWriter {
     ///
     /// # Errors
     /// When it cannot be written; the node must stop then.
-    pub fn commit(&self, bundle: BlockBundle) -> Result<Arc<BlockBundle>, NodeError> {
+    pub fn commit(&self, executed: ExecutedBlock) -> Result<Arc<BlockBundle>, NodeError> {
+        let bundle = executed.bundle;
         self.store.commit(&bundle)?;
         let bundle = Arc::new(bundle);
+        self.recent.push(BlockRecord::new(
+            bundle.block.number(),
+            bundle.block.hash(),
+            executed.accesses,
+            bundle.changes.clone(),
+            Some(executed.stats),
+        ));
         self.head.send_replace(Head {
             header: bundle.block.header.clone(),
         });
         // Nobody listening is fine.
         let _ = self.blocks.send(bundle.clone());
         Ok(bundle)
+    }
+}
+
+fn execution_failed(header: &Header, error: &EngineError<StateError>) -> NodeError {
+    NodeError::Execution {
+        number: header.number,
+        reason: error.to_string(),
     }
 }

@@ -22,6 +22,8 @@ pub struct ChainSection {
         deserialize_with = "deserialize_execution"
     )]
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
 }
 
 impl Default for ChainSection {
@@ -30,6 +32,7 @@ impl Default for ChainSection {
             data_dir: PathBuf::from("weft-data"),
             genesis: None,
             execution: ExecutionMode::default(),
+            threads: 0,
         }
     }
 }

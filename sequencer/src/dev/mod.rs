@@ -65,6 +65,8 @@ pub struct DevConfig {
     pub ledger: Option<String>,
     /// Which layers the rollup runs.
     pub execution: ExecutionMode,
+    /// Threads that execute blocks; 0 takes one for each core.
+    pub threads: usize,
     /// Whether a watcher in the same process rebuilds the rollup from L1 and checks it.
     pub watcher: bool,
 }
@@ -147,6 +149,7 @@ impl Dev {
                 spec: deployment.spec,
                 data_dir: config.data_dir.join("l2"),
                 execution: config.execution,
+                threads: config.threads,
                 rpc: RpcConfig {
                     host: config.host,
                     port: config.port,
@@ -170,7 +173,9 @@ impl Dev {
                 data_dir: config.data_dir.join("watcher"),
                 spec: None,
                 execution: config.execution,
+                threads: config.threads,
                 rpc: None,
+                access_lists: None,
                 metrics: None,
             };
             Some(Follower::start(follower, stop.child_token()).await?)
@@ -262,6 +267,7 @@ async fn start_l1(
             spec: setup::l1_spec(&config.data_dir)?,
             data_dir,
             execution: ExecutionMode::Evm,
+            threads: 1,
             rpc: RpcConfig {
                 host: config.host,
                 port: config.l1_port,

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use weft_primitives::{BlockAttributes, RecoveredTransaction, Transaction, TxDeposit};
 use weft_sequencer::{
     ChainSpec,
-    chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers},
+    chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers, engine},
     mempool::{AdmissionRules, Mempool, MempoolLimits},
     rpc::{
         AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status,
@@ -210,8 +210,14 @@ impl Node {
         let spec = Arc::new(spec);
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
-        let (writer, chain) =
-            ChainWriter::new(spec, store, layers, LabelSource::L1(label_source)).unwrap();
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine(2).unwrap(),
+            LabelSource::L1(label_source),
+        )
+        .unwrap();
         let mempool = Mempool::new(MempoolLimits::default(), rules(&chain));
         let context = RpcContext {
             chain: chain.clone(),
@@ -270,7 +276,7 @@ impl Node {
             )
             .unwrap();
         assert!(executed.dropped.is_empty(), "{:?}", executed.dropped);
-        let bundle = writer.commit(executed.bundle).unwrap();
+        let bundle = writer.commit(executed).unwrap();
         let changed: Vec<_> = bundle
             .changes
             .accounts

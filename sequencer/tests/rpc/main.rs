@@ -15,6 +15,7 @@ mod limits;
 mod logs;
 mod malformed;
 mod methods;
+mod parallelism;
 mod send;
 mod shapes;
 mod transactions;

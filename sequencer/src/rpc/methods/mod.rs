@@ -7,6 +7,7 @@ mod fees;
 mod filters;
 mod logs;
 mod node;
+mod parallelism;
 mod raw;
 mod send;
 mod state;
@@ -45,6 +46,7 @@ pub(super) fn all(api: Arc<Api>) -> Result<Methods, RegisterMethodError> {
     txpool::register(&mut registry);
     raw::register(&mut registry);
     weft::register(&mut registry);
+    parallelism::register(&mut registry);
     registry.finish()
 }
 

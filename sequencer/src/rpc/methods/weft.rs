@@ -5,6 +5,7 @@ use alloy_primitives::{B256, U64, U256};
 use serde::Serialize;
 
 use super::{BLOCK, node::CLIENT_VERSION};
+use crate::chain::AccessListCounts;
 use crate::rpc::{
     RpcError,
     api::{Api, Registry, to_json},
@@ -86,6 +87,7 @@ struct NodeStatus {
     finalized_block: u64,
     l1_origin: Option<L1OriginJson>,
     mempool: Option<MempoolStatus>,
+    access_lists: AccessListStatus,
     l1: L1Status,
 }
 
@@ -104,6 +106,29 @@ struct MempoolStatus {
     pending: u64,
     #[serde(with = "alloy_serde::quantity")]
     queued: u64,
+}
+
+/// What became of the access lists that the node was given.
+#[derive(Debug, Serialize)]
+struct AccessListStatus {
+    #[serde(with = "alloy_serde::quantity")]
+    right: u64,
+    #[serde(with = "alloy_serde::quantity")]
+    wrong: u64,
+    /// The last wrong one.
+    problem: Option<String>,
+}
+
+impl From<AccessListCounts> for AccessListStatus {
+    fn from(counts: AccessListCounts) -> Self {
+        Self {
+            right: counts.right,
+            wrong: counts.wrong,
+            problem: counts
+                .last_wrong
+                .map(|(number, error)| format!("block {number}: {error}")),
+        }
+    }
 }
 
 async fn node_status(api: &Arc<Api>) -> Result<NodeStatus, RpcError> {
@@ -137,6 +162,7 @@ async fn node_status(api: &Arc<Api>) -> Result<NodeStatus, RpcError> {
                 queued: to_u64(queued),
             }
         }),
+        access_lists: api.chain.access_lists().counts().into(),
         l1,
     })
 }
