@@ -45,7 +45,8 @@ pub struct AccountChange {
     /// Whether storage from before the block that is not in `storage` is gone. The store looks up
     /// what that was.
     pub storage_wiped: bool,
-    /// Slots written: value before and after the block. Equal values may occur.
+    /// Slots written: value before and after the block. With `storage_wiped`, all slots that are not
+    /// zero afterwards, even with equal values, and no others.
     pub storage: SortedMap<U256, (U256, U256)>,
 }
 
@@ -72,10 +73,14 @@ impl AccountChange {
         // What did not exist before the block had nothing to wipe.
         let storage_wiped = wiped && before.is_some();
         let mut storage: Vec<_> = slots
-            // Under a wipe a slot must be named to keep its value, even the value it had before.
+            // Under a wipe a slot must be named to keep its value, even the value it had before, and
+            // one that is gone need not be: that would say which slots somebody had looked at.
             .filter(|(_, slot)| {
-                slot.written
-                    && (slot.before != slot.current || (storage_wiped && !slot.current.is_zero()))
+                if storage_wiped {
+                    !slot.current.is_zero()
+                } else {
+                    slot.written && slot.before != slot.current
+                }
             })
             .map(|(key, slot)| (key, (slot.before, slot.current)))
             .collect();

@@ -39,7 +39,8 @@ impl Account {
 /// An account after wei were credited to it as a block's fees are: even no wei touch it, which
 /// creates an empty account before EIP-161 and deletes one from then on.
 ///
-/// A sum may be credited in the place of its parts.
+/// A sum may be credited in the place of its parts, unless the first of them is zero and deletes an
+/// empty account, whose storage goes with it.
 pub fn credited(account: Option<Account>, wei: U256, fork: Fork) -> Option<Account> {
     let account = account.unwrap_or_default();
     let account = Account {

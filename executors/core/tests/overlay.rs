@@ -102,6 +102,7 @@ proptest! {
         }
         let mut model = state.clone();
         let mut overlay = Overlay::new(state.clone());
+        let mut unread = Overlay::new(state.clone());
         for step in steps {
             match step {
                 Step::Apply(changes) => {
@@ -112,7 +113,9 @@ proptest! {
                     for (address, change) in &accounts {
                         write(&mut model, *address, change);
                     }
-                    let Ok(()) = overlay.apply(&TransactionChanges { accounts, code: Vec::new() });
+                    let changes = TransactionChanges { accounts, code: Vec::new() };
+                    let Ok(()) = overlay.apply(&changes);
+                    let Ok(()) = unread.apply(&changes);
                 }
                 Step::ReadAccount(index) => {
                     prop_assert_eq!(overlay.account(address(index)), model.account(address(index)));
@@ -133,6 +136,8 @@ proptest! {
             }
         }
         let changes = overlay.into_changes();
+        // Who looked at what, ahead of its turn for example, does not show.
+        prop_assert_eq!(&changes, &unread.into_changes());
         for (address, change) in &changes.accounts {
             let Ok(before) = state.clone().account(*address);
             prop_assert_eq!(change.before, before);

@@ -10,46 +10,15 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use alloy_consensus::Transaction as _;
-use alloy_primitives::keccak256;
 use common::{
     chain::block,
+    plain::PlainBlock,
     programs::{FORKS, base, programs, sent, transactions},
 };
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
-use weft_executor_core::{
-    ExecuteError, ExecutionLayer, InvalidTransaction, MemoryState, TransactionChanges, credited,
-};
+use weft_executor_core::MemoryState;
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{BlockExecution, execute_sequential};
-
-/// What a transaction wrote, put into a state in the plainest way.
-fn apply(state: &mut MemoryState, changes: &TransactionChanges) {
-    for (address, change) in &changes.accounts {
-        match change.account {
-            Some(account) => state.accounts.insert(*address, account),
-            None => state.accounts.remove(address),
-        };
-        if change.storage_wiped {
-            state.storage.remove(address);
-        }
-        for (slot, value) in &change.storage {
-            let slots = state.storage.entry(*address).or_default();
-            if value.is_zero() {
-                slots.remove(slot);
-            } else {
-                slots.insert(*slot, *value);
-            }
-        }
-        if state.storage.get(address).is_some_and(BTreeMap::is_empty) {
-            state.storage.remove(address);
-        }
-    }
-    for (hash, code) in &changes.code {
-        assert_eq!(*hash, keccak256(code));
-        state.code.insert(*hash, code.clone());
-    }
-}
 
 fn assert_same(left: &MemoryState, right: &MemoryState) {
     assert_eq!(left.accounts, right.accounts);
@@ -115,44 +84,16 @@ proptest! {
         prop_assert_eq!(result.receipts.len() + result.dropped.len(), transactions.len());
 
         // One by one, each on the plain state that the one before has left.
-        let mut plain = base.clone();
-        let mut gas_used = 0;
-        let mut receipts = result.receipts.iter();
-        for (index, transaction) in transactions.iter().enumerate() {
-            let dropped = result.dropped.iter().find(|(dropped, _)| *dropped == index);
-            let dropped = dropped.map(|(_, reason)| reason);
-            let (wanted, left) = (transaction.gas_limit(), env.gas_limit - gas_used);
-            if wanted > left {
-                let reason = InvalidTransaction::BlockGasLimit { wanted, left };
-                prop_assert_eq!(dropped, Some(&reason));
-                continue;
-            }
-            match (layer.execute(&env, transaction, &mut plain), dropped) {
-                (Ok(execution), None) => {
-                    let changes = &execution.changes;
-                    prop_assert!(changes.accounts.is_sorted_by_key(|(address, _)| *address));
-                    apply(&mut plain, changes);
-                    if let Some(wei) = execution.beneficiary_credit {
-                        let before = plain.accounts.remove(&env.beneficiary);
-                        let after = credited(before, wei, fork);
-                        plain.accounts.extend(after.map(|account| (env.beneficiary, account)));
-                    }
-                    gas_used += execution.gas_used;
-                    let receipt = receipts.next().unwrap();
-                    prop_assert_eq!(receipt.cumulative_gas_used, gas_used);
-                    prop_assert_eq!(receipt.success, execution.outcome.is_success());
-                    prop_assert_eq!(&receipt.logs, &execution.logs);
-                }
-                (Err(ExecuteError::Invalid(reason)), Some(dropped)) => {
-                    prop_assert_eq!(&reason, dropped);
-                }
-                (other, dropped) => panic!("{other:?}, dropped: {dropped:?}"),
-            }
+        let mut plain = PlainBlock::new(base.clone());
+        for transaction in &transactions {
+            plain.push(&layer, &env, transaction);
         }
-        prop_assert_eq!(result.gas_used, gas_used);
+        prop_assert_eq!(&result.receipts, &plain.receipts);
+        prop_assert_eq!(&result.dropped, &plain.dropped);
+        prop_assert_eq!(result.gas_used, plain.gas_used);
         let mut after = base.clone();
         after.apply(&result.changes);
-        assert_same(&after, &plain);
+        assert_same(&after, &plain.state);
         for address in after.storage.keys() {
             prop_assert!(after.accounts.contains_key(address), "storage of nobody: {address}");
         }

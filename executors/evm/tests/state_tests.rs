@@ -1,4 +1,5 @@
-//! The official GeneralStateTests: state root and logs hash after one transaction, or its refusal.
+//! The official GeneralStateTests: state root and logs hash after one transaction, or its refusal;
+//! and the same from the engine, where the transaction stands in a block with others.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,21 +13,24 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
-use alloy_consensus::{Signed, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy};
+use alloy_consensus::{
+    Signed, Transaction as _, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
+};
 use alloy_eips::{eip2718::Decodable2718, eip2930::AccessList, eip7702::SignedAuthorization};
-use alloy_primitives::{Address, B256, Signature, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
 use alloy_trie::{
     TrieAccount,
     root::{state_root_unhashed, storage_root_unhashed},
 };
-use rayon::prelude::*;
 use revm_statetest_types::{SpecName, Test, TestSuite, TestUnit, recover_address};
 use weft_executor_core::{Account, BlockEnv, InvalidTransaction, MemoryState};
 use weft_executor_evm::EvmLayer;
-use weft_executor_parallel::execute_sequential;
-use weft_primitives::{Fork, RecoveredTransaction, Transaction};
+use weft_executor_parallel::{BlockExecution, Engine, execute_sequential};
+use weft_primitives::{Fork, RecoveredTransaction, Transaction, TxDeposit};
 
 /// How one case came out.
 enum Case {
@@ -307,7 +311,117 @@ fn is_expected(names: &str, reason: &InvalidTransaction) -> bool {
     })
 }
 
-fn run_case(layer: &EvmLayer, unit: &TestUnit, spec: &SpecName, test: &Test) -> Case {
+struct Runner {
+    layer: EvmLayer,
+    /// Engines of 2, 4 and 8 threads, which take turns.
+    engines: [Engine; 3],
+    turn: AtomicUsize,
+    /// Cases that also stood in a block with others.
+    in_blocks: AtomicUsize,
+}
+
+impl Runner {
+    fn new() -> Self {
+        Self {
+            layer: EvmLayer::new(),
+            engines: [2, 4, 8].map(|threads| Engine::new(threads.try_into().unwrap()).unwrap()),
+            turn: AtomicUsize::new(0),
+            in_blocks: AtomicUsize::new(0),
+        }
+    }
+
+    fn engine(&self) -> &Engine {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.engines[turn % self.engines.len()]
+    }
+}
+
+/// Transactions before the test's own in [`in_a_block`], and after it.
+const FILLERS: usize = 8;
+
+/// Enough, in sum, for a block that the engine runs on several threads.
+const FILLER_GAS_LIMIT: u64 = 150_000;
+
+fn filler_address(number: usize) -> Address {
+    Address::from_word(keccak256(format!("filler {number}")))
+}
+
+/// A deposit from one account to another that no test knows, with calldata for nobody. It pays no fee,
+/// so that nothing that a test looks at changes.
+fn filler(number: usize) -> RecoveredTransaction {
+    let from = filler_address(number);
+    let deposit = TxDeposit {
+        from,
+        to: TxKind::Call(filler_address(number + 1)),
+        mint: 5,
+        value: U256::from(3),
+        gas_limit: FILLER_GAS_LIMIT,
+        input: Bytes::from_static(&[1]),
+        ..TxDeposit::default()
+    };
+    RecoveredTransaction::new_unchecked(deposit.into(), from)
+}
+
+/// The transaction among others on several threads, and once more at the end, where its nonce is
+/// used up: what it does must be `alone`. `None` when the block has no room for that.
+fn in_a_block(
+    runner: &Runner,
+    block: &BlockEnv,
+    transaction: &RecoveredTransaction,
+    pre: &MemoryState,
+    alone: &BlockExecution,
+) -> Option<Result<(), String>> {
+    let (layer, engine) = (&runner.layer, runner.engine());
+    let fillers = FILLER_GAS_LIMIT * 2 * FILLERS as u64;
+    if transaction.gas_limit().checked_add(fillers)? > block.gas_limit {
+        return None;
+    }
+    let mut transactions: Vec<_> = (0..FILLERS).map(filler).collect();
+    transactions.push(transaction.clone());
+    transactions.extend((FILLERS..2 * FILLERS).map(filler));
+    transactions.push(transaction.clone());
+    let oracle = match execute_sequential(layer, block, &transactions, pre) {
+        Ok(result) => result,
+        Err(error) => return Some(Err(format!("in a block: {error}"))),
+    };
+    let found = match engine.execute(layer, block, &transactions, pre) {
+        Ok(result) => result,
+        Err(error) => return Some(Err(format!("in a block, {engine:?}: {error}"))),
+    };
+    if found.stats.threads < 2 {
+        return Some(Err(format!("in a block, {engine:?}: on one thread")));
+    }
+    if found != oracle {
+        return Some(Err(format!(
+            "in a block, {engine:?}: found {found:?}, the oracle {oracle:?}"
+        )));
+    }
+    let fillers: Vec<_> = (0..=2 * FILLERS).map(filler_address).collect();
+    let changes = oracle.changes.accounts.iter();
+    let changes = changes.filter(|(address, _)| !fillers.contains(address));
+    let included = 1 - alone.dropped.len();
+    let same = oracle.dropped.len() == 2 - included
+        && changes.eq(alone.changes.accounts.iter())
+        && oracle.changes.code == alone.changes.code
+        && oracle.receipts.len() == 2 * FILLERS + included
+        && alone.receipts.first().is_none_or(|receipt| {
+            let [before, found] = &oracle.receipts[FILLERS - 1..=FILLERS] else {
+                unreachable!("a slice of two")
+            };
+            found.success == receipt.success
+                && found.logs == receipt.logs
+                && found.cumulative_gas_used - before.cumulative_gas_used
+                    == receipt.cumulative_gas_used
+        });
+    Some(if same {
+        Ok(())
+    } else {
+        Err(format!("in a block: {oracle:?}, and alone: {alone:?}"))
+    })
+}
+
+fn run_case(runner: &Runner, unit: &TestUnit, spec: &SpecName, test: &Test) -> Case {
+    let (layer, engine) = (&runner.layer, runner.engine());
     let fork = match fork(spec) {
         Ok(fork) => fork,
         Err(reason) => return Case::Skipped(reason),
@@ -323,6 +437,20 @@ fn run_case(layer: &EvmLayer, unit: &TestUnit, spec: &SpecName, test: &Test) -> 
         Ok(result) => result,
         Err(error) => return Case::Failed(error.to_string()),
     };
+    match engine.execute(layer, &block, transaction.as_slice(), &pre) {
+        Ok(found) if found == result => {}
+        other => return Case::Failed(format!("{engine:?}: {other:?}")),
+    }
+    let blocks = transaction
+        .as_ref()
+        .and_then(|transaction| in_a_block(runner, &block, transaction, &pre, &result));
+    match blocks {
+        Some(Ok(())) => {
+            runner.in_blocks.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Err(error)) => return Case::Failed(error),
+        None => {}
+    }
     let mut post = pre;
     post.apply(&result.changes);
     reward_nothing(&mut post, block.beneficiary, fork);
@@ -370,7 +498,7 @@ fn read(path: &Path) -> Result<TestSuite, String> {
     serde_json::from_value(json).map_err(|error| error.to_string())
 }
 
-fn run_file(layer: &EvmLayer, path: &Path) -> Vec<(String, Case)> {
+fn run_file(runner: &Runner, path: &Path) -> Vec<(String, Case)> {
     let suite = match read(path) {
         Ok(suite) => suite,
         Err(error) => return vec![(String::new(), Case::Failed(error))],
@@ -384,7 +512,7 @@ fn run_file(layer: &EvmLayer, path: &Path) -> Vec<(String, Case)> {
                     "{name} {spec:?} d{} g{} v{}",
                     indexes.data, indexes.gas, indexes.value
                 );
-                cases.push((name, run_case(layer, unit, spec, test)));
+                cases.push((name, run_case(runner, unit, spec, test)));
             }
         }
     }
@@ -398,14 +526,28 @@ fn official_state_tests() {
     };
     let files = common::files(&folder, ".json");
     assert!(!files.is_empty(), "no tests in {}", folder.display());
-    let layer = EvmLayer::new();
-    let results: Vec<(PathBuf, Vec<(String, Case)>)> = files
-        .into_par_iter()
-        .map(|path| {
-            let cases = run_file(&layer, &path);
-            (path, cases)
-        })
-        .collect();
+    let runner = Runner::new();
+    // Not on rayon's threads: one that waits for an engine would start on another file meanwhile,
+    // and so on until its stack is full.
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let results: Vec<(&PathBuf, Vec<(String, Case)>)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut results = Vec::new();
+                    while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        results.push((path, run_file(&runner, path)));
+                    }
+                    results
+                })
+            })
+            .collect();
+        let results = workers.into_iter().map(|worker| worker.join().unwrap());
+        let mut results: Vec<_> = results.flatten().collect();
+        results.sort_unstable_by_key(|(path, _)| *path);
+        results
+    });
 
     let (mut passed, mut refused, mut failed) = (0, 0, Vec::new());
     let mut skipped: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -425,14 +567,18 @@ fn official_state_tests() {
             }
         }
     }
-    eprintln!("state tests: {passed} executed as expected, {refused} refused as expected");
+    let in_blocks = runner.in_blocks.into_inner();
+    eprintln!(
+        "state tests: {passed} executed as expected, {refused} refused as expected; \
+         {in_blocks} of them also among others in a block"
+    );
     for (reason, cases) in &skipped {
         eprintln!("skipped {}: {reason}", cases.len());
         for case in cases {
             eprintln!("  {case}");
         }
     }
-    assert!(passed > 0);
+    assert!(passed > 0 && in_blocks > 0);
     assert!(
         failed.is_empty(),
         "{} failed:\n{}",

@@ -114,10 +114,8 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
         let Some(transaction) = self.transactions.get(index) else {
             return Prepared::Nothing;
         };
-        // A failure to read shows up at the turn.
-        if let Ok(transfer @ Prepared::Transfer(..)) =
-            Prepared::transfer(self.layer, self.block, transaction, view)
-        {
+        let transfer = Prepared::transfer(self.layer, self.block, transaction, view);
+        if matches!(transfer, Prepared::Transfer(..)) {
             return transfer;
         }
         let settled = self.settled.load(Ordering::Acquire);
@@ -193,8 +191,7 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             } else if let Some(run) = self.schedule.claim_serial(index) {
                 for transaction in self.transactions.get(run).unwrap_or_default() {
                     let prepared =
-                        Prepared::transfer(self.layer, self.block, transaction, &mut view)
-                            .map_err(EngineError::State)?;
+                        Prepared::transfer(self.layer, self.block, transaction, &mut view);
                     settlement.push(transaction, prepared, &mut view)?;
                 }
             } else {

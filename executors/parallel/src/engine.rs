@@ -167,8 +167,7 @@ impl Engine {
         let mut settlement = Settlement::new(layer, block, transactions.len());
         let mut state = Overlay::with_memory(state, self.memory.overlay());
         for transaction in transactions {
-            let prepared = Prepared::transfer(layer, block, transaction, &mut state)
-                .map_err(EngineError::State)?;
+            let prepared = Prepared::transfer(layer, block, transaction, &mut state);
             settlement.push(transaction, prepared, &mut state)?;
         }
         settlement

@@ -14,6 +14,8 @@ mod error;
 mod false_list;
 mod listed;
 mod memory;
+#[cfg(test)]
+mod model;
 mod pending;
 mod plan;
 mod replay;

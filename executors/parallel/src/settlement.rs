@@ -66,19 +66,24 @@ pub(crate) enum Prepared<P> {
 }
 
 impl<P> Prepared<P> {
-    /// The transaction as a transfer, or nothing.
+    /// The transaction as a transfer, or nothing. Where an account cannot be read, nothing too: its
+    /// layer may find the transaction invalid without having to read it.
     pub(crate) fn transfer<L: ExecutionLayer, S: WorldState<Place = P>>(
         layer: &L,
         block: &BlockEnv,
         transaction: &RecoveredTransaction,
         state: &mut S,
-    ) -> Result<Self, S::Error> {
+    ) -> Self {
         let Some(transfer) = layer.transfer(block, transaction) else {
-            return Ok(Self::Nothing);
+            return Self::Nothing;
         };
-        let sender = state.locate(transfer.sender)?;
-        let receiver = state.locate(transfer.receiver)?;
-        Ok(Self::Transfer(transfer, sender, receiver))
+        match (
+            state.locate(transfer.sender),
+            state.locate(transfer.receiver),
+        ) {
+            (Ok(sender), Ok(receiver)) => Self::Transfer(transfer, sender, receiver),
+            _ => Self::Nothing,
+        }
     }
 }
 
@@ -95,7 +100,16 @@ pub(crate) struct Settlement<'a, L> {
     /// Speculations that did not hold.
     pub(crate) stale: usize,
     /// What the beneficiary has earned since its account was last written.
-    beneficiary_credit: Option<U256>,
+    earned: Option<Earned>,
+}
+
+/// Credits that are not paid yet.
+#[derive(Debug, Clone, Copy)]
+struct Earned {
+    /// The first of them: nothing, if it is that, deletes an empty account (EIP-161), and what comes
+    /// later does not bring its storage back.
+    first: U256,
+    sum: U256,
 }
 
 impl<'a, L: ExecutionLayer> Settlement<'a, L> {
@@ -109,7 +123,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             dropped: Vec::new(),
             accesses: Vec::with_capacity(capacity),
             stale: 0,
-            beneficiary_credit: None,
+            earned: None,
         }
     }
 
@@ -263,22 +277,24 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
 
     fn earn(&mut self, credit: Option<U256>) {
         if let Some(wei) = credit {
-            let earned = self.beneficiary_credit.unwrap_or_default();
-            self.beneficiary_credit = Some(earned.saturating_add(wei));
+            let earned = self.earned.get_or_insert(Earned {
+                first: wei,
+                sum: U256::ZERO,
+            });
+            earned.sum = earned.sum.saturating_add(wei);
         }
     }
 
     /// Writes what the beneficiary has earned into its account, which somebody looks at next.
     pub(crate) fn pay_beneficiary<S: WorldState>(&mut self, state: &mut S) -> Result<(), S::Error> {
-        let Some(wei) = self.beneficiary_credit.take() else {
+        let Some(Earned { first, sum }) = self.earned.take() else {
             return Ok(());
         };
-        let beneficiary = self.block.beneficiary;
+        let (beneficiary, fork) = (self.block.beneficiary, self.block.fork);
         let place = state.locate(beneficiary)?;
-        let before = state.account_at(place);
-        let after = credited(before, wei, self.block.fork);
-        if after.is_none() && before.is_some() {
-            return state.apply(&TransactionChanges {
+        let mut account = state.account_at(place);
+        if account.is_some() && credited(account, first, fork).is_none() {
+            state.apply(&TransactionChanges {
                 accounts: vec![(
                     beneficiary,
                     TransactionChange {
@@ -288,9 +304,10 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
                     },
                 )],
                 code: Vec::new(),
-            });
+            })?;
+            account = None;
         }
-        state.set_account_at(place, after);
+        state.set_account_at(place, credited(account, sum, fork));
         Ok(())
     }
 

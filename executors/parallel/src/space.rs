@@ -8,9 +8,10 @@ use alloy_primitives::{
     map::{AddressMap, AddressSet, B256Map, DefaultHashBuilder},
 };
 use crossbeam_utils::CachePadded;
+#[cfg(not(test))]
 use rayon::{
-    iter::{IntoParallelRefMutIterator, ParallelIterator},
-    slice::ParallelSliceMut,
+    iter::{IntoParallelRefMutIterator as _, ParallelIterator as _},
+    slice::ParallelSliceMut as _,
 };
 use weft_executor_core::{
     Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
@@ -238,20 +239,21 @@ impl Space {
 
     /// What the block changed. The space is empty afterwards and keeps its memory for another block.
     pub(crate) fn take_changes(&mut self) -> ChangeSet {
-        let mut slots: Vec<(Address, U256, WrittenSlot)> = self
-            .slots
-            .par_iter_mut()
-            .flat_map_iter(|shard| {
-                let SlotShard { slots, owners } = shard.get_mut();
-                owners.clear();
-                let written = slots.drain().filter(|(_, slot)| slot.written);
-                written.map(|((address, slot), value)| (address, slot, value))
-            })
+        // A model checker knows no threads but its own.
+        #[cfg(test)]
+        let (slot_shards, account_shards) = (self.slots.iter_mut(), self.accounts.iter_mut());
+        #[cfg(not(test))]
+        let (slot_shards, account_shards) =
+            (self.slots.par_iter_mut(), self.accounts.par_iter_mut());
+        let written: Vec<Vec<_>> = slot_shards
+            .map(|shard| take_written(shard.get_mut()))
             .collect();
+        let mut slots: Vec<_> = written.into_iter().flatten().collect();
+        #[cfg(test)]
+        slots.sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
+        #[cfg(not(test))]
         slots.par_sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
-        let parts: Vec<Vec<_>> = self
-            .accounts
-            .par_iter_mut()
+        let parts: Vec<Vec<_>> = account_shards
             .map(|shard| changes_of(shard.get_mut(), &slots))
             .collect();
         let mut accounts = Vec::with_capacity(parts.iter().map(Vec::len).sum());
@@ -262,6 +264,17 @@ impl Space {
             code: mem::take(self.code.get_mut()).into_iter().collect(),
         }
     }
+}
+
+/// The slots of a shard that were written. The shard is empty afterwards.
+fn take_written(shard: &mut SlotShard) -> Vec<(Address, U256, WrittenSlot)> {
+    shard.owners.clear();
+    shard
+        .slots
+        .drain()
+        .filter(|(_, slot)| slot.written)
+        .map(|((address, slot), value)| (address, slot, value))
+        .collect()
 }
 
 /// What the block changed in the accounts of a shard, in the order of their addresses. `slots` are

@@ -1,4 +1,11 @@
-//! The primitives that threads meet at. A model checker takes their place under `cfg(weft_model)`.
+//! The primitives that threads meet at, and nothing else in the crate does.
+//!
+//! In unit tests they are a model checker's and work in its runs only (see `model.rs`).
 
+#[cfg(not(test))]
 pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+#[cfg(not(test))]
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg(test)]
+pub(crate) use crate::model::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};

@@ -1,4 +1,4 @@
-use crate::sync::{AtomicUsize, Ordering};
+use super::sync::{AtomicUsize, Ordering};
 
 /// Lets one thread at a time do the work that all of them announce, without anybody waiting: who
 /// finds it taken leaves the announcement behind, and whoever is at work does not stop before it

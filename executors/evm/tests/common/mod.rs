@@ -1,7 +1,10 @@
 //! What the tests over the shared fixtures have in common.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod blocks;
 pub(crate) mod chain;
+pub(crate) mod code;
+pub(crate) mod plain;
 pub(crate) mod programs;
 
 use std::path::PathBuf;

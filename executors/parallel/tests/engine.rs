@@ -1,0 +1,441 @@
+//! The engine's promises that do not depend on a layer, and the known faults of other engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod common {
+    pub(crate) mod toy;
+}
+
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread::{self, ThreadId},
+    time::Duration,
+};
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use common::toy::{At, SHARED, Step, ToyLayer, env, plain, sender, state, transaction};
+use weft_executor_core::{Account, BlockEnv, ExecutionLayer, MemoryState, StateView};
+use weft_executor_parallel::{BlockExecution, Engine, EngineError, execute_sequential};
+use weft_primitives::RecoveredTransaction;
+
+fn engine(threads: usize) -> Engine {
+    Engine::new(threads.try_into().unwrap()).unwrap()
+}
+
+fn check(transactions: &[RecoveredTransaction], state: &MemoryState, block: &BlockEnv) {
+    let expected = execute_sequential(&plain(), block, transactions, state).unwrap();
+    for threads in 1..=8 {
+        let found = engine(threads)
+            .execute(&plain(), block, transactions, state)
+            .unwrap();
+        assert!(found == expected, "{threads} threads");
+        assert!(
+            transactions.len() < 50 || found.stats.threads.min(2) == threads.min(2),
+            "a block that is worth it was not executed on several threads"
+        );
+    }
+}
+
+/// Fails, and does not hang, when `work` comes to no end.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        let _ = sender.send(work());
+    });
+    match receiver.recv_timeout(Duration::from_secs(60)) {
+        Ok(result) => result,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("came to no end"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(worker.join().unwrap_err())
+        }
+    }
+}
+
+/// What the threads of a block have done so far, for layers in which threads wait for each other.
+#[derive(Default)]
+struct Seen {
+    /// Threads that have started an execution, and that have ended one.
+    started: HashSet<ThreadId>,
+    ended: HashSet<ThreadId>,
+    /// How often each transaction was started, and how many executions each thread has started.
+    tries: HashMap<u16, usize>,
+    executions: HashMap<ThreadId, usize>,
+    /// The thread of the first execution that was a second one, once it has started.
+    second_try: Option<ThreadId>,
+    /// An execution of another thread has ended since.
+    other_ended: bool,
+}
+
+#[derive(Default)]
+struct Watch {
+    seen: Mutex<Seen>,
+    changed: Condvar,
+}
+
+impl Watch {
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.seen.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    fn wait_until(&self, reached: impl Fn(&Seen) -> bool) {
+        let (seen, _) = self
+            .changed
+            .wait_timeout_while(self.seen.lock().unwrap(), Duration::from_secs(30), |seen| {
+                !reached(seen)
+            })
+            .unwrap();
+        assert!(reached(&seen), "waited for what never happened");
+    }
+}
+
+#[test]
+fn blocks_of_no_one_two_and_many_transactions() {
+    for count in [0, 1, 2, 5_000u16] {
+        let transactions: Vec<_> = (0..count)
+            .map(|number| {
+                let slot = u8::try_from(number % 50).unwrap();
+                transaction(number, 0, &[Step::Read(slot), Step::Write(slot)])
+            })
+            .collect();
+        check(&transactions, &state(count), &env());
+    }
+}
+
+#[test]
+fn all_transactions_conflict() {
+    let steps = [Step::Read(0), Step::Write(0), Step::RevertIfEven];
+    let transactions: Vec<_> = (0..500)
+        .map(|number| transaction(number, 0, &steps))
+        .collect();
+    check(&transactions, &state(500), &env());
+    // And all from one sender.
+    let transactions: Vec<_> = (0..500)
+        .map(|nonce| transaction(0, nonce, &steps))
+        .collect();
+    check(&transactions, &state(1), &env());
+}
+
+#[test]
+fn beneficiary_is_read_between_its_fees() {
+    let transactions: Vec<_> = (0..300)
+        .map(|number| {
+            let read = if number % 7 == 0 {
+                Step::Beneficiary
+            } else {
+                Step::Read(0)
+            };
+            transaction(
+                number,
+                0,
+                &[read, Step::Write(u8::try_from(number % 5).unwrap())],
+            )
+        })
+        .collect();
+    check(&transactions, &state(300), &env());
+}
+
+#[test]
+fn one_invalid_transaction_is_left_out_and_the_block_stands() {
+    for invalid in [0, 57, 99] {
+        let transactions: Vec<_> = (0..100)
+            .map(|number| {
+                let nonce = if number == invalid { 9 } else { 0 };
+                transaction(number, nonce, &[Step::Read(0), Step::Write(0)])
+            })
+            .collect();
+        let state = state(100);
+        check(&transactions, &state, &env());
+        let result = engine(4)
+            .execute(&plain(), &env(), &transactions, &state)
+            .unwrap();
+        assert_eq!(result.receipts.len(), 99);
+        assert_eq!(result.dropped.len(), 1);
+        assert_eq!(result.dropped[0].0, usize::from(invalid));
+    }
+}
+
+#[test]
+fn block_gas_limit_is_reached_in_the_middle() {
+    let transactions: Vec<_> = (0..200)
+        .map(|number| transaction(number, 0, &[Step::Read(0), Step::Write(0)]))
+        .collect();
+    for gas_limit in [0, 999_999, 1_000_000, 1_100_000, 3_000_000] {
+        let block = BlockEnv { gas_limit, ..env() };
+        check(&transactions, &state(200), &block);
+    }
+}
+
+/// The nonces of one sender in the wrong order: each transaction but the last must be refused, and
+/// none is tried over and over until its nonce comes.
+#[test]
+fn a_nonce_mismatch_waits_for_nobody_and_is_not_tried_again_and_again() {
+    const COUNT: usize = 300;
+    let transactions: Vec<_> = (0..COUNT as u64)
+        .rev()
+        .map(|nonce| transaction(0, nonce, &[Step::Write(0)]))
+        .collect();
+    let state = state(1);
+    let expected = execute_sequential(&plain(), &env(), &transactions, &state).unwrap();
+    assert_eq!(expected.dropped.len(), COUNT - 1);
+    for threads in 1..=8 {
+        let executions = Arc::new(AtomicUsize::new(0));
+        let layer = ToyLayer {
+            hook: {
+                let executions = Arc::clone(&executions);
+                move |_, at| {
+                    if at == At::Start {
+                        executions.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            },
+        };
+        let result = engine(threads)
+            .execute(&layer, &env(), &transactions, &state)
+            .unwrap();
+        assert!(result == expected, "{threads} threads");
+        // Once ahead of its turn and once at its turn.
+        assert!(executions.load(Ordering::Relaxed) <= 2 * COUNT);
+    }
+}
+
+/// No execution goes on before two threads have started one.
+#[test]
+fn transactions_run_at_the_same_time() {
+    let result = in_time(|| {
+        let watch = Watch::default();
+        let layer = ToyLayer {
+            hook: move |_, at| {
+                if at == At::Start {
+                    watch.note(|seen| {
+                        seen.started.insert(thread::current().id());
+                    });
+                    watch.wait_until(|seen| seen.started.len() == 2);
+                }
+            },
+        };
+        let transactions: Vec<_> = (0..200)
+            .map(|number| transaction(number, 0, &[Step::Write(number.to_le_bytes()[0])]))
+            .collect();
+        engine(2)
+            .execute(&layer, &env(), &transactions, &state(200))
+            .unwrap()
+    });
+    assert_eq!(result.receipts.len(), 200);
+}
+
+/// A transaction that has read a stale value is executed again at its turn. While it is, the other
+/// thread must be able to start and to end executions.
+#[test]
+fn others_run_while_one_is_executed_again_at_its_turn() {
+    let result = in_time(|| {
+        let watch = Watch::default();
+        let layer = ToyLayer {
+            hook: move |number, at| {
+                let me = thread::current().id();
+                if at == At::End {
+                    watch.note(|seen| {
+                        seen.ended.insert(me);
+                        seen.other_ended |= seen.second_try.is_some_and(|thread| thread != me);
+                    });
+                    // Both threads have then read slot 0, so that one of them has to do it again.
+                    watch.wait_until(|seen| seen.ended.len() == 2);
+                    return;
+                }
+                let mut second_try = false;
+                watch.note(|seen| {
+                    let tries = seen.tries.entry(number).or_default();
+                    *tries += 1;
+                    *seen.executions.entry(me).or_default() += 1;
+                    second_try = *tries == 2 && seen.second_try.is_none();
+                    if second_try {
+                        seen.second_try = Some(me);
+                    }
+                });
+                if second_try {
+                    watch.wait_until(|seen| seen.other_ended);
+                } else {
+                    // Both have ended their first batches by then, and something is left to do.
+                    watch.wait_until(|seen| seen.executions[&me] < 20 || seen.second_try.is_some());
+                }
+            },
+        };
+        let steps = [Step::Read(0), Step::Write(0)];
+        let transactions: Vec<_> = (0..200)
+            .map(|number| transaction(number, 0, &steps))
+            .collect();
+        engine(2)
+            .execute(&layer, &env(), &transactions, &state(200))
+            .unwrap()
+    });
+    assert_eq!(result.receipts.len(), 200);
+    assert!(result.stats.reexecutions > 0);
+}
+
+#[test]
+fn a_panic_of_the_layer_is_a_panic_of_the_caller_and_the_engine_goes_on() {
+    const COUNT: u16 = 64;
+    let steps = [Step::Read(0), Step::Write(0)];
+    let transactions: Vec<_> = (0..COUNT)
+        .map(|number| transaction(number, 0, &steps))
+        .collect();
+    let state = state(COUNT);
+    let expected = execute_sequential(&plain(), &env(), &transactions, &state).unwrap();
+    for threads in 1..=8 {
+        for panicking in [0, 1, 20, COUNT - 1] {
+            // On the first execution or, where the engine has one, on the second.
+            for on_try in 1..=2 {
+                let block = (transactions.clone(), state.clone());
+                let (engine, panicked) = in_time(move || {
+                    let (transactions, state) = block;
+                    let engine = engine(threads);
+                    let tries = AtomicUsize::new(0);
+                    let panicked = Arc::new(AtomicBool::new(false));
+                    let layer = ToyLayer {
+                        hook: {
+                            let panicked = Arc::clone(&panicked);
+                            move |number, at| {
+                                if (number, at) == (panicking, At::End)
+                                    && tries.fetch_add(1, Ordering::SeqCst) + 1 == on_try
+                                {
+                                    panicked.store(true, Ordering::SeqCst);
+                                    panic!("the layer panics as the test wants it to");
+                                }
+                            }
+                        },
+                    };
+                    let result = catch_unwind(AssertUnwindSafe(|| {
+                        engine.execute(&layer, &env(), &transactions, &state)
+                    }));
+                    let panicked = panicked.load(Ordering::SeqCst);
+                    assert_eq!(result.is_err(), panicked);
+                    (engine, panicked)
+                });
+                assert!(panicked || on_try == 2);
+                let after: BlockExecution = engine
+                    .execute(&plain(), &env(), &transactions, &state)
+                    .unwrap();
+                assert!(after == expected, "{threads} threads");
+            }
+        }
+    }
+}
+
+/// A state that cannot read one account and one slot.
+#[derive(Clone)]
+struct FailingState<'a> {
+    state: &'a MemoryState,
+    account: Option<Address>,
+    slot: Option<U256>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Unreadable {
+    Account(Address),
+    Slot(U256),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+fn never<T>(result: Result<T, Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
+impl StateView for FailingState<'_> {
+    type Error = Unreadable;
+
+    fn account(&mut self, address: Address) -> Result<Option<Account>, Unreadable> {
+        if self.account == Some(address) {
+            return Err(Unreadable::Account(address));
+        }
+        Ok(never(self.state.account(address)))
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Unreadable> {
+        if self.slot == Some(slot) {
+            return Err(Unreadable::Slot(slot));
+        }
+        Ok(never(self.state.storage(address, slot)))
+    }
+
+    fn code(&mut self, code_hash: B256) -> Result<Bytes, Unreadable> {
+        Ok(never(self.state.code(code_hash)))
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Unreadable> {
+        Ok(never(self.state.block_hash(number)))
+    }
+}
+
+fn outcome<L: ExecutionLayer>(
+    threads: usize,
+    layer: &L,
+    transactions: &[RecoveredTransaction],
+    view: FailingState<'_>,
+) -> Result<BlockExecution, EngineError<Unreadable>> {
+    engine(threads).execute(layer, &env(), transactions, view)
+}
+
+#[test]
+fn a_failed_read_ends_the_block_exactly_when_it_ends_the_oracle() {
+    let mut transactions: Vec<_> = (0..100u16)
+        .map(|number| {
+            let slot = u8::try_from(number % 10).unwrap();
+            let nonce = u64::from(number == 13);
+            transaction(number, nonce, &[Step::Read(slot), Step::Write(slot)])
+        })
+        .collect();
+    transactions.push(transaction(5, 1, &[Step::Beneficiary]));
+    let mut base = state(100);
+    base.storage.insert(
+        SHARED,
+        (0..10).map(|slot| (U256::from(slot), U256::ONE)).collect(),
+    );
+    let accounts = (0..101).map(|number| Some(sender(number))).chain([
+        None,
+        Some(SHARED),
+        Some(common::toy::BENEFICIARY),
+    ]);
+    let mut failures = 0;
+    for account in accounts {
+        for slot in [None, Some(0u64), Some(3), Some(11)] {
+            let view = FailingState {
+                state: &base,
+                account,
+                slot: slot.map(U256::from),
+            };
+            let expected = execute_sequential(&plain(), &env(), &transactions, view.clone());
+            for threads in [1, 2, 5] {
+                let found = outcome(threads, &plain(), &transactions, view.clone());
+                match (&found, &expected) {
+                    (Ok(found), Ok(expected)) => assert!(found == expected),
+                    (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
+                        failures += 1;
+                        assert_eq!(found, expected);
+                    }
+                    _ => panic!("found {found:?}, expected {expected:?}"),
+                }
+            }
+        }
+    }
+    assert!(failures > 0);
+}
