@@ -140,6 +140,10 @@ fn difference(found: &Outcome, expected: &Outcome) -> Option<String> {
             differ(&format!("receipt {index}"), found, expected);
         }
     }
+    let (list, expected_list) = (found.access_list(), expected.access_list());
+    if list != expected_list {
+        differ("access list", &list, &expected_list);
+    }
     let (found, expected) = (&found.changes, &expected.changes);
     if found.code != expected.code {
         differ("code", &found.code, &expected.code);
