@@ -53,6 +53,8 @@ pub(crate) struct BlockMeasurement {
     pub(crate) engine: Laps,
     /// Of the engine's last run.
     pub(crate) stats: ExecutionStats,
+    /// Groups of transactions that share nothing.
+    pub(crate) lanes: usize,
 }
 
 /// The contestants that outlive a block.
@@ -94,6 +96,7 @@ impl Contestants {
         let mut measurement = BlockMeasurement {
             transactions: scenario.transactions.len(),
             gas: expected.gas_used,
+            lanes: expected.conflicts().lanes,
             ..BlockMeasurement::default()
         };
         for run in 0..=runs {

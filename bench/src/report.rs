@@ -45,7 +45,7 @@ pub struct Report {
     pub min_ratio_block: Option<BlockRatio>,
     /// Transactions that the engine executed again in its last run.
     pub reexecutions: usize,
-    /// Lanes of the engine's last run; of several blocks, the most.
+    /// Groups of transactions that share nothing; of several blocks, the most.
     pub lanes: usize,
     /// The fixtures one by one; empty for a generated workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -89,7 +89,7 @@ impl BlockReport {
             engine_ms,
             ratio: plain_ms / engine_ms,
             reexecutions: block.stats.reexecutions,
-            lanes: block.stats.lanes,
+            lanes: block.lanes,
         }
     }
 }
@@ -172,10 +172,7 @@ impl Report {
             plain_tps: 1000.0 * txs as f64 / plain_ms,
             min_ratio_block: None,
             reexecutions: blocks().map(|block| block.stats.reexecutions).sum(),
-            lanes: blocks()
-                .map(|block| block.stats.lanes)
-                .max()
-                .unwrap_or_default(),
+            lanes: blocks().map(|block| block.lanes).max().unwrap_or_default(),
             blocks: Vec::new(),
         }
     }

@@ -284,3 +284,20 @@ fn a_swap_is_heavy() {
     let (transfer, swap) = (gas(Workload::Erc20), gas(Workload::Amm));
     assert!(swap > 10 * transfer, "{swap} and {transfer} gas");
 }
+
+#[test]
+fn lanes_are_what_the_names_say() {
+    for (workload, transactions, lanes) in [
+        (Workload::Transfers, 50, 50),
+        (Workload::TransfersHot, 50, 50),
+        (Workload::TransfersChain, 50, 1),
+        (Workload::Erc20, 50, 50),
+        (Workload::Erc20Hot, 50, 1),
+        (Workload::Amm, 5, 5),
+        (Workload::AmmOne, 5, 1),
+    ] {
+        let scenario = workload.generate(7, transactions).unwrap();
+        let found = execute(&scenario).conflicts().lanes;
+        assert_eq!(found, lanes, "{}", workload.name());
+    }
+}

@@ -149,8 +149,7 @@ impl Engine {
         self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,
-            lanes: 0,
-            speculated: transactions.len(),
+            speculated: settlement.speculated,
             reexecutions: settlement.stale,
         };
         Ok(settlement.into_execution(changes, stats))

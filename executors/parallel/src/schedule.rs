@@ -7,7 +7,7 @@ use alloy_primitives::map::DefaultHashBuilder;
 
 use crate::{
     plan::Plan,
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Condvar, Mutex},
 };
 
 /// Transactions that may be claimed before the first of them is settled.
@@ -79,13 +79,9 @@ impl<'a> Schedule<'a> {
                 return false;
             }
             state.waiting = state.waiting.saturating_add(1);
-            self.wait(&mut state);
+            self.changed.wait(&mut state);
             state.waiting = state.waiting.saturating_sub(1);
         }
-    }
-
-    fn wait(&self, state: &mut MutexGuard<'_, State>) {
-        self.changed.wait(state);
     }
 
     /// Tells that this many transactions are settled.

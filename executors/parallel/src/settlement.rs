@@ -97,6 +97,8 @@ pub(crate) struct Settlement<'a, L> {
     pub(crate) gas_used: u64,
     pub(crate) dropped: Vec<(usize, InvalidTransaction)>,
     pub(crate) accesses: Vec<TransactionAccess>,
+    /// Speculations whose turn has come.
+    pub(crate) speculated: usize,
     /// Speculations that did not hold.
     pub(crate) stale: usize,
     /// What the beneficiary has earned since its account was last written.
@@ -122,6 +124,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             gas_used: 0,
             dropped: Vec::new(),
             accesses: Vec::with_capacity(capacity),
+            speculated: 0,
             stale: 0,
             earned: None,
         }
@@ -153,14 +156,18 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
         {
             return Ok(self.include(transaction, transfer.gas_used, true, Vec::new(), None));
         }
-        let speculation = match prepared {
-            Prepared::Speculated(speculation) if self.holds(&speculation, state)? => *speculation,
-            prepared => {
-                if matches!(prepared, Prepared::Speculated(_)) {
-                    self.stale = self.stale.saturating_add(1);
-                }
-                self.execute(transaction, state)?
+        let held = match prepared {
+            Prepared::Speculated(speculation) => {
+                self.speculated = self.speculated.saturating_add(1);
+                let holds = self.holds(&speculation, state)?;
+                self.stale = self.stale.saturating_add(usize::from(!holds));
+                holds.then_some(*speculation)
             }
+            Prepared::Nothing | Prepared::Transfer(..) => None,
+        };
+        let speculation = match held {
+            Some(speculation) => speculation,
+            None => self.execute(transaction, state)?,
         };
         let execution = match speculation.result {
             Ok(execution) => execution,

@@ -3,9 +3,9 @@
 //! In unit tests they are a model checker's and work in its runs only (see `model.rs`).
 
 #[cfg(not(test))]
-pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
+pub(crate) use parking_lot::{Condvar, Mutex};
 #[cfg(not(test))]
 pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(test)]
-pub(crate) use crate::model::sync::{AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
+pub(crate) use crate::model::sync::{AtomicUsize, Condvar, Mutex, Ordering};

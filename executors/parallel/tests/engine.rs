@@ -328,6 +328,8 @@ fn others_run_while_one_is_executed_again_at_its_turn() {
     });
     assert_eq!(result.receipts.len(), 200);
     assert!(result.stats.reexecutions > 0);
+    assert!(result.stats.reexecutions <= result.stats.speculated);
+    assert!(result.stats.speculated <= 200);
 }
 
 #[test]
