@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
-use crate::{Account, SortedMap};
+use crate::{Account, PartedMap, SortedMap};
 
 /// What one transaction wrote: the values after it, of what it changed only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,7 +30,7 @@ pub struct TransactionChange {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChangeSet {
     /// Accounts that the block wrote.
-    pub accounts: SortedMap<Address, AccountChange>,
+    pub accounts: PartedMap<Address, AccountChange>,
     /// Code that came into being, by its hash.
     pub code: BTreeMap<B256, Bytes>,
 }
@@ -70,9 +70,22 @@ impl AccountChange {
         wiped: bool,
         slots: impl Iterator<Item = (U256, WrittenSlot)>,
     ) -> Option<Self> {
+        let mut slots: Vec<_> = slots.collect();
+        slots.sort_unstable_by_key(|(key, _)| *key);
+        Self::from_sorted(before, after, wiped, slots)
+    }
+
+    /// As [`AccountChange::between`], with the slots in order, each once.
+    pub fn from_sorted(
+        before: Option<Account>,
+        after: Option<Account>,
+        wiped: bool,
+        slots: Vec<(U256, WrittenSlot)>,
+    ) -> Option<Self> {
         // What did not exist before the block had nothing to wipe.
         let storage_wiped = wiped && before.is_some();
-        let mut storage: Vec<_> = slots
+        let storage: Vec<_> = slots
+            .into_iter()
             // Under a wipe a slot must be named to keep its value, even the value it had before, and
             // one that is gone need not be: that would say which slots somebody had looked at.
             .filter(|(_, slot)| {
@@ -87,7 +100,6 @@ impl AccountChange {
         if before == after && storage.is_empty() && !storage_wiped {
             return None;
         }
-        storage.sort_unstable_by_key(|(key, _)| *key);
         Some(Self {
             before,
             after,

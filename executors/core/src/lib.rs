@@ -10,6 +10,7 @@ mod change_set;
 mod execution;
 mod layer;
 mod overlay;
+mod parted_map;
 mod sorted_map;
 mod state_view;
 mod transfer;
@@ -22,6 +23,7 @@ pub use change_set::{
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
 pub use overlay::{MemoryState, Overlay, OverlayMemory, Place};
+pub use parted_map::PartedMap;
 pub use sorted_map::SortedMap;
 pub use state_view::{Account, StateView, credited};
 pub use transfer::Transfer;

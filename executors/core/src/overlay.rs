@@ -10,7 +10,7 @@ use alloy_primitives::{
 };
 
 use crate::{
-    Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
+    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange, TransactionChanges,
     WrittenSlot,
 };
 
@@ -229,7 +229,7 @@ impl<S: StateView> Overlay<S> {
         self.places.clear();
         self.accounts.clear();
         let changes = ChangeSet {
-            accounts: SortedMap::from_sorted(accounts),
+            accounts: PartedMap::from_parts([SortedMap::from_sorted(accounts)]),
             code: self.new_code,
         };
         let memory = OverlayMemory {

@@ -35,6 +35,14 @@ impl<K: Ord, V> SortedMap<K, V> {
         self.0.get(index).map(|(_, value)| value)
     }
 
+    pub(crate) fn first_key(&self) -> Option<&K> {
+        self.0.first().map(|(key, _)| key)
+    }
+
+    pub(crate) fn last_key(&self) -> Option<&K> {
+        self.0.last().map(|(key, _)| key)
+    }
+
     /// Whether the key has a value.
     pub fn contains_key(&self, key: &K) -> bool {
         self.get(key).is_some()

@@ -1,4 +1,8 @@
-use std::collections::hash_map::Entry;
+use std::{
+    cell::RefCell,
+    collections::hash_map::Entry,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use alloy_primitives::{B256, Bytes, map::B256Map};
 use parking_lot::RwLock;
@@ -9,9 +13,27 @@ const SHARDS: usize = 16;
 /// Bytes of code that one shard holds before it starts anew: 64 MiB over all shards.
 const SHARD_CAPACITY: usize = 4 << 20;
 
-/// Contracts whose jump destinations are known, by code hash. Shared by all threads.
+/// Codes that each thread has for itself, of one cache: 3 MiB of the longest that there can be.
+const OWN_CODES: usize = 64;
+
+thread_local! {
+    static OWN: RefCell<Own> = RefCell::new(Own::default());
+}
+
 #[derive(Debug, Default)]
+struct Own {
+    /// Number of the cache that the codes are from.
+    cache: u64,
+    codes: Vec<Option<(B256, Bytecode)>>,
+}
+
+/// Caches that there have been.
+static CACHES: AtomicU64 = AtomicU64::new(0);
+
+/// Contracts whose jump destinations are known, by code hash. Shared by all threads.
+#[derive(Debug)]
 pub(crate) struct CodeCache {
+    number: u64,
     shards: [RwLock<Shard>; SHARDS],
 }
 
@@ -21,9 +43,49 @@ struct Shard {
     bytes: usize,
 }
 
+impl Default for CodeCache {
+    fn default() -> Self {
+        Self {
+            // From 1 on.
+            number: CACHES.fetch_add(1, Ordering::Relaxed).saturating_add(1),
+            shards: Default::default(),
+        }
+    }
+}
+
 impl CodeCache {
     /// The analysed code of this hash; `load` gives the raw code when it is not known yet.
+    ///
+    /// Each thread has the codes that it used last for itself: counting the references to one that
+    /// all threads share makes them wait for each other.
     pub(crate) fn get_or_load<E>(
+        &self,
+        code_hash: B256,
+        load: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytecode, E> {
+        let place = usize::from(code_hash.0[30]) % OWN_CODES;
+        OWN.with_borrow_mut(|own| {
+            if own.cache != self.number {
+                own.cache = self.number;
+                own.codes.clear();
+                own.codes.resize(OWN_CODES, None);
+            }
+            if let Some(Some((hash, code))) = own.codes.get(place)
+                && *hash == code_hash
+            {
+                return Ok(code.clone());
+            }
+            let shared = self.get_or_load_shared(code_hash, load)?;
+            let Some(entry) = own.codes.get_mut(place) else {
+                return Ok(shared);
+            };
+            let code = analyse(Bytes::copy_from_slice(shared.original_byte_slice()));
+            *entry = Some((code_hash, code.clone()));
+            Ok(code)
+        })
+    }
+
+    fn get_or_load_shared<E>(
         &self,
         code_hash: B256,
         load: impl FnOnce() -> Result<Bytes, E>,

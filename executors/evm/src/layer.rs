@@ -2,13 +2,14 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use alloy_primitives::U256;
 use revm::{
+    bytecode::opcode::KECCAK256,
     Context, Journal,
     context::{Evm, TxEnv},
     context_interface::result::{EVMError, ExecutionResult},
     handler::{EthPrecompiles, Handler, instructions::InstructionProvider},
     interpreter::{
         Host,
-        instructions::{GasTable, InstructionTable, gas_table_spec, instruction_table},
+        instructions::{Instruction, GasTable, InstructionTable, gas_table_spec, instruction_table},
         interpreter::EthInterpreter,
     },
     state::EvmState,
@@ -25,6 +26,7 @@ use crate::{
     database::{FallibleState, ReadFailed, State, StateDatabase},
     environment::{call_env, transaction_env},
     handler::{Origin, TransactionHandler},
+    keccak::keccak256_instruction,
     outcome::{execution, invalid_transaction},
     scratch::Scratch,
     transfer::plain_transfer,
@@ -314,6 +316,12 @@ impl ExecutionLayer for EvmLayer {
     }
 }
 
+const fn instructions<CTX: Host>() -> InstructionTable<EthInterpreter, CTX> {
+    let mut table = instruction_table::<EthInterpreter, CTX>();
+    table[KECCAK256 as usize] = Instruction::new(keccak256_instruction);
+    table
+}
+
 /// Ethereum's instructions. Their table is a constant of the program, so that nothing is allocated
 /// or copied for it when a transaction starts.
 struct Instructions<CTX> {
@@ -326,7 +334,7 @@ impl<CTX: Host> InstructionProvider for Instructions<CTX> {
     type InterpreterTypes = EthInterpreter;
 
     fn instruction_table(&self) -> &InstructionTable<EthInterpreter, CTX> {
-        const { &instruction_table::<EthInterpreter, CTX>() }
+        const { &instructions::<CTX>() }
     }
 
     fn gas_table(&self) -> &GasTable {

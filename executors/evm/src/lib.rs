@@ -11,6 +11,7 @@ mod database;
 mod environment;
 mod handler;
 mod intrinsic;
+mod keccak;
 mod layer;
 mod outcome;
 mod scratch;

@@ -21,9 +21,9 @@ const MAX_KEPT_MEMORY: usize = 1 << 20;
 /// the journal's maps. They are empty between executions.
 pub(crate) struct Scratch {
     /// The block that `rules` and `env` belong to.
-    pub(crate) block: BlockEnv,
-    pub(crate) rules: CfgEnv,
-    pub(crate) env: RevmBlockEnv,
+    pub(crate) block: Box<BlockEnv>,
+    pub(crate) rules: Box<CfgEnv>,
+    pub(crate) env: Box<RevmBlockEnv>,
     pub(crate) journal: JournalInner<JournalEntry>,
     pub(crate) frames: FrameStack<EthFrame<EthInterpreter>>,
     pub(crate) local: LocalContext,
@@ -39,17 +39,17 @@ impl Scratch {
     /// remembers.
     pub(crate) fn take(block: &BlockEnv) -> Self {
         match SCRATCH.take() {
-            Some(scratch) if scratch.block == *block => scratch,
+            Some(scratch) if *scratch.block == *block => scratch,
             Some(scratch) if scratch.block.fork == block.fork => Self {
-                block: block.clone(),
-                rules: rules(block),
-                env: block_env(block),
+                block: Box::new(block.clone()),
+                rules: Box::new(rules(block)),
+                env: Box::new(block_env(block)),
                 ..scratch
             },
             _ => Self {
-                block: block.clone(),
-                rules: rules(block),
-                env: block_env(block),
+                block: Box::new(block.clone()),
+                rules: Box::new(rules(block)),
+                env: Box::new(block_env(block)),
                 journal: JournalInner::new(),
                 frames: FrameStack::new_prealloc(8),
                 local: LocalContext::new(),

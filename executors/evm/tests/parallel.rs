@@ -141,8 +141,15 @@ fn difference(found: &Outcome, expected: &Outcome) -> Option<String> {
         }
     }
     let (list, expected_list) = (found.access_list(), expected.access_list());
-    if list != expected_list {
-        differ("access list", &list, &expected_list);
+    for entry in &list {
+        if !expected_list.contains(entry) {
+            let address = entry.address;
+            let other = expected_list.iter().find(|other| other.address == address);
+            differ("access list", &Some(entry), &other);
+        }
+    }
+    if list.len() != expected_list.len() {
+        differ("access list's length", &list.len(), &expected_list.len());
     }
     let (found, expected) = (&found.changes, &expected.changes);
     if found.code != expected.code {

@@ -1,4 +1,5 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
+use crate::conflicts::Location;
 use weft_executor_core::{Account, StateView, TransactionChanges, Transfer};
 
 /// A value that an execution found in the state. Code and block hashes are left out: they never
@@ -16,6 +17,13 @@ impl Read {
             Self::Account(address, _) | Self::Slot(address, ..) | Self::HasStorage(address, _) => {
                 *address
             }
+        }
+    }
+
+    pub(crate) const fn location(&self) -> Location {
+        match self {
+            Self::Account(address, _) | Self::HasStorage(address, _) => Location::Account(*address),
+            Self::Slot(address, slot, _) => Location::Slot(*address, *slot),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     access::TransactionAccess,
     access_list::AccessListBuilder,
     conflicts::{ConflictGraph, GraphBuilder},
+    lanes::record::LaneRecord,
     replay::Replay,
 };
 
@@ -14,7 +15,21 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct BlockAccesses {
     pub(crate) beneficiary: Address,
-    pub(crate) transactions: Vec<TransactionAccess>,
+    pub(crate) record: AccessRecord,
+}
+
+/// What was written down.
+#[derive(Debug)]
+pub(crate) enum AccessRecord {
+    /// For each included transaction, in order.
+    Transactions(Vec<TransactionAccess>),
+    Lanes(LaneRecord),
+}
+
+impl Default for AccessRecord {
+    fn default() -> Self {
+        Self::Transactions(Vec::new())
+    }
 }
 
 impl BlockAccesses {
@@ -42,10 +57,13 @@ impl BlockAccesses {
     /// Memory that it takes, in bytes, roughly. Code that came into being is shared with the block's
     /// change set and does not count.
     pub fn size(&self) -> usize {
-        self.transactions
-            .iter()
-            .map(TransactionAccess::size)
-            .fold(0, usize::saturating_add)
+        match &self.record {
+            AccessRecord::Transactions(transactions) => transactions
+                .iter()
+                .map(TransactionAccess::size)
+                .fold(0, usize::saturating_add),
+            AccessRecord::Lanes(record) => record.size(),
+        }
     }
 }
 

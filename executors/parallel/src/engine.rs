@@ -2,7 +2,7 @@ use std::{fmt, num::NonZeroUsize};
 
 use alloy_eip7928::BlockAccessList;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
-use weft_executor_core::{BlockEnv, ExecutionLayer, Overlay, StateView};
+use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -10,9 +10,10 @@ use crate::{
     block::BlockRun,
     false_list::{AccessListVerdict, check_form, compare},
     listed::Listed,
+    lanes::LaneRun,
     memory::Memory,
     plan::Plan,
-    settlement::{Prepared, Settlement},
+    planner::{Planner, Segment},
     stats::ExecutionStats,
 };
 
@@ -101,15 +102,23 @@ impl Engine {
         list: Option<&Listed<'_>>,
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        if let Some(pool) = &self.pool {
+        if let Some(list) = list
+            && let Some(pool) = &self.pool
+        {
             let plan = Plan::new(transactions);
             if plan.is_worth_threads() {
                 return pool.install(|| {
-                    self.execute_parallel(&plan, layer, block, transactions, list, state)
+                    self.execute_parallel(&plan, layer, block, transactions, Some(list), state)
                 });
             }
         }
-        self.execute_on_one_thread(layer, block, transactions, state)
+        let mut planner = Planner::new(transactions, self.threads);
+        match &self.pool {
+            Some(pool) if planner.wants_threads() => pool.install(|| {
+                self.execute_in_lanes(&mut planner, layer, block, transactions, state)
+            }),
+            _ => self.execute_in_lanes(&mut planner, layer, block, transactions, state),
+        }
     }
 
     /// On a thread of the pool.
@@ -155,29 +164,30 @@ impl Engine {
         Ok(settlement.into_execution(changes, stats))
     }
 
-    /// As the oracle, but for transfers, which are settled without their layer.
-    fn execute_on_one_thread<L: ExecutionLayer, S: StateView>(
+    /// On the calling thread or, with a pool, on one of its threads.
+    fn execute_in_lanes<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
+        planner: &mut Planner,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        let mut settlement = Settlement::new(layer, block, transactions.len());
-        let mut state = Overlay::with_memory(state, self.memory.overlay());
-        for transaction in transactions {
-            let prepared = Prepared::transfer(layer, block, transaction, &mut state);
-            settlement.push(transaction, prepared, &mut state)?;
+        let mut memory = self.memory.lanes(self.threads);
+        let mut run = LaneRun::new(layer, block, transactions, state, &mut memory);
+        let mut threads = 1;
+        while let Some(Segment { range, deal }) = planner.next_segment() {
+            match deal {
+                None => run.in_order(range)?,
+                Some(deal) => {
+                    threads = self.threads;
+                    let held = run.side_by_side(range, &deal)?;
+                    planner.note(held);
+                }
+            }
         }
-        settlement
-            .pay_beneficiary(&mut state)
-            .map_err(EngineError::State)?;
-        let (changes, memory) = state.into_changes_and_memory();
-        self.memory.keep_overlay(memory);
-        let stats = ExecutionStats {
-            threads: 1,
-            ..ExecutionStats::default()
-        };
-        Ok(settlement.into_execution(changes, stats))
+        let execution = run.finish(threads)?;
+        self.memory.keep_lanes(memory);
+        Ok(execution)
     }
 }

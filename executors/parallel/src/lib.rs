@@ -12,12 +12,15 @@ mod conflicts;
 mod engine;
 mod error;
 mod false_list;
+mod fees;
+mod lanes;
 mod listed;
 mod memory;
 #[cfg(test)]
 mod model;
 mod pending;
 mod plan;
+mod planner;
 mod replay;
 mod schedule;
 mod sequential;

@@ -1,21 +1,21 @@
-use weft_executor_core::OverlayMemory;
-
-use crate::{space::Space, sync::Mutex};
+use crate::{lanes::LaneMemory, space::Space, sync::Mutex};
 
 /// Memory of the last block for the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    overlay: Mutex<Option<OverlayMemory>>,
+    lanes: Mutex<Option<LaneMemory>>,
     space: Mutex<Option<Space>>,
 }
 
 impl Memory {
-    pub(crate) fn overlay(&self) -> OverlayMemory {
-        self.overlay.lock().take().unwrap_or_default()
+    /// Memory for lanes on this many threads, which is the same number each time.
+    pub(crate) fn lanes(&self, threads: usize) -> LaneMemory {
+        let kept = self.lanes.lock().take();
+        kept.unwrap_or_else(|| LaneMemory::new(threads))
     }
 
-    pub(crate) fn keep_overlay(&self, memory: OverlayMemory) {
-        *self.overlay.lock() = Some(memory);
+    pub(crate) fn keep_lanes(&self, memory: LaneMemory) {
+        *self.lanes.lock() = Some(memory);
     }
 
     /// An empty space for this many threads, which is the same number each time.

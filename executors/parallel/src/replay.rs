@@ -2,13 +2,15 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use alloy_primitives::{
     Address, B256, Bytes, U256,
-    map::{AddressMap, U256Map},
+    map::{AddressMap, AddressSet, U256Map},
 };
 use weft_executor_core::{Account, ChangeSet, TransactionChange, Transfer};
 
 use crate::{
     access::{Read, TransactionAccess},
-    accesses::BlockAccesses,
+    accesses::{AccessRecord, BlockAccesses},
+    conflicts::Location,
+    lanes::record::{LaneRecord, Recorded},
 };
 
 /// What an included transaction looked at and changed, with the values before and after it. The
@@ -51,6 +53,28 @@ pub(crate) struct Replay<'a> {
     state: AddressMap<Known>,
 }
 
+/// A transfer that was done without its layer.
+struct Moved {
+    sender: Address,
+    receiver: Address,
+    value: U256,
+    /// In wei.
+    fee: u128,
+    gas_used: u64,
+}
+
+impl From<&Transfer> for Moved {
+    fn from(transfer: &Transfer) -> Self {
+        Self {
+            sender: transfer.sender,
+            receiver: transfer.receiver,
+            value: transfer.value,
+            fee: transfer.fee,
+            gas_used: transfer.gas_used,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Known {
     account: Account,
@@ -69,24 +93,63 @@ impl<'a> Replay<'a> {
 
     /// What the next transaction did; `None` after the last.
     pub(crate) fn next(&mut self) -> Option<Effects<'a>> {
-        let access = self.accesses.transactions.get(self.next)?;
-        self.next = self.next.saturating_add(1);
-        let (mut effects, credit) = match access {
-            TransactionAccess::Transfer(transfer) => (
-                self.transfer(transfer),
-                Some(U256::from(transfer.beneficiary_credit)),
-            ),
-            TransactionAccess::Execution {
-                reads,
-                changes,
-                beneficiary_credit,
-                gas_used,
-            } => {
-                let mut effects = self.execution(reads, &changes.accounts);
-                effects.code = &changes.code;
-                effects.gas_used = *gas_used;
-                (effects, *beneficiary_credit)
-            }
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        let (mut effects, credit) = match &self.accesses.record {
+            AccessRecord::Transactions(transactions) => match transactions.get(number)? {
+                TransactionAccess::Transfer(transfer) => (
+                    self.transfer(&Moved::from(transfer)),
+                    Some(U256::from(transfer.beneficiary_credit)),
+                ),
+                TransactionAccess::Execution {
+                    reads,
+                    changes,
+                    beneficiary_credit,
+                    gas_used,
+                } => {
+                    let looks = reads.iter().map(Read::location);
+                    let accounts = changes.accounts.iter();
+                    let mut effects = self.execution(
+                        looks,
+                        accounts.clone().map(|(address, change)| {
+                            (*address, change.account, change.storage_wiped)
+                        }),
+                        accounts.flat_map(|(address, change)| {
+                            let slots = change.storage.iter();
+                            slots.map(|(slot, value)| (*address, *slot, *value))
+                        }),
+                    );
+                    effects.code = &changes.code;
+                    effects.gas_used = *gas_used;
+                    (effects, *beneficiary_credit)
+                }
+            },
+            AccessRecord::Lanes(record) => match record.get(number)? {
+                Recorded::Transfer {
+                    sender,
+                    receiver,
+                    transfer,
+                } => (
+                    self.transfer(&Moved {
+                        sender,
+                        receiver,
+                        value: transfer.value,
+                        fee: transfer.fee,
+                        gas_used: transfer.gas_used,
+                    }),
+                    Some(U256::from(transfer.beneficiary_credit)),
+                ),
+                Recorded::Execution(execution) => {
+                    let mut effects = self.execution(
+                        execution.looks(),
+                        execution.accounts(),
+                        execution.slots(),
+                    );
+                    effects.code = execution.code;
+                    effects.gas_used = execution.gas_used;
+                    (effects, execution.beneficiary_credit)
+                }
+            },
         };
         if let Some(wei) = credit {
             self.credit(&mut effects, wei);
@@ -116,7 +179,7 @@ impl<'a> Replay<'a> {
             .unwrap_or_default()
     }
 
-    fn transfer(&self, transfer: &Transfer) -> Effects<'a> {
+    fn transfer(&self, transfer: &Moved) -> Effects<'a> {
         let sender = self.account(transfer.sender);
         let receiver = self.account(transfer.receiver);
         let mut accounts = vec![
@@ -151,7 +214,14 @@ impl<'a> Replay<'a> {
         }
     }
 
-    fn execution(&self, reads: &[Read], changes: &[(Address, TransactionChange)]) -> Effects<'a> {
+    /// `written` are accounts with what they are afterwards and whether their storage was removed,
+    /// `stored` slots with their values afterwards.
+    fn execution(
+        &self,
+        looks: impl Iterator<Item = Location>,
+        written: impl Iterator<Item = (Address, Option<Account>, bool)>,
+        stored: impl Iterator<Item = (Address, U256, U256)>,
+    ) -> Effects<'a> {
         let mut accounts = AddressMap::<AccountEffect>::default();
         let mut slots = HashMap::<(Address, U256), SlotEffect>::new();
         let account_effect = |address: Address| {
@@ -172,30 +242,28 @@ impl<'a> Replay<'a> {
                 after: before,
             }
         };
-        for read in reads {
-            let address = read.address();
+        for look in looks {
+            let address = look.address();
             accounts
                 .entry(address)
                 .or_insert_with(|| account_effect(address));
-            if let Read::Slot(address, slot, _) = *read {
+            if let Some(slot) = look.slot() {
                 slots
                     .entry((address, slot))
                     .or_insert_with(|| slot_effect(address, slot));
             }
         }
-        for (address, change) in changes {
+        for (address, account, wiped) in written {
             accounts
-                .entry(*address)
-                .or_insert_with(|| account_effect(*address))
-                .after = change.account.unwrap_or_default();
-            if change.storage_wiped
-                && let Some(known) = self.state.get(address)
-            {
+                .entry(address)
+                .or_insert_with(|| account_effect(address))
+                .after = account.unwrap_or_default();
+            if wiped && let Some(known) = self.state.get(&address) {
                 for (slot, before) in known.slots.iter().filter(|(_, value)| !value.is_zero()) {
                     slots.insert(
-                        (*address, *slot),
+                        (address, *slot),
                         SlotEffect {
-                            address: *address,
+                            address,
                             slot: *slot,
                             before: *before,
                             after: U256::ZERO,
@@ -203,12 +271,15 @@ impl<'a> Replay<'a> {
                     );
                 }
             }
-            for (slot, value) in &change.storage {
-                slots
-                    .entry((*address, *slot))
-                    .or_insert_with(|| slot_effect(*address, *slot))
-                    .after = *value;
-            }
+        }
+        for (address, slot, value) in stored {
+            accounts
+                .entry(address)
+                .or_insert_with(|| account_effect(address));
+            slots
+                .entry((address, slot))
+                .or_insert_with(|| slot_effect(address, slot))
+                .after = value;
         }
         let mut accounts: Vec<_> = accounts.into_values().collect();
         accounts.sort_unstable_by_key(|effect| effect.address);
@@ -270,7 +341,14 @@ struct Ends {
 impl Ends {
     fn new(accesses: &BlockAccesses) -> Self {
         let mut ends = Self::default();
-        for access in &accesses.transactions {
+        let transactions = match &accesses.record {
+            AccessRecord::Transactions(transactions) => transactions,
+            AccessRecord::Lanes(record) => {
+                ends.found_by_lanes(record);
+                return ends;
+            }
+        };
+        for access in transactions {
             let credit = match access {
                 TransactionAccess::Transfer(transfer) => {
                     // A sender's nonce has changed: it is among the changes.
@@ -295,6 +373,40 @@ impl Ends {
             }
         }
         ends
+    }
+
+    /// The account that was found first is the one before the block; slots are as in the sequential
+    /// record.
+    fn found_by_lanes(&mut self, record: &LaneRecord) {
+        for (address, account) in record.accounts() {
+            let (known, _) = self.state.entry(address).or_default();
+            known.get_or_insert(account.unwrap_or_default());
+        }
+        let mut removed = AddressSet::default();
+        for recorded in record.iter() {
+            let Recorded::Execution(execution) = recorded else {
+                continue;
+            };
+            for (address, slot, found) in execution.found_slots() {
+                let found = if removed.contains(&address) {
+                    U256::ZERO
+                } else {
+                    found
+                };
+                let (_, slots) = self.state.entry(address).or_default();
+                slots.entry(slot).or_insert(found);
+            }
+            for (address, _, wiped) in execution.accounts() {
+                if wiped && let Some((_, slots)) = self.state.get_mut(&address) {
+                    slots.values_mut().for_each(|value| *value = U256::ZERO);
+                    removed.insert(address);
+                }
+            }
+            for (address, slot, value) in execution.slots() {
+                let (_, slots) = self.state.entry(address).or_default();
+                slots.insert(slot, value);
+            }
+        }
     }
 
     fn credit(&mut self, address: Address, wei: U256) {

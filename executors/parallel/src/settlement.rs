@@ -11,6 +11,7 @@ use weft_primitives::{Receipt, RecoveredTransaction};
 use crate::{
     BlockAccesses, BlockExecution, EngineError, ExecutionStats, Pushed,
     access::{Read, Recorder, TransactionAccess},
+    accesses::AccessRecord,
 };
 
 /// A state that takes changes.
@@ -330,7 +331,7 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             dropped: self.dropped,
             accesses: BlockAccesses {
                 beneficiary: self.block.beneficiary,
-                transactions: self.accesses,
+                record: AccessRecord::Transactions(self.accesses),
             },
             stats,
         }

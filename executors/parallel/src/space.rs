@@ -14,7 +14,7 @@ use rayon::{
     slice::ParallelSliceMut as _,
 };
 use weft_executor_core::{
-    Account, AccountChange, ChangeSet, SortedMap, StateView, TransactionChange, TransactionChanges,
+    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange, TransactionChanges,
     WrittenSlot,
 };
 
@@ -260,7 +260,7 @@ impl Space {
         accounts.extend(parts.into_iter().flatten());
         *self.wipes.get_mut() = 0;
         ChangeSet {
-            accounts: SortedMap::from_sorted(accounts),
+            accounts: PartedMap::from_parts([SortedMap::from_sorted(accounts)]),
             code: mem::take(self.code.get_mut()).into_iter().collect(),
         }
     }

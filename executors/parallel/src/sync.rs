@@ -5,7 +5,7 @@
 #[cfg(not(test))]
 pub(crate) use parking_lot::{Condvar, Mutex};
 #[cfg(not(test))]
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(test)]
-pub(crate) use crate::model::sync::{AtomicUsize, Condvar, Mutex, Ordering};
+pub(crate) use crate::model::sync::{AtomicBool, AtomicUsize, Condvar, Mutex, Ordering};

@@ -30,21 +30,16 @@ pub(crate) fn state_root(
         let storage = storage_root(nodes, address_hash, change)?;
         Ok((address_hash, storage))
     };
-    let outcomes: Vec<_> = if changes.accounts.len() < PARALLEL_FROM {
-        changes
-            .accounts
-            .as_slice()
-            .iter()
-            .map(outcome)
-            .collect::<Result<_, StateError>>()?
-    } else {
-        changes
-            .accounts
-            .as_slice()
-            .par_iter()
-            .map(outcome)
-            .collect::<Result<_, StateError>>()?
-    };
+    let parallel = changes.accounts.len() >= PARALLEL_FROM;
+    let mut outcomes: Vec<(B256, Option<_>)> = Vec::with_capacity(changes.accounts.len());
+    for part in changes.accounts.slices() {
+        let part: Vec<_> = if parallel {
+            part.par_iter().map(outcome).collect::<Result<_, StateError>>()?
+        } else {
+            part.iter().map(outcome).collect::<Result<_, StateError>>()?
+        };
+        outcomes.extend(part);
+    }
 
     let mut accounts = PartialTrie::open(nodes)?;
     let mut storage_updates = B256Map::default();

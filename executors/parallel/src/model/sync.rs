@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-pub(crate) use shuttle::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);

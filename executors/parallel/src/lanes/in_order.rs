@@ -1,0 +1,110 @@
+use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, StateView};
+use weft_primitives::RecoveredTransaction;
+
+use super::{
+    lane::Lane,
+    log::{LaneExecution, LaneResult},
+    outcome::{InvalidDeposit, Outcome},
+    record::Included,
+    settled::Settled,
+    view::LaneView,
+};
+use crate::EngineError;
+
+/// Executes one transaction on what the view shows, and leaves in its lane what it wrote.
+pub(super) fn execute<L: ExecutionLayer, S: StateView>(
+    layer: &L,
+    transaction: &RecoveredTransaction,
+    view: &mut LaneView<'_, S>,
+) -> Result<LaneResult, EngineError<S::Error>> {
+    if let Some(transfer) = layer.transfer(view.block, transaction)
+        && let Some(done) = view.transfer(&transfer)
+    {
+        return Ok(LaneResult::Transfer(done));
+    }
+    match layer.execute(view.block, transaction, view) {
+        Ok(execution) => {
+            view.apply(&execution.changes).map_err(EngineError::State)?;
+            Ok(LaneResult::Execution(LaneExecution {
+                success: execution.outcome.is_success(),
+                gas_used: execution.gas_used,
+                sender_nonce: execution.sender_nonce,
+                beneficiary_credit: execution.beneficiary_credit,
+                logs: execution.logs,
+                code: execution.changes.code,
+            }))
+        }
+        Err(ExecuteError::Invalid(reason)) => Ok(LaneResult::Invalid(Box::new(reason))),
+        Err(ExecuteError::State(error)) => Err(EngineError::State(error)),
+        Err(ExecuteError::Layer(error)) => Err(EngineError::Layer(error)),
+    }
+}
+
+/// Executes transactions at their turn, in one lane.
+#[derive(Debug)]
+pub(super) struct InOrder<'r, L, S> {
+    pub(super) layer: &'r L,
+    pub(super) block: &'r BlockEnv,
+    pub(super) base: S,
+    pub(super) settled: &'r Settled,
+    pub(super) lane: Lane,
+    pub(super) outcome: &'r mut Outcome,
+}
+
+impl<L: ExecutionLayer, S: StateView> InOrder<'_, L, S> {
+    pub(super) fn view(&mut self) -> LaneView<'_, &mut S> {
+        LaneView {
+            lane: &mut self.lane,
+            settled: self.settled,
+            base: &mut self.base,
+            block: self.block,
+            earned: Some(&mut self.outcome.earned),
+        }
+    }
+
+    /// Executes the block's next transaction.
+    pub(super) fn execute(
+        &mut self,
+        index: usize,
+        transaction: &RecoveredTransaction,
+    ) -> Result<(), EngineError<S::Error>> {
+        if let Some(reason) = self.outcome.no_room(self.block, transaction) {
+            return self
+                .outcome
+                .leave_out(index, transaction, reason)
+                .map_err(InvalidDeposit::into);
+        }
+        let layer = self.layer;
+        let result = execute(layer, transaction, &mut self.view())?;
+        self.add(index, transaction, result)
+    }
+
+    /// Takes in what the block's next transaction did; what it looked at and wrote is in the lane.
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        transaction: &RecoveredTransaction,
+        mut result: LaneResult,
+    ) -> Result<(), EngineError<S::Error>> {
+        let place = Included::new(self.settled.lanes.len(), self.lane.log.transactions.len());
+        if self
+            .outcome
+            .add(index, transaction, &mut result, place)
+            .map_err(InvalidDeposit::into)?
+        {
+            self.lane.log.push(index, result);
+        } else {
+            self.lane.log.drop_open();
+        }
+        Ok(())
+    }
+}
+
+impl InvalidDeposit {
+    pub(super) fn into<E: std::error::Error>(self) -> EngineError<E> {
+        EngineError::Deposit {
+            index: self.index,
+            reason: self.reason,
+        }
+    }
+}

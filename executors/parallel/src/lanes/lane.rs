@@ -1,0 +1,290 @@
+use std::collections::{HashMap, hash_map::Entry};
+
+use alloy_primitives::{
+    Address, Bytes, U256,
+    map::{AddressMap, B256Map, DefaultHashBuilder},
+};
+use weft_executor_core::{Account, TransactionChange};
+
+use super::log::{LaneLog, Lengths, Look};
+
+/// What the transactions of one lane have looked at and changed: a state of their own, that nobody
+/// else sees before they are done. Accounts and slots have ids, in the order in which they were met.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    ids: Ids,
+    pub(super) places: Places,
+    /// Code that came into being.
+    pub(super) code: B256Map<Bytes>,
+    pub(super) log: LaneLog,
+    /// Whether somebody looked at the beneficiary without knowing what it has earned.
+    pub(super) saw_beneficiary: bool,
+    /// Whether a transaction was more than a transfer.
+    pub(super) executed: bool,
+    /// How much of `places` others have been told of.
+    pub(super) told: Told,
+}
+
+/// The ids of whole keys. The maps are worth keeping from block to block.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    accounts: AddressMap<u32>,
+    slots: HashMap<(u32, U256), u32, DefaultHashBuilder>,
+}
+
+/// Accounts and slots by id.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) accounts: Vec<LaneAccount>,
+    pub(crate) slots: Vec<LaneSlot>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LaneAccount {
+    pub(crate) address: Address,
+    /// What the lane's transactions found first.
+    pub(crate) before: Option<Account>,
+    pub(crate) current: Option<Account>,
+    /// Whether it was ever changed, even if it was changed back.
+    pub(crate) written: bool,
+    /// Whether its storage was removed.
+    pub(crate) wiped: bool,
+    /// The last of its slots that was met; the slots are a chain.
+    last_slot: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LaneSlot {
+    pub(crate) account: u32,
+    /// The slot of the same account that was met before it.
+    previous: Option<u32>,
+    pub(crate) slot: U256,
+    /// What the lane's transactions found first, or what there was before it was removed.
+    pub(crate) before: U256,
+    pub(crate) current: U256,
+    /// Whether it was ever changed, even if it was changed back.
+    pub(crate) written: bool,
+}
+
+/// See [`Lane::told`].
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) accounts: usize,
+    pub(super) slots: usize,
+    /// Of those, the ones that have been changed since.
+    pub(super) changed_accounts: Vec<u32>,
+    pub(super) changed_slots: Vec<u32>,
+}
+
+/// An id of a new place. More of them do not fit into memory.
+fn next_id(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "places are never removed, so an id stays one"
+)]
+impl Places {
+    pub(crate) fn account(&self, id: u32) -> &LaneAccount {
+        &self.accounts[id as usize]
+    }
+
+    pub(super) fn account_mut(&mut self, id: u32) -> &mut LaneAccount {
+        &mut self.accounts[id as usize]
+    }
+
+    pub(crate) fn slot(&self, id: u32) -> &LaneSlot {
+        &self.slots[id as usize]
+    }
+
+    pub(super) fn slot_mut(&mut self, id: u32) -> &mut LaneSlot {
+        &mut self.slots[id as usize]
+    }
+
+    /// The slots of an account, the last one first.
+    pub(crate) fn slots_of(&self, account: u32) -> impl Iterator<Item = (u32, &LaneSlot)> {
+        let mut next = self.account(account).last_slot;
+        std::iter::from_fn(move || {
+            let id = next?;
+            let slot = self.slot(id);
+            next = slot.previous;
+            Some((id, slot))
+        })
+    }
+}
+
+impl Lane {
+    /// An empty lane, in the memory of an earlier one, with room for what is expected.
+    pub(super) fn new(ids: Ids, expected: Lengths) -> Self {
+        Self {
+            ids,
+            places: Places {
+                accounts: Vec::with_capacity(expected.accounts),
+                slots: Vec::with_capacity(expected.slots),
+            },
+            log: LaneLog::with_capacity(expected),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn lengths(&self) -> Lengths {
+        Lengths {
+            accounts: self.places.accounts.len(),
+            slots: self.places.slots.len(),
+            ..self.log.lengths()
+        }
+    }
+
+    /// Takes out the memory for another lane. Nothing can be looked up any more.
+    pub(super) fn take_ids(&mut self) -> Ids {
+        let mut ids = std::mem::take(&mut self.ids);
+        ids.accounts.clear();
+        ids.slots.clear();
+        ids
+    }
+
+    pub(super) fn known_account(&self, address: Address) -> Option<u32> {
+        self.ids.accounts.get(&address).copied()
+    }
+
+    /// The account's id; `find` gives the account when it is not there yet.
+    pub(super) fn account_id<E>(
+        &mut self,
+        address: Address,
+        find: impl FnOnce() -> Result<Option<Account>, E>,
+    ) -> Result<u32, E> {
+        match self.ids.accounts.entry(address) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
+            Entry::Vacant(entry) => {
+                let before = find()?;
+                let id = next_id(self.places.accounts.len());
+                self.places.accounts.push(LaneAccount {
+                    address,
+                    before,
+                    current: before,
+                    written: false,
+                    wiped: false,
+                    last_slot: None,
+                });
+                Ok(*entry.insert(id))
+            }
+        }
+    }
+
+    pub(super) fn known_slot(&self, account: u32, slot: U256) -> Option<u32> {
+        self.ids.slots.get(&(account, slot)).copied()
+    }
+
+    /// The slot's id; `find` gives its value when it is not there yet, and whether that has been
+    /// removed.
+    pub(super) fn slot_id<E>(
+        &mut self,
+        account: u32,
+        slot: U256,
+        find: impl FnOnce() -> Result<(U256, bool), E>,
+    ) -> Result<u32, E> {
+        match self.ids.slots.entry((account, slot)) {
+            Entry::Occupied(entry) => Ok(*entry.get()),
+            Entry::Vacant(entry) => {
+                let (before, removed) = find()?;
+                let id = next_id(self.places.slots.len());
+                let owner = self.places.account_mut(account);
+                let previous = owner.last_slot.replace(id);
+                let removed = removed || owner.wiped;
+                self.places.slots.push(LaneSlot {
+                    account,
+                    previous,
+                    slot,
+                    before,
+                    current: if removed { U256::ZERO } else { before },
+                    written: removed && !before.is_zero(),
+                });
+                Ok(*entry.insert(id))
+            }
+        }
+    }
+
+    /// Sets an account, and leaves its storage as it is.
+    pub(super) fn set_account(&mut self, id: u32, account: Option<Account>) {
+        let entry = self.places.account_mut(id);
+        entry.current = account;
+        if !entry.written {
+            entry.written = true;
+            if (id as usize) < self.told.accounts {
+                self.told.changed_accounts.push(id);
+            }
+        }
+    }
+
+    pub(super) fn set_slot(&mut self, id: u32, value: U256) {
+        let entry = self.places.slot_mut(id);
+        entry.current = value;
+        if !entry.written {
+            entry.written = true;
+            if (id as usize) < self.told.slots {
+                self.told.changed_slots.push(id);
+            }
+        }
+    }
+
+    /// Removes the storage of an account.
+    pub(super) fn wipe(&mut self, account: u32) {
+        let slots: Vec<u32> = self
+            .places
+            .slots_of(account)
+            .filter(|(_, slot)| !slot.current.is_zero())
+            .map(|(id, _)| id)
+            .collect();
+        for id in slots {
+            self.set_slot(id, U256::ZERO);
+        }
+        let entry = self.places.account_mut(account);
+        entry.wiped = true;
+        let current = entry.current;
+        // A wipe is a change even where the account comes out the same.
+        self.set_account(account, current);
+    }
+
+    /// The account's id, found among what the open transaction has looked at: mostly little.
+    pub(super) fn seen_account(&self, address: Address) -> Option<u32> {
+        self.log.few_open_looks().iter().find_map(|look| match look {
+            Look::Account(id) if self.places.account(*id).address == address => Some(*id),
+            _ => None,
+        })
+    }
+
+    /// As [`Self::seen_account`], for a slot.
+    pub(super) fn seen_slot(&self, account: u32, slot: U256) -> Option<u32> {
+        self.log.few_open_looks().iter().find_map(|look| match look {
+            Look::Slot(id) => {
+                let known = self.places.slot(*id);
+                (known.slot == slot && known.account == account).then_some(*id)
+            }
+            _ => None,
+        })
+    }
+
+    /// Sets an account as a transaction has left it, and writes that down if it is a change.
+    pub(super) fn write_account(&mut self, id: u32, change: &TransactionChange) {
+        if change.storage_wiped {
+            self.wipe(id);
+        }
+        if change.storage_wiped || self.places.account(id).current != change.account {
+            self.set_account(id, change.account);
+            self.log
+                .write_account(id, change.account, change.storage_wiped);
+        }
+    }
+
+    /// Sets a slot as a transaction has left it, and writes that down if it is a change.
+    pub(super) fn write_slot(&mut self, id: u32, value: U256) {
+        if self.places.slot(id).current == value {
+            // It was looked at, if only in vain.
+            self.log.look(Look::Slot(id));
+        } else {
+            self.set_slot(id, value);
+            self.log.write_slot(id, value);
+        }
+    }
+}

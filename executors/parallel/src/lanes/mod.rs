@@ -1,0 +1,15 @@
+//! Execution in lanes.
+
+mod changes;
+mod in_order;
+mod lane;
+mod log;
+mod outcome;
+pub(crate) mod record;
+mod register;
+mod run;
+mod settled;
+mod view;
+mod walk;
+
+pub(crate) use run::{Deal, LaneMemory, LaneRun};

@@ -1,0 +1,384 @@
+use std::{collections::BTreeMap, mem, ops::Range};
+
+use alloy_consensus::Transaction as _;
+use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
+use weft_primitives::RecoveredTransaction;
+
+use super::{
+    changes::gather,
+    in_order::{InOrder, execute},
+    lane::{Ids, Lane},
+    log::{LaneResult, Lengths},
+    outcome::{InvalidDeposit, Outcome},
+    record::{Included, LaneRecord},
+    register::Register,
+    settled::Settled,
+    view::LaneView,
+    walk::Followed,
+};
+use crate::{BlockExecution, EngineError, ExecutionStats, accesses::{AccessRecord, BlockAccesses}};
+
+/// How the transactions of a segment are dealt to lanes.
+#[derive(Debug, Default)]
+pub(crate) struct Deal {
+    /// The lane of each transaction.
+    pub(crate) lane_of: Vec<u16>,
+    /// The transactions of each lane, by their indexes in the block, in order.
+    pub(crate) lanes: Vec<Vec<u32>>,
+    /// Whether lanes cannot meet as long as all their transactions are transfers.
+    pub(crate) transfers_apart: bool,
+}
+
+impl Deal {
+    /// The transactions of a segment that starts at `start`, with their lanes.
+    fn in_block_order(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
+        (start..).zip(self.lane_of.iter().map(|lane| usize::from(*lane)))
+    }
+}
+
+/// A block that is executed in lanes, segment by segment.
+///
+/// The transactions of a segment are dealt to lanes. Each lane executes its own in order, on a state
+/// that nobody else sees. If no lane has looked at what another has changed, all of it counts, as if
+/// it had been executed in the order of the block. If lanes have met, the transactions are settled
+/// one after another: one counts if everything that it had found is what is there now, and is
+/// executed again otherwise.
+pub(crate) struct LaneRun<'a, L, S> {
+    layer: &'a L,
+    block: &'a BlockEnv,
+    transactions: &'a [RecoveredTransaction],
+    base: S,
+    settled: Settled,
+    outcome: Outcome,
+    memory: &'a mut LaneMemory,
+}
+
+/// Memory of the last block for the next one.
+#[derive(Debug)]
+pub(crate) struct LaneMemory {
+    ids: Vec<Ids>,
+    register: Register,
+    /// How long the lists of the last block's lanes were.
+    lengths: Lengths,
+}
+
+impl LaneMemory {
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            ids: Vec::new(),
+            register: Register::new(threads),
+            lengths: Lengths::default(),
+        }
+    }
+
+    fn lane(&mut self, transactions: usize) -> Lane {
+        Lane::new(
+            self.ids.pop().unwrap_or_default(),
+            self.lengths.scaled(transactions),
+        )
+    }
+}
+
+/// Transactions of a lane after which it tells where it has been.
+const TELL_INTERVAL: usize = 8;
+
+/// Gas of a transaction after which a lane tells where it has been at once.
+const TELL_GAS: u64 = 500_000;
+
+impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
+    pub(crate) fn new(
+        layer: &'a L,
+        block: &'a BlockEnv,
+        transactions: &'a [RecoveredTransaction],
+        base: S,
+        memory: &'a mut LaneMemory,
+    ) -> Self {
+        Self {
+            layer,
+            block,
+            transactions,
+            base,
+            settled: Settled::default(),
+            outcome: Outcome::with_capacity(transactions.len()),
+            memory,
+        }
+    }
+
+    /// Executes these transactions one after another.
+    pub(crate) fn in_order(&mut self, range: Range<usize>) -> Result<(), EngineError<S::Error>> {
+        let mut turn = InOrder {
+            layer: self.layer,
+            block: self.block,
+            base: self.base.clone(),
+            settled: &self.settled,
+            lane: self.memory.lane(range.len()),
+            outcome: &mut self.outcome,
+        };
+        let transactions = self.transactions.get(range.clone()).unwrap_or_default();
+        for (index, transaction) in range.zip(transactions) {
+            turn.execute(index, transaction)?;
+        }
+        let lane = turn.lane;
+        self.settled.lanes.push(lane);
+        Ok(())
+    }
+
+    /// Executes these transactions in lanes that run side by side. Whether they counted as they
+    /// were.
+    pub(crate) fn side_by_side(
+        &mut self,
+        range: Range<usize>,
+        deal: &Deal,
+    ) -> Result<bool, EngineError<S::Error>> {
+        self.memory.register.clear();
+        let mut done: Vec<Lane> = Vec::with_capacity(deal.lanes.len());
+        for indexes in &deal.lanes {
+            done.push(self.memory.lane(indexes.len()));
+        }
+        {
+            let run = Speculation {
+                layer: self.layer,
+                block: self.block,
+                transactions: self.transactions,
+                settled: &self.settled,
+                register: &self.memory.register,
+                transfers_apart: deal.transfers_apart,
+            };
+            let bases = vec![self.base.clone(); done.len()];
+            let mut work = done
+                .iter_mut()
+                .zip(&deal.lanes)
+                .zip(bases)
+                .zip(0..)
+                .map(|(((lane, indexes), base), number)| (lane, indexes, number, base));
+            let first = work.next();
+            rayon::scope(|scope| {
+                for (lane, indexes, number, base) in work {
+                    let run = &run;
+                    scope.spawn(move |_| run.execute(number, lane, indexes, base));
+                }
+                if let Some((lane, indexes, number, base)) = first {
+                    run.execute(number, lane, indexes, base);
+                }
+            });
+        }
+        if deal.transfers_apart && done.iter().any(|lane| lane.executed) {
+            for (lane, number) in done.iter_mut().zip(0..) {
+                self.memory.register.tell(number, lane);
+            }
+        }
+        if self.memory.register.met() || !self.has_room(range.clone(), &mut done) {
+            self.follow(range, deal, done)?;
+            return Ok(false);
+        }
+        self.count(range, deal, done)?;
+        Ok(true)
+    }
+
+    /// Whether the block's gas is enough for all transactions of the range.
+    fn has_room(&self, range: Range<usize>, lanes: &mut [Lane]) -> bool {
+        let transactions = self.transactions.get(range).unwrap_or_default();
+        let left = self.block.gas_limit.saturating_sub(self.outcome.gas_used);
+        let limits = transactions
+            .iter()
+            .map(|transaction| transaction.gas_limit())
+            .fold(0, u64::saturating_add);
+        if limits <= left {
+            return true;
+        }
+        let mut used = self.outcome.gas_used;
+        let mut entries: Vec<_> = lanes
+            .iter()
+            .flat_map(|lane| &lane.log.transactions)
+            .map(|entry| (entry.index as usize, entry.result.gas_used()))
+            .collect();
+        entries.sort_unstable();
+        entries.into_iter().all(|(index, gas_used)| {
+            let Some(transaction) = self.transactions.get(index) else {
+                return false;
+            };
+            let fits = transaction.gas_limit() <= self.block.gas_limit.saturating_sub(used);
+            used = used.saturating_add(gas_used);
+            fits
+        })
+    }
+
+    /// Takes the lanes as they are.
+    fn count(
+        &mut self,
+        range: Range<usize>,
+        deal: &Deal,
+        mut done: Vec<Lane>,
+    ) -> Result<(), EngineError<S::Error>> {
+        let first = self.settled.lanes.len();
+        for (index, lane) in deal.in_block_order(range.start) {
+            let Some(log) = done.get_mut(lane).map(|lane| &mut lane.log) else {
+                continue;
+            };
+            let position = log.counted;
+            log.counted = position.saturating_add(1);
+            let place = Included::new(first.saturating_add(lane), position);
+            if let Some(entry) = log.transactions.get_mut(position)
+                && let Some(transaction) = self.transactions.get(index)
+            {
+                let result = &mut entry.result;
+                if !matches!(result, LaneResult::Transfer(_)) {
+                    self.outcome.speculated = self.outcome.speculated.saturating_add(1);
+                }
+                self.outcome
+                    .add(index, transaction, result, place)
+                    .map_err(InvalidDeposit::into)?;
+            }
+        }
+        self.settled.lanes.append(&mut done);
+        Ok(())
+    }
+
+    /// Settles the transactions of lanes that have met, one after another.
+    fn follow(
+        &mut self,
+        range: Range<usize>,
+        deal: &Deal,
+        done: Vec<Lane>,
+    ) -> Result<(), EngineError<S::Error>> {
+        let mut followed: Vec<Followed> = done.into_iter().map(Followed::new).collect();
+        let mut turn = InOrder {
+            layer: self.layer,
+            block: self.block,
+            base: self.base.clone(),
+            settled: &self.settled,
+            lane: self.memory.lane(range.len()),
+            outcome: &mut self.outcome,
+        };
+        for (index, lane) in deal.in_block_order(range.start) {
+            if let Some(transaction) = self.transactions.get(index)
+                && let Some(lane) = followed.get_mut(lane)
+            {
+                lane.settle(index, transaction, &mut turn)?;
+            }
+        }
+        let lane = turn.lane;
+        self.settled.lanes.push(lane);
+        for followed in followed {
+            self.memory.ids.push(followed.into_lane().take_ids());
+        }
+        Ok(())
+    }
+
+    /// What the block did.
+    pub(crate) fn finish(mut self, threads: usize) -> Result<BlockExecution, EngineError<S::Error>> {
+        self.pay_beneficiary()?;
+        let Self {
+            mut settled,
+            outcome,
+            memory,
+            block,
+            ..
+        } = self;
+        let code: BTreeMap<_, _> = settled
+            .lanes
+            .iter_mut()
+            .flat_map(|lane| mem::take(&mut lane.code))
+            .collect();
+        let changes = gather(&settled.lanes, code, threads);
+        let lengths = settled.lanes.iter().map(Lane::lengths);
+        if let Some(longest) = lengths.max_by_key(|lengths| lengths.transactions) {
+            memory.lengths = longest;
+        }
+        for lane in &mut settled.lanes {
+            memory.ids.push(lane.take_ids());
+        }
+        Ok(BlockExecution {
+            receipts: outcome.receipts,
+            changes,
+            gas_used: outcome.gas_used,
+            dropped: outcome.dropped,
+            accesses: BlockAccesses {
+                beneficiary: block.beneficiary,
+                record: AccessRecord::Lanes(LaneRecord {
+                    lanes: settled.lanes,
+                    included: outcome.included,
+                }),
+            },
+            stats: ExecutionStats {
+                threads,
+                speculated: outcome.speculated,
+                reexecutions: outcome.stale,
+            },
+        })
+    }
+
+    fn pay_beneficiary(&mut self) -> Result<(), EngineError<S::Error>> {
+        if !self.outcome.earned.is_owed() {
+            return Ok(());
+        }
+        let mut lane = self.memory.lane(0);
+        let mut view = LaneView {
+            lane: &mut lane,
+            settled: &self.settled,
+            base: &mut self.base,
+            block: self.block,
+            earned: Some(&mut self.outcome.earned),
+        };
+        view.pay().map_err(EngineError::State)?;
+        self.settled.lanes.push(lane);
+        Ok(())
+    }
+}
+
+/// What lanes that run side by side share.
+struct Speculation<'a, L> {
+    layer: &'a L,
+    block: &'a BlockEnv,
+    transactions: &'a [RecoveredTransaction],
+    settled: &'a Settled,
+    register: &'a Register,
+    transfers_apart: bool,
+}
+
+impl<L: ExecutionLayer> Speculation<'_, L> {
+    fn execute<S: StateView>(&self, number: u16, lane: &mut Lane, indexes: &[u32], base: S) {
+        let mut view = LaneView {
+            lane,
+            settled: self.settled,
+            base,
+            block: self.block,
+            earned: None,
+        };
+        let mut untold = 0usize;
+        for index in indexes {
+            let index = *index as usize;
+            if self.register.met() {
+                return;
+            }
+            let Some(transaction) = self.transactions.get(index) else {
+                return;
+            };
+            // What fails on a guess may well not fail at the turn.
+            let Ok(result) = execute(self.layer, transaction, &mut view) else {
+                view.lane.log.drop_open();
+                self.register.give_up();
+                return;
+            };
+            if !matches!(result, LaneResult::Transfer(_)) {
+                view.lane.executed = true;
+            }
+            untold = untold.saturating_add(1);
+            let long = result.gas_used() >= TELL_GAS;
+            view.lane.log.push(index, result);
+            if view.lane.saw_beneficiary {
+                self.register.give_up();
+            }
+            if self.transfers_apart && !view.lane.executed {
+                continue;
+            }
+            if long || untold >= TELL_INTERVAL {
+                self.register.tell(number, view.lane);
+                untold = 0;
+            }
+        }
+        if !self.transfers_apart || view.lane.executed {
+            self.register.tell(number, view.lane);
+        }
+    }
+}
