@@ -18,6 +18,12 @@ mod memory;
 mod model;
 mod pending;
 mod plan;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "the planner does not ask it yet")
+)]
+#[expect(unreachable_pub, reason = "the planner does not ask it yet")]
+mod predict;
 mod replay;
 mod schedule;
 mod sequential;

@@ -1,0 +1,125 @@
+//! What callers can do to a predictor.
+
+use alloy_primitives::keccak256;
+use proptest::prelude::*;
+
+use super::{
+    super::template::MAX_PATTERNS, Address, Executed, Predictor, U256, address, predict, word,
+};
+
+fn hash(parts: [u64; 2]) -> U256 {
+    let [one, two] = parts.map(u64::to_be_bytes);
+    keccak256([one, two].concat()).into()
+}
+
+#[test]
+fn observations_that_never_repeat_take_no_more_room() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    let call = |round: u64, places: u64| {
+        let mut call = Executed::call(address(round), contract, 1, &[word(hash([round, 0]))]);
+        for place in 0..places {
+            let account = Address::from_word(hash([round, place + 1]).into());
+            call = call
+                .with(account, hash([place, round]), true)
+                .with(account, U256::from(round * 100 + place), false)
+                .with(contract, hash([place, round]), true);
+        }
+        call
+    };
+    for round in 0..60 {
+        call(round, 1 + round % 9).teach(&predictor);
+    }
+    call(1_000, 2_000).teach(&predictor);
+    assert_eq!(predictor.table.read().len(), 1);
+    let (prediction, names) = predict(&predictor, &call(2_000, 1).transaction);
+    assert!(prediction.known);
+    assert!(names.len() <= MAX_PATTERNS + 2);
+    assert!(predictor.save().len() < MAX_PATTERNS * 110);
+}
+
+#[test]
+fn a_flood_of_new_calls_leaves_what_is_in_use() {
+    let predictor = Predictor::new(64);
+    let call = |contract: u64| {
+        Executed::call(address(1), address(contract), 1, &[]).with(
+            address(contract),
+            U256::from(1),
+            true,
+        )
+    };
+    let known = |contract: u64| predict(&predictor, &call(contract).transaction).0.known;
+    // In use in several blocks.
+    for contract in 0..40 {
+        call(contract).teach(&predictor);
+    }
+    for _ in 0..3 {
+        assert!((0..40).all(known));
+    }
+    // A block full of others, which are of use in that block only.
+    let mut flood = 1_000..;
+    for contract in flood.by_ref().take(1_000) {
+        call(contract).teach(&predictor);
+        assert!(predictor.table.read().len() <= 64);
+    }
+    assert_eq!((0..40).filter(|contract| known(*contract)).count(), 40);
+    // Those that come into use find room, and those that go out of use give it.
+    let last: Vec<u64> = (0..16).map(|step| 5_000 + step).collect();
+    for contract in &last {
+        call(*contract).teach(&predictor);
+        assert!(known(*contract));
+    }
+    for _ in 0..3 {
+        assert!(last.iter().all(|contract| known(*contract)));
+    }
+    for contract in flood.take(1_000) {
+        call(contract).teach(&predictor);
+    }
+    assert!(last.iter().all(|contract| known(*contract)));
+    assert!(predictor.table.read().len() <= 64);
+}
+
+#[test]
+fn any_capacity_will_do() {
+    for capacity in 0..10 {
+        let predictor = Predictor::new(capacity);
+        for contract in 0..20 {
+            Executed::call(address(1), address(contract), 1, &[])
+                .with(address(contract), U256::from(1), true)
+                .teach(&predictor);
+            assert!(predictor.table.read().len() <= capacity.max(1));
+        }
+        let last = Executed::call(address(1), address(19), 1, &[]);
+        assert!(predict(&predictor, &last.transaction).0.known);
+    }
+}
+
+#[test]
+fn threads_may_share_it() {
+    fn is_shared<T: Send + Sync>(_: &T) {}
+    is_shared(&Predictor::new(1));
+}
+
+proptest! {
+    /// Whatever calldata is, and whatever was seen.
+    #[test]
+    fn anything_can_be_learned(
+        calls in prop::collection::vec(
+            (
+                prop::collection::vec(any::<u8>(), 0..100),
+                prop::collection::vec((any::<u8>(), any::<[u8; 32]>(), any::<bool>()), 0..12),
+            ),
+            1..6,
+        ),
+    ) {
+        let predictor = Predictor::new(8);
+        for (input, slots) in calls {
+            let mut call = Executed::new(address(1), address(2), 0, input);
+            for (account, slot, write) in slots {
+                call = call.with(Address::repeat_byte(account), U256::from_be_bytes(slot), write);
+            }
+            call.teach(&predictor);
+            predict(&predictor, &call.transaction);
+        }
+    }
+}
