@@ -58,6 +58,10 @@ pub(crate) struct PredictedAccess {
 pub(crate) struct Prediction {
     /// Whether the like of it has been seen, or it is a plain transfer.
     pub(crate) known: bool,
+    /// Whether the like of it has been seen with the contracts that its calldata names, if it names
+    /// some. Otherwise what they lead to is missing: a pair's slots are known, and its tokens' are
+    /// not.
+    pub(crate) complete: bool,
     /// Gas that it is expected to use; its limit where it is not known.
     pub(crate) gas: u64,
 }
@@ -215,6 +219,7 @@ impl Reader<'_> {
         self.predict_listed(transaction, places);
         let unknown = Prediction {
             known: false,
+            complete: false,
             gas: transaction.gas_limit(),
         };
         let Some(call) = Call::new(transaction) else {
@@ -238,28 +243,27 @@ impl Reader<'_> {
             } else {
                 Prediction {
                     known: true,
+                    complete: true,
                     gas: TRANSFER_GAS,
                 }
             };
         };
         self.predict_template(shared, &call, sender, places);
-        let Some(context) = shared.context(&call) else {
-            return Prediction {
-                known: true,
-                gas: shared.gas,
-            };
-        };
-        let Some(template) = self.table.used(&in_context(key, context), self.block) else {
-            return Prediction {
-                known: false,
-                gas: shared.gas,
-            };
-        };
-        self.predict_template(template, &call, sender, places);
-        Prediction {
+        let mut prediction = Prediction {
             known: true,
-            gas: template.gas,
+            complete: true,
+            gas: shared.gas,
+        };
+        if let Some(context) = shared.context(&call) {
+            match self.table.used(&in_context(key, context), self.block) {
+                Some(template) => {
+                    self.predict_template(template, &call, sender, places);
+                    prediction.gas = template.gas;
+                }
+                None => prediction.complete = false,
+            }
         }
+        prediction
     }
 
     fn predict_template(

@@ -126,6 +126,9 @@ const MIN_PREDICTED_SCORE: u8 = 40;
 /// Score below which a pattern is forgotten.
 const MIN_KEPT_SCORE: u8 = 12;
 
+/// Score of what many earlier observations had not.
+const MIN_NEW_SCORE: u8 = 64;
+
 /// What a pattern is predicted to write from.
 const MIN_WRITTEN: u8 = 32;
 
@@ -155,10 +158,23 @@ impl Pattern {
                 0 | 1 => 192,
                 2 => 128,
                 3 => 85,
-                _ => 64,
+                _ => MIN_NEW_SCORE,
             },
             written: if write { WRITTEN } else { 0 },
             witness: None,
+        }
+    }
+
+    /// A slot that is not predicted until another call is seen at it.
+    pub(super) fn noted(
+        account: Source,
+        place: Place<Source>,
+        write: bool,
+        witness: Witness,
+    ) -> Self {
+        Self {
+            witness: Some(witness),
+            ..Self::new(account, place, write, u8::MAX)
         }
     }
 

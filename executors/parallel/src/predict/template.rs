@@ -239,7 +239,10 @@ impl Template {
                 pattern.miss();
             }
         }
-        for access in unknown {
+        // With more of them than can be noted, each gets its turn.
+        let start = usize::from(self.observations).saturating_mul(MAX_WITNESSED);
+        let start = start.checked_rem(unknown.len()).unwrap_or(0);
+        for access in unknown.iter().cycle().skip(start).take(unknown.len()) {
             let account = call.source(&access.account.into_word());
             if !known.contains(&access.account) {
                 let write = unknown
@@ -253,28 +256,32 @@ impl Template {
                     self.observations,
                 ));
             }
-            let witnessed = self.patterns.iter().filter(|old| old.witness.is_some());
-            if let Place::Slot(slot) = access.place
-                && witnessed.count() < MAX_WITNESSED
-            {
+            if let Place::Slot(slot) = access.place {
                 let place = Place::Slot(Source::Fixed(slot));
-                let mut pattern = Pattern::new(account, place, access.write, self.observations);
-                pattern.witness = Some(witness);
-                self.add(pattern);
+                self.add(Pattern::noted(account, place, access.write, witness));
             }
         }
     }
 
-    /// Adds a pattern unless it is there. In a full template it takes the place of the one that is
-    /// right least often, if that is less than can be hoped of it.
+    /// Adds a pattern unless it is there. Where there is no room, it takes the place of the one that
+    /// is right least often, if that is less than can be hoped of it.
     fn add(&mut self, pattern: Pattern) {
         let same = |old: &Pattern| old.account == pattern.account && old.place == pattern.place;
         if self.patterns.iter().any(same) {
             return;
         }
-        if self.patterns.len() < MAX_PATTERNS {
+        let is_note = |old: &Pattern| old.witness.is_some();
+        let notes = self.patterns.iter().filter(|old| is_note(old)).count();
+        let only_notes = is_note(&pattern) && notes >= MAX_WITNESSED;
+        if self.patterns.len() < MAX_PATTERNS && !only_notes {
             self.patterns.push(pattern);
-        } else if let Some(worst) = self.patterns.iter_mut().min_by_key(|old| old.score)
+            return;
+        }
+        let replaceable = self
+            .patterns
+            .iter_mut()
+            .filter(|old| !only_notes || is_note(old));
+        if let Some(worst) = replaceable.min_by_key(|old| old.score)
             && worst.score < pattern.score
         {
             *worst = pattern;

@@ -81,13 +81,19 @@ fn slots_may_be_arguments_as_they_stand() {
     ));
 }
 
-/// Sells for a pool whose address is in calldata.
+/// The token that a pool has, which is in no calldata.
+const TOKEN_OF_POOL: u64 = 10_000;
+
+/// Sells to a pool whose address is in calldata.
 fn swap_in(pool: u64, sender: u64) -> Executed {
+    let token = address(pool + TOKEN_OF_POOL);
     let (pool, sender) = (address(pool), address(sender));
     let words = [word(U256::from(1_000_000)), pool.into_word()];
     Executed::call(sender, address(300), 3, &words)
         .with(pool, U256::from(8), true)
         .with(pool, entry(1, sender.into_word()), true)
+        .with(token, entry(0, sender.into_word()), true)
+        .with(token, entry(0, pool.into_word()), true)
 }
 
 #[test]
@@ -96,31 +102,31 @@ fn pools_in_calldata_are_told_apart() {
     for round in 0..3 {
         swap_in(400 + round, 1 + round).teach(&predictor);
     }
-    // Each pool is learned once.
     for pool in [500, 501] {
         swap_in(pool, 20).teach(&predictor);
     }
-    assert!(expects_meeting(
-        &predictor,
-        &swap_in(500, 30),
-        &swap_in(500, 31)
-    ));
-    assert!(!expects_meeting(
-        &predictor,
-        &swap_in(500, 30),
-        &swap_in(501, 31)
-    ));
+    let is_complete = |call: &Executed| {
+        let (prediction, _) = predict(&predictor, &call.transaction);
+        assert!(prediction.known);
+        prediction.complete
+    };
+    let [one, other, elsewhere] =
+        [(500, 30), (500, 31), (501, 32)].map(|(pool, sender)| swap_in(pool, sender));
+    assert!(is_complete(&one));
+    assert!(expects_meeting(&predictor, &one, &other));
+    assert!(!expects_meeting(&predictor, &one, &elsewhere));
+    let token = 500 + TOKEN_OF_POOL;
+    transfer(token, 40, address(41)).teach(&predictor);
+    let to_trader = transfer(token, 40, address(32));
+    assert!(expects_meeting(&predictor, &swap_in(500, 32), &to_trader));
+    assert!(!expects_meeting(&predictor, &elsewhere, &to_trader));
+
     // What is in calldata needs no learning.
-    assert!(expects_meeting(
-        &predictor,
-        &swap_in(600, 30),
-        &swap_in(600, 31)
-    ));
-    assert!(!expects_meeting(
-        &predictor,
-        &swap_in(600, 30),
-        &swap_in(601, 31)
-    ));
+    let [one, other, elsewhere] =
+        [(600, 30), (600, 31), (601, 32)].map(|(pool, sender)| swap_in(pool, sender));
+    assert!(!is_complete(&one));
+    assert!(expects_meeting(&predictor, &one, &other));
+    assert!(!expects_meeting(&predictor, &one, &elsewhere));
 }
 
 fn pool_of(tokens: [u64; 2]) -> Address {
@@ -174,7 +180,7 @@ fn pools_that_tokens_stand_for_are_told_apart() {
     for (tokens, sender) in pairs.iter().zip(1..) {
         let first = swap(*tokens, sender);
         let (prediction, _) = predict(&predictor, &first.transaction);
-        assert!(!prediction.known);
+        assert!(!prediction.complete);
         first.teach(&predictor);
         swap(*tokens, sender + 100).teach(&predictor);
         transfer(tokens[0], sender, address(999)).teach(&predictor);
@@ -182,7 +188,7 @@ fn pools_that_tokens_stand_for_are_told_apart() {
     for one in &pairs {
         for other in &pairs {
             let (one, other) = (swap(*one, 800), swap(*other, 801));
-            assert!(predict(&predictor, &one.transaction).0.known);
+            assert!(predict(&predictor, &one.transaction).0.complete);
             assert_eq!(expects_meeting(&predictor, &one, &other), one.meets(&other));
         }
     }

@@ -4,7 +4,8 @@ use alloy_primitives::keccak256;
 use proptest::prelude::*;
 
 use super::{
-    super::template::MAX_PATTERNS, Address, Executed, Predictor, U256, address, predict, word,
+    super::template::MAX_PATTERNS, Address, Executed, Predictor, U256, address, entry,
+    expects_meeting, predict, word,
 };
 
 fn hash(parts: [u64; 2]) -> U256 {
@@ -36,6 +37,65 @@ fn observations_that_never_repeat_take_no_more_room() {
     assert!(prediction.known);
     assert!(names.len() <= MAX_PATTERNS + 2);
     assert!(predictor.save().len() < MAX_PATTERNS * 110);
+}
+
+#[test]
+fn searches_in_vain_come_to_an_end_and_what_was_found_stays() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    // The sender's balance, and a slot that nothing explains.
+    let call = |sender: u64| {
+        let balance = entry(3, address(sender).into_word());
+        Executed::call(address(sender), contract, 1, &[])
+            .with(contract, balance, true)
+            .with(contract, hash([sender, 0]), false)
+    };
+    let budget = || {
+        let table = predictor.table.read();
+        let (_, template, _) = table.iter().next().unwrap();
+        template.budget()
+    };
+    call(0).teach(&predictor);
+    let first = budget();
+    for sender in 1..40 {
+        let before = budget();
+        call(sender).teach(&predictor);
+        assert!(budget() < before || before == 0);
+    }
+    assert!(first > 0 && budget() == 0);
+    let (one, other) = (call(50), call(51));
+    assert!(!expects_meeting(&predictor, &one, &other));
+    assert!(expects_meeting(&predictor, &one, &one));
+    let (_, names) = predict(&predictor, &one.transaction);
+    assert_eq!(names.values().filter(|write| **write).count(), 2);
+}
+
+/// Among slots that differ from call to call, more of them than can be noted.
+#[test]
+fn a_variable_is_found_among_many_slots_that_nothing_explains() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    let variable = hash([0, 0]);
+    let call = |sender: u64| {
+        let call = Executed::call(address(sender), contract, 1, &[]);
+        (0..20).fold(call, |call, place| match place {
+            12 => call.with(contract, variable, true),
+            _ => call.with(contract, hash([sender, place + 1]), false),
+        })
+    };
+    let writer = |sender: u64| {
+        Executed::call(address(sender), contract, 2, &[]).with(contract, variable, true)
+    };
+    for sender in 1..30 {
+        call(sender).teach(&predictor);
+        writer(sender).teach(&predictor);
+    }
+    let (_, names) = predict(&predictor, &call(40).transaction);
+    let (_, others) = predict(&predictor, &writer(41).transaction);
+    let shared = names
+        .iter()
+        .filter(|(name, write)| **write && others.contains_key(name));
+    assert_eq!(shared.count(), 1);
 }
 
 #[test]

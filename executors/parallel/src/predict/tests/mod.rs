@@ -145,6 +145,7 @@ fn plain_transfers_meet_where_they_share_an_account() {
         prediction,
         Prediction {
             known: true,
+            complete: true,
             gas: 21_000
         }
     );
@@ -192,6 +193,7 @@ fn a_creation_is_not_known() {
         prediction,
         Prediction {
             known: false,
+            complete: false,
             gas: 77_000
         }
     );
