@@ -53,6 +53,61 @@ fn members_of_a_struct_are_told_apart() {
 }
 
 #[test]
+fn mappings_are_told_apart() {
+    let contract = address(100);
+    let predictor = Predictor::new(256);
+    let write = |sender: u64, mapping: u32| {
+        let sender = address(sender);
+        Executed::call(sender, contract, mapping, &[]).with(
+            contract,
+            entry(mapping.into(), sender.into_word()),
+            true,
+        )
+    };
+    let look = |sender: u64, holder: u64, mapping: u32| {
+        let holder = address(holder).into_word();
+        Executed::call(address(sender), contract, 100 + mapping, &[holder]).with(
+            contract,
+            entry(mapping.into(), holder),
+            false,
+        )
+    };
+    for mapping in 0..32 {
+        write(1, mapping).teach(&predictor);
+        look(2, 3, mapping).teach(&predictor);
+    }
+    for mapping in 0..32 {
+        assert!(expects_meeting(
+            &predictor,
+            &write(5, mapping),
+            &look(6, 5, mapping)
+        ));
+        let other = look(6, 5, (mapping + 1) % 32);
+        assert!(!expects_meeting(&predictor, &write(5, mapping), &other));
+    }
+}
+
+#[test]
+fn a_slot_that_a_later_call_explains_is_learned() {
+    let contract = address(100);
+    let predictor = Predictor::new(64);
+    let look = |sender: u64, argument: u64, holder: u64| {
+        let argument = address(argument).into_word();
+        let balance = entry(1, address(holder).into_word());
+        Executed::call(address(sender), contract, 1, &[argument]).with(contract, balance, false)
+    };
+    let write = |sender: u64| {
+        let balance = entry(1, address(sender).into_word());
+        Executed::call(address(sender), contract, 2, &[]).with(contract, balance, true)
+    };
+    write(1).teach(&predictor);
+    look(2, 3, 4).teach(&predictor);
+    look(5, 4, 4).teach(&predictor);
+    assert!(expects_meeting(&predictor, &look(6, 7, 7), &write(7)));
+    assert!(!expects_meeting(&predictor, &look(6, 7, 7), &write(8)));
+}
+
+#[test]
 fn slots_may_be_arguments_as_they_stand() {
     let contract = address(100);
     let predictor = Predictor::new(16);
@@ -244,7 +299,9 @@ fn a_slot_that_comes_again_is_a_variable() {
     };
     unlearned(1).teach(&predictor);
     assert!(expects_meeting(&predictor, &call(3, 3), &unlearned(4)));
-    for sender in 5..20 {
+    let (_, names) = predict(&predictor, &call(3, 3).transaction);
+    assert_eq!(names.len(), 3);
+    for sender in 5..11 {
         call(sender, sender).teach(&predictor);
     }
     assert!(!expects_meeting(&predictor, &call(30, 30), &unlearned(31)));

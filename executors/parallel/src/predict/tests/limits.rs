@@ -70,6 +70,48 @@ fn searches_in_vain_come_to_an_end_and_what_was_found_stays() {
     assert_eq!(names.values().filter(|write| **write).count(), 2);
 }
 
+#[test]
+fn a_search_that_finds_something_lets_others_follow() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    let call = |sender: u64, slot: U256| {
+        Executed::call(address(sender), contract, 1, &[]).with(contract, slot, true)
+    };
+    let budget = || {
+        let table = predictor.table.read();
+        let (_, template, _) = table.iter().next().unwrap();
+        template.budget()
+    };
+    for sender in 0..3 {
+        call(sender, hash([sender, 0])).teach(&predictor);
+    }
+    let before = budget();
+    call(3, entry(1, address(3).into_word())).teach(&predictor);
+    assert!(budget() > before);
+}
+
+#[test]
+fn what_is_often_right_stays_in_a_full_template() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    let full = |sender: u64| {
+        (0..MAX_PATTERNS).fold(
+            Executed::call(address(sender), contract, 1, &[]),
+            |call, slot| call.with(contract, U256::from(slot), true),
+        )
+    };
+    for sender in 0..10 {
+        full(sender).teach(&predictor);
+    }
+    let (_, names) = predict(&predictor, &full(20).transaction);
+    for sender in 10..20 {
+        full(sender)
+            .with(contract, U256::from(1_000 + sender), true)
+            .teach(&predictor);
+        assert_eq!(predict(&predictor, &full(20).transaction).1, names);
+    }
+}
+
 /// Among slots that differ from call to call, more of them than can be noted.
 #[test]
 fn a_variable_is_found_among_many_slots_that_nothing_explains() {
@@ -137,6 +179,28 @@ fn a_flood_of_new_calls_leaves_what_is_in_use() {
     }
     assert!(last.iter().all(|contract| known(*contract)));
     assert!(predictor.table.read().len() <= 64);
+}
+
+#[test]
+fn what_is_used_now_stays_before_what_was_used_once() {
+    let predictor = Predictor::new(8);
+    let call = |contract: u64| Executed::call(address(1), address(contract), 1, &[]);
+    let known = |contract: u64| predict(&predictor, &call(contract).transaction).0.known;
+    // Six with a place of their own, and two new ones that were of use in two blocks.
+    for contract in 0..8 {
+        call(contract).teach(&predictor);
+    }
+    for _ in 0..2 {
+        assert!((6..8).all(known));
+    }
+    for _ in 0..3 {
+        assert!((0..6).all(known));
+    }
+    for contract in 8..10 {
+        call(contract).teach(&predictor);
+    }
+    assert!((0..6).all(known));
+    assert!(!(6..8).any(known));
 }
 
 #[test]

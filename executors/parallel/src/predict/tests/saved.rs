@@ -155,6 +155,13 @@ fn refusals_say_why() {
         Predictor::restore(&sealed(longer), 4).unwrap_err(),
         PredictorError::Malformed { left: 3 }
     );
+    // The position of a word, behind version, number, key, gas and counts.
+    let mut far_word = body.to_vec();
+    far_word[5 + 25 + 10] = 14;
+    assert!(matches!(
+        Predictor::restore(&sealed(far_word), 4).unwrap_err(),
+        PredictorError::Malformed { .. }
+    ));
     let mut damaged = saved;
     damaged[5] ^= 1;
     assert!(matches!(

@@ -172,6 +172,12 @@ fn one_lesson_is_enough_for_a_transfer() {
         let (prediction, _) = predict(&predictor, &unknown.transaction);
         assert!(!prediction.known);
         unknown.teach(&predictor);
+        {
+            // What is predicted of every call takes no room.
+            let table = predictor.table.read();
+            let (_, template, _) = table.iter().next().unwrap();
+            assert_eq!(template.patterns.len(), 2);
+        }
         let (prediction, names) = predict(
             &predictor,
             &token.transfer(address(3), address(4)).transaction,
