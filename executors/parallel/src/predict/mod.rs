@@ -80,7 +80,7 @@ pub(crate) struct Observed<'a> {
 
 /// Learns what transactions read and write, and predicts it of others.
 ///
-/// It takes 6 KiB for each template at most.
+/// It takes 8 KiB for each template at most.
 pub struct Predictor {
     names: Names,
     table: RwLock<Table>,

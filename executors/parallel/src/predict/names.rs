@@ -55,7 +55,6 @@ impl Names {
                     Order::Solidity => 0,
                     Order::Vyper => 1,
                 });
-                hasher.write_u8(entry.inner_key.is_some().into());
                 hasher.write_u8(entry.offset);
             }
         }

@@ -55,6 +55,8 @@ impl PartialEq for Template {
 }
 
 impl Witness {
+    /// Hashes are not random: they are kept across restarts. Where they are equal by chance or by
+    /// intent, a slot is taken for what it is not, or not yet for what it is.
     pub(super) fn new(call: &Call<'_>) -> Self {
         let fold = |hash: u64| (hash ^ (hash >> 32)) as u32;
         let mut sender = DefaultHasher::new();

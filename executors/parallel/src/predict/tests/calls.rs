@@ -24,6 +24,23 @@ fn counters_meet() {
 }
 
 #[test]
+fn a_variable_is_not_taken_for_an_argument_that_is_zero() {
+    let contract = address(100);
+    let predictor = Predictor::new(16);
+    let call = |sender: u64, argument: u64| {
+        Executed::call(address(sender), contract, 1, &[word(U256::from(argument))]).with(
+            contract,
+            U256::ZERO,
+            true,
+        )
+    };
+    call(1, 0).teach(&predictor);
+    let (_, names) = predict(&predictor, &call(2, 9).transaction);
+    assert_eq!(names.len(), 3);
+    assert!(expects_meeting(&predictor, &call(2, 9), &call(3, 0)));
+}
+
+#[test]
 fn members_of_a_struct_are_told_apart() {
     let contract = address(100);
     let predictor = Predictor::new(16);
@@ -348,6 +365,9 @@ fn gas_follows_what_is_used() {
     call.teach(&predictor);
     assert_eq!(predict(&predictor, &call.transaction).0.gas, 30_000);
     call.gas = 90_000;
+    call.teach(&predictor);
+    let gas = predict(&predictor, &call.transaction).0.gas;
+    assert!((35_000..=40_000).contains(&gas), "{gas}");
     for _ in 0..40 {
         call.teach(&predictor);
     }

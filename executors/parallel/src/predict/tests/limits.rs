@@ -4,8 +4,14 @@ use alloy_primitives::keccak256;
 use proptest::prelude::*;
 
 use super::{
-    super::template::MAX_PATTERNS, Address, Executed, Predictor, U256, address, entry,
-    expects_meeting, predict, word,
+    super::{
+        names::NamedPattern,
+        pattern::Pattern,
+        resolve::MAX_HASHES,
+        table::Key,
+        template::{MAX_PATTERNS, Template},
+    },
+    Address, Executed, Predictor, U256, address, entry, expects_meeting, predict, word,
 };
 
 fn hash(parts: [u64; 2]) -> U256 {
@@ -68,6 +74,32 @@ fn searches_in_vain_come_to_an_end_and_what_was_found_stays() {
     assert!(expects_meeting(&predictor, &one, &one));
     let (_, names) = predict(&predictor, &one.transaction);
     assert_eq!(names.values().filter(|write| **write).count(), 2);
+}
+
+#[test]
+fn what_needs_no_search_leaves_it_to_others() {
+    let predictor = Predictor::new(16);
+    let contract = address(100);
+    let call = |sender: u64| {
+        let argument = hash([sender, 0]);
+        Executed::call(address(sender), contract, 1, &[word(argument)])
+            .with(contract, argument, true)
+            .with(contract, address(sender).into_word().into(), true)
+            .with(contract, U256::from(5), true)
+    };
+    for sender in 0..5 {
+        call(sender).teach(&predictor);
+    }
+    let table = predictor.table.read();
+    let (_, template, _) = table.iter().next().unwrap();
+    assert_eq!(template.budget(), MAX_HASHES);
+}
+
+#[test]
+fn a_template_takes_as_much_room_as_is_said() {
+    let pattern = size_of::<Pattern>() + size_of::<NamedPattern>();
+    let entry = 2 * size_of::<(Key, Template)>() + 100;
+    assert!(MAX_PATTERNS * pattern + entry < 8 << 10);
 }
 
 #[test]

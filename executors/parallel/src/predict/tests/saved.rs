@@ -138,6 +138,25 @@ proptest! {
 }
 
 #[test]
+fn the_oldest_goes_first_after_a_restart_too() {
+    let predictor = Predictor::new(8);
+    let calls: Vec<Executed> = (0..10).map(|contract| call(contract, 1, 1, &[])).collect();
+    let (last, before) = calls.split_last().unwrap();
+    for call in before {
+        call.teach(&predictor);
+    }
+    let restored = Predictor::restore(&predictor.save(), 8).unwrap();
+    last.teach(&restored);
+    let known: Vec<bool> = calls
+        .iter()
+        .map(|call| predict(&restored, &call.transaction).0.known)
+        .collect();
+    let forgotten: Vec<usize> = (0..10).filter(|index| !known[*index]).collect();
+    // The first six have a place of their own, and the last two are the newest.
+    assert_eq!(forgotten, [6, 7]);
+}
+
+#[test]
 fn refusals_say_why() {
     let saved = taught(&[call(1, 2, 3, &[(4, true)])], 4).save();
     assert_eq!(
