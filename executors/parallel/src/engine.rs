@@ -1,4 +1,4 @@
-use std::{fmt, num::NonZeroUsize};
+use std::{fmt, mem, num::NonZeroUsize, time::Instant};
 
 use alloy_eip7928::BlockAccessList;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -10,10 +10,13 @@ use crate::{
     block::BlockRun,
     false_list::{AccessListVerdict, check_form, compare},
     listed::Listed,
+    forecast::{forecast, stated_cost},
     lanes::LaneRun,
+    learn::learn,
     memory::Memory,
     plan::Plan,
     planner::{Planner, Segment},
+    predict::Predictor,
     stats::ExecutionStats,
 };
 
@@ -23,8 +26,16 @@ pub struct Engine {
     /// `None` when the calling thread does it all.
     pool: Option<ThreadPool>,
     threads: usize,
+    parallel_from: u64,
+    predictor: Predictor,
     memory: Memory,
 }
+
+/// Expected gas from which on a block is executed by more than one thread: some 200 microseconds.
+const DEFAULT_PARALLEL_FROM: u64 = 1_500_000;
+
+/// Functions of contracts that an engine knows what to expect of: 32 MiB at most.
+pub const PREDICTOR_CAPACITY: usize = 4096;
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,8 +64,29 @@ impl Engine {
         Ok(Self {
             pool,
             threads,
+            parallel_from: DEFAULT_PARALLEL_FROM,
+            predictor: Predictor::new(PREDICTOR_CAPACITY),
             memory: Memory::default(),
         })
+    }
+
+    /// Sets the expected gas from which on a block is executed by more than one thread. It changes
+    /// how long blocks take, and nothing else.
+    pub const fn with_parallel_from(mut self, gas: u64) -> Self {
+        self.parallel_from = gas;
+        self
+    }
+
+    /// Sets what the engine knows of transactions before it has executed any: see
+    /// [`Predictor::restore`]. It changes how long blocks take, and nothing else.
+    pub fn with_predictor(mut self, predictor: Predictor) -> Self {
+        self.predictor = predictor;
+        self
+    }
+
+    /// What the engine has learned so far: see [`Predictor::save`].
+    pub const fn predictor(&self) -> &Predictor {
+        &self.predictor
     }
 
     /// Executes a block's transactions on top of `state`, which is the state after its parent.
@@ -112,12 +144,34 @@ impl Engine {
                 });
             }
         }
-        let mut planner = Planner::new(transactions, self.threads);
         match &self.pool {
-            Some(pool) if planner.wants_threads() => pool.install(|| {
-                self.execute_in_lanes(&mut planner, layer, block, transactions, state)
+            Some(pool) if stated_cost(transactions) >= self.parallel_from => pool.install(|| {
+                let start = Instant::now();
+                let mut forecasts = forecast(&self.predictor, transactions);
+                let unknown: Vec<_> = forecasts
+                    .iter_mut()
+                    .flat_map(|forecast| mem::take(&mut forecast.unknown))
+                    .collect();
+                let planner =
+                    Planner::new(transactions, forecasts, self.threads, self.parallel_from);
+                let (execution, stale) =
+                    self.execute_in_lanes(planner, layer, block, transactions, state)?;
+                let unknown = unknown.into_iter().map(|index| index as usize);
+                learn(
+                    &self.predictor,
+                    transactions,
+                    &execution.accesses,
+                    stale.into_iter().chain(unknown),
+                    start.elapsed(),
+                );
+                Ok(execution)
             }),
-            _ => self.execute_in_lanes(&mut planner, layer, block, transactions, state),
+            _ => {
+                let planner = Planner::in_order(transactions);
+                let execution =
+                    self.execute_in_lanes(planner, layer, block, transactions, state)?;
+                Ok(execution.0)
+            }
         }
     }
 
@@ -167,12 +221,12 @@ impl Engine {
     /// On the calling thread or, with a pool, on one of its threads.
     fn execute_in_lanes<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
-        planner: &mut Planner,
+        mut planner: Planner,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
         state: S,
-    ) -> Result<BlockExecution, EngineError<S::Error>> {
+    ) -> Result<(BlockExecution, Vec<usize>), EngineError<S::Error>> {
         let mut memory = self.memory.lanes(self.threads);
         let mut run = LaneRun::new(layer, block, transactions, state, &mut memory);
         let mut threads = 1;
@@ -186,8 +240,8 @@ impl Engine {
                 }
             }
         }
-        let execution = run.finish(threads)?;
+        let finished = run.finish(threads)?;
         self.memory.keep_lanes(memory);
-        Ok(execution)
+        Ok(finished)
     }
 }

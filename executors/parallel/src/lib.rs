@@ -13,7 +13,9 @@ mod engine;
 mod error;
 mod false_list;
 mod fees;
+mod forecast;
 mod lanes;
+mod learn;
 mod listed;
 mod memory;
 #[cfg(test)]
@@ -21,11 +23,6 @@ mod model;
 mod pending;
 mod plan;
 mod planner;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "the planner does not ask it yet")
-)]
-#[expect(unreachable_pub, reason = "the planner does not ask it yet")]
 mod predict;
 mod replay;
 mod schedule;
@@ -40,8 +37,9 @@ pub use alloy_eip7928::BlockAccessList;
 
 pub use accesses::{BlockAccesses, access_list_hash};
 pub use conflicts::{Conflict, ConflictGraph, Dependency, Location};
-pub use engine::Engine;
+pub use engine::{Engine, PREDICTOR_CAPACITY};
 pub use error::EngineError;
 pub use false_list::{AccessListVerdict, FalseAccessList, ListEntry};
+pub use predict::{Predictor, PredictorError};
 pub use sequential::{BlockExecution, Pushed, SequentialExecutor, execute_sequential};
 pub use stats::ExecutionStats;

@@ -1,14 +1,12 @@
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, Hasher},
     ops::Range,
 };
 
-use alloy_consensus::Transaction as _;
-use alloy_primitives::map::DefaultHashBuilder;
 use weft_primitives::RecoveredTransaction;
 
-use crate::lanes::Deal;
+use crate::{forecast::Forecast, lanes::Deal};
 
 /// Decides before transactions run which of them are executed side by side. It goes by what they
 /// are expected to look at and change, and it changes how long a block takes and never what comes
@@ -16,15 +14,20 @@ use crate::lanes::Deal;
 #[derive(Debug)]
 pub(crate) struct Planner {
     threads: usize,
+    /// Number of transactions.
+    transactions: usize,
     /// Expected costs, in gas.
     costs: Vec<u32>,
-    /// Places of all transactions, one after another: those that some transaction changes.
+    /// Places of all transactions, one after another: those that some transaction is expected to
+    /// change.
     places: Vec<u32>,
     /// Where the places of each transaction end.
     ends: Vec<u32>,
     place_count: usize,
     /// Whether all transactions look like plain transfers, whose places are known for certain.
     only_transfers: bool,
+    /// Cost from which on transactions are worth more than one thread, in gas.
+    parallel_from: u64,
     /// First transaction that has no segment yet.
     next: usize,
     /// Cost from there to the end.
@@ -42,75 +45,102 @@ pub(crate) struct Segment {
     pub(crate) deal: Option<Deal>,
 }
 
-/// Expected cost of a plain transfer, in gas: a tenth of a call that uses as much.
-const TRANSFER_COST: u32 = 2_500;
-
-/// Gas above which a limit says nothing about what a transaction uses.
-const MAX_CREDIBLE_GAS: u64 = 150_000;
-
-/// Expected cost from which on transactions are worth a second thread, in gas: some 200
-/// microseconds.
-const MIN_PARALLEL_COST: u64 = 1_500_000;
-
 /// Transactions that are executed in order after lanes have met for the first time, and at most.
 const FIRST_PAUSE: usize = 32;
 const LONGEST_PAUSE: usize = 1024;
 
 impl Planner {
-    pub(crate) fn new(transactions: &[RecoveredTransaction], threads: usize) -> Self {
-        let mut planner = Self {
-            threads,
+    /// A planner that puts all of the block into one segment, in order.
+    pub(crate) const fn in_order(transactions: &[RecoveredTransaction]) -> Self {
+        Self {
+            threads: 1,
+            transactions: transactions.len(),
             costs: Vec::new(),
             places: Vec::new(),
             ends: Vec::new(),
             place_count: 0,
-            only_transfers: true,
+            only_transfers: false,
+            parallel_from: u64::MAX,
             next: 0,
             cost_left: 0,
             pause: 0,
             last_pause: FIRST_PAUSE,
+        }
+    }
+
+    /// A planner for this many threads. `parallel_from` is the expected gas from which on
+    /// transactions are worth more than one.
+    ///
+    /// On a thread of a pool, which helps to predict.
+    pub(crate) fn new(
+        transactions: &[RecoveredTransaction],
+        forecasts: Vec<Forecast>,
+        threads: usize,
+        parallel_from: u64,
+    ) -> Self {
+        let count = transactions.len();
+        let mut planner = Self {
+            threads,
+            costs: Vec::with_capacity(count),
+            ends: Vec::with_capacity(count),
+            only_transfers: forecasts.iter().all(|forecast| forecast.only_transfers),
+            parallel_from,
+            ..Self::in_order(transactions)
         };
-        planner.costs = Vec::with_capacity(transactions.len());
-        for transaction in transactions {
-            let cost = expected_cost(transaction);
-            planner.only_transfers &= is_transfer(transaction);
-            planner.costs.push(cost);
-            planner.cost_left = planner.cost_left.saturating_add(u64::from(cost));
+        let mentions = forecasts.iter().map(|forecast| forecast.places.len()).sum();
+        planner.places.reserve(mentions);
+        // Names are hashes already.
+        let mut known: HashMap<u64, u32, BuildHasherDefault<AsItIs>> =
+            HashMap::with_capacity_and_hasher(mentions, BuildHasherDefault::default());
+        let mut written: Vec<bool> = Vec::with_capacity(mentions);
+        for forecast in &forecasts {
+            let offset = planner.places.len();
+            for access in &forecast.places {
+                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                let place = *known.entry(access.place).or_insert(next);
+                match written.get_mut(place as usize) {
+                    Some(written) => *written |= access.write,
+                    None => written.push(access.write),
+                }
+                planner.places.push(place);
+            }
+            planner.costs.extend_from_slice(&forecast.costs);
+            let ends = forecast.ends.iter();
+            planner.ends.extend(ends.map(|end| {
+                u32::try_from(offset.saturating_add(*end as usize)).unwrap_or(u32::MAX)
+            }));
         }
-        if planner.wants_threads() {
-            planner.predict(transactions);
-        }
+        planner.place_count = known.len();
+        planner.keep_written(&written);
+        planner.cost_left = planner.costs.iter().map(|cost| u64::from(*cost)).sum();
         planner
     }
 
-    /// Whether more than one thread would pay for itself.
-    pub(crate) const fn wants_threads(&self) -> bool {
-        self.threads > 1 && self.cost_left >= MIN_PARALLEL_COST
+    /// Leaves out places that nobody changes: transactions do not meet there.
+    fn keep_written(&mut self, written: &[bool]) {
+        let mut kept = 0usize;
+        let mut start = 0usize;
+        for end in &mut self.ends {
+            for index in start..*end as usize {
+                let Some(place) = self.places.get(index).copied() else {
+                    break;
+                };
+                if written.get(place as usize).copied().unwrap_or(true) {
+                    if let Some(entry) = self.places.get_mut(kept) {
+                        *entry = place;
+                    }
+                    kept = kept.saturating_add(1);
+                }
+            }
+            start = *end as usize;
+            *end = u32::try_from(kept).unwrap_or(u32::MAX);
+        }
+        self.places.truncate(kept);
     }
 
-    fn predict(&mut self, transactions: &[RecoveredTransaction]) {
-        let hasher = DefaultHashBuilder::default();
-        let mut known: HashMap<u64, u32, BuildHasherDefault<AsItIs>> =
-            HashMap::with_capacity_and_hasher(
-                transactions.len().saturating_mul(2),
-                BuildHasherDefault::default(),
-            );
-        self.ends.reserve(transactions.len());
-        for transaction in transactions {
-            let mut add = |key: u64| {
-                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-                self.places.push(*known.entry(key).or_insert(next));
-            };
-            add(hasher.hash_one(transaction.signer()));
-            if transaction.input().is_empty()
-                && let Some(to) = transaction.to()
-            {
-                add(hasher.hash_one(to));
-            }
-            self.ends
-                .push(u32::try_from(self.places.len()).unwrap_or(u32::MAX));
-        }
-        self.place_count = known.len();
+    /// Whether more than one thread would pay for itself.
+    const fn wants_threads(&self) -> bool {
+        self.threads > 1 && self.cost_left >= self.parallel_from
     }
 
     fn places_of(&self, index: usize) -> &[u32] {
@@ -126,7 +156,7 @@ impl Planner {
     /// What to execute next; `None` at the end of the block.
     pub(crate) fn next_segment(&mut self) -> Option<Segment> {
         let start = self.next;
-        let end = self.costs.len();
+        let end = self.transactions;
         if start >= end {
             return None;
         }
@@ -162,18 +192,6 @@ impl Planner {
     }
 }
 
-fn is_transfer(transaction: &RecoveredTransaction) -> bool {
-    transaction.input().is_empty() && transaction.kind().is_call()
-}
-
-fn expected_cost(transaction: &RecoveredTransaction) -> u32 {
-    if is_transfer(transaction) {
-        return TRANSFER_COST;
-    }
-    let gas = transaction.gas_limit().min(MAX_CREDIBLE_GAS);
-    u32::try_from(gas).unwrap_or(u32::MAX)
-}
-
 /// Transactions that are expected to meet are in one group.
 struct Groups {
     /// Union-find over places.
@@ -199,7 +217,7 @@ impl Groups {
         let threads = u64::try_from(planner.threads).unwrap_or(1);
         let mut largest = 0;
         let mut balanced = None;
-        let all = planner.costs.len();
+        let all = planner.transactions;
         for index in start..all {
             let cost = groups.add(planner.places_of(index), planner.cost(index));
             largest = largest.max(cost);
@@ -214,7 +232,7 @@ impl Groups {
                 groups.end = end;
                 groups.worth_it = true;
             }
-            Some((end, total)) if total >= MIN_PARALLEL_COST && total >= groups.total / 4 => {
+            Some((end, total)) if total >= planner.parallel_from && total >= groups.total / 4 => {
                 // Group again without those that come later.
                 let mut parts = Self {
                     parents: (0..).take(count).collect(),

@@ -17,8 +17,8 @@ pub(super) struct Outcome {
     pub(super) earned: Earned,
     /// Executions ahead of their turn.
     pub(super) speculated: usize,
-    /// Those that did not hold.
-    pub(super) stale: usize,
+    /// Those that did not hold, by their indexes in the block.
+    pub(super) stale: Vec<usize>,
 }
 
 /// A deposit that is invalid at its turn.

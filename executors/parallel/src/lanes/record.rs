@@ -59,6 +59,20 @@ impl LaneRecord {
         (0..self.included.len()).filter_map(|number| self.get(number))
     }
 
+    /// The included transaction with this index in the block.
+    pub(crate) fn find(&self, index: usize) -> Option<Recorded<'_>> {
+        let index_of = |place: &Included| {
+            let lane = self.lanes.get(place.lane as usize)?;
+            let entry = lane.log.transactions.get(place.position as usize)?;
+            Some(entry.index as usize)
+        };
+        let number = self
+            .included
+            .binary_search_by_key(&Some(index), index_of)
+            .ok()?;
+        self.get(number)
+    }
+
     /// The included transaction with this number.
     pub(crate) fn get(&self, number: usize) -> Option<Recorded<'_>> {
         let place = self.included.get(number)?;

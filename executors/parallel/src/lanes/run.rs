@@ -265,8 +265,11 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         Ok(())
     }
 
-    /// What the block did.
-    pub(crate) fn finish(mut self, threads: usize) -> Result<BlockExecution, EngineError<S::Error>> {
+    /// What the block did, and the transactions that were executed ahead of their turn in vain.
+    pub(crate) fn finish(
+        mut self,
+        threads: usize,
+    ) -> Result<(BlockExecution, Vec<usize>), EngineError<S::Error>> {
         self.pay_beneficiary()?;
         let Self {
             mut settled,
@@ -288,7 +291,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         for lane in &mut settled.lanes {
             memory.ids.push(lane.take_ids());
         }
-        Ok(BlockExecution {
+        let execution = BlockExecution {
             receipts: outcome.receipts,
             changes,
             gas_used: outcome.gas_used,
@@ -303,9 +306,10 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             stats: ExecutionStats {
                 threads,
                 speculated: outcome.speculated,
-                reexecutions: outcome.stale,
+                reexecutions: outcome.stale.len(),
             },
-        })
+        };
+        Ok((execution, outcome.stale))
     }
 
     fn pay_beneficiary(&mut self) -> Result<(), EngineError<S::Error>> {

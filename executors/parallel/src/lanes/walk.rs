@@ -79,7 +79,7 @@ impl Followed {
                 None => turn.execute(index, transaction),
             };
         }
-        turn.outcome.stale = turn.outcome.stale.saturating_add(1);
+        turn.outcome.stale.push(index);
         self.follow(position);
         turn.execute(index, transaction)
     }
