@@ -25,7 +25,10 @@ impl Names {
     /// Name of an account, and what a key adds to names.
     pub(super) fn word(&self, word: &B256) -> u64 {
         let mut hasher = self.0.build_hasher();
-        hasher.write(word.as_slice());
+        // In halves: whole numbers are hashed inline.
+        for half in word.as_chunks::<16>().0 {
+            hasher.write_u128(u128::from_le_bytes(*half));
+        }
         hasher.finish()
     }
 

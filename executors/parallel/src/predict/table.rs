@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    hash::{Hash, Hasher},
     sync::atomic::{AtomicU8, AtomicU32, Ordering},
 };
 
@@ -11,13 +12,29 @@ use super::{
 };
 
 /// Which calls a template is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Key {
     pub(super) to: Address,
     /// `None` when calldata is too short for one.
     pub(super) selector: Option<Selector>,
     /// Addresses in calldata; `None` in the template that all calls share.
     pub(super) context: Option<[Address; CONTEXT_ADDRESSES]>,
+}
+
+impl Hash for Key {
+    /// As whole numbers, which are hashed inline.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(u32::from_le_bytes(self.selector.unwrap_or_default()));
+        for address in [self.to].iter().chain(self.context.iter().flatten()) {
+            if let Some((head, tail)) = address.split_first_chunk::<16>() {
+                state.write_u128(u128::from_le_bytes(*head));
+                state.write_u32(
+                    tail.first_chunk()
+                        .map_or(0, |tail| u32::from_le_bytes(*tail)),
+                );
+            }
+        }
+    }
 }
 
 impl Key {
