@@ -13,8 +13,8 @@ const SHARDS: usize = 16;
 /// Bytes of code that one shard holds before it starts anew: 64 MiB over all shards.
 const SHARD_CAPACITY: usize = 4 << 20;
 
-/// Codes that each thread has for itself, of one cache: 3 MiB of the longest that there can be.
-const OWN_CODES: usize = 64;
+/// Bytes of code that each thread has for itself, of one cache, before it starts anew.
+const OWN_CAPACITY: usize = 8 << 20;
 
 thread_local! {
     static OWN: RefCell<Own> = RefCell::new(Own::default());
@@ -24,7 +24,7 @@ thread_local! {
 struct Own {
     /// Number of the cache that the codes are from.
     cache: u64,
-    codes: Vec<Option<(B256, Bytecode)>>,
+    shard: Shard,
 }
 
 /// Caches that there have been.
@@ -63,24 +63,19 @@ impl CodeCache {
         code_hash: B256,
         load: impl FnOnce() -> Result<Bytes, E>,
     ) -> Result<Bytecode, E> {
-        let place = usize::from(code_hash.0[30]) % OWN_CODES;
         OWN.with_borrow_mut(|own| {
             if own.cache != self.number {
-                own.cache = self.number;
-                own.codes.clear();
-                own.codes.resize(OWN_CODES, None);
+                *own = Own {
+                    cache: self.number,
+                    shard: Shard::default(),
+                };
             }
-            if let Some(Some((hash, code))) = own.codes.get(place)
-                && *hash == code_hash
-            {
+            if let Some(code) = own.shard.code.get(&code_hash) {
                 return Ok(code.clone());
             }
             let shared = self.get_or_load_shared(code_hash, load)?;
-            let Some(entry) = own.codes.get_mut(place) else {
-                return Ok(shared);
-            };
             let code = analyse(Bytes::copy_from_slice(shared.original_byte_slice()));
-            *entry = Some((code_hash, code.clone()));
+            own.shard.insert(code_hash, code.clone(), OWN_CAPACITY);
             Ok(code)
         })
     }
@@ -98,18 +93,23 @@ impl CodeCache {
             return Ok(code.clone());
         }
         let code = analyse(load()?);
-        let mut shard = shard.write();
-        // A full shard starts anew: what is in use comes back at once, and the bound needs no
-        // bookkeeping on reads.
-        if shard.bytes.saturating_add(code.len()) > SHARD_CAPACITY {
-            *shard = Shard::default();
+        shard.write().insert(code_hash, code.clone(), SHARD_CAPACITY);
+        Ok(code)
+    }
+}
+
+impl Shard {
+    /// A full shard starts anew: what is in use comes back at once, and the bound needs no
+    /// bookkeeping on reads.
+    fn insert(&mut self, code_hash: B256, code: Bytecode, capacity: usize) {
+        if self.bytes.saturating_add(code.len()) > capacity {
+            *self = Self::default();
         }
         let length = code.len();
-        if let Entry::Vacant(entry) = shard.code.entry(code_hash) {
-            entry.insert(code.clone());
-            shard.bytes = shard.bytes.saturating_add(length);
+        if let Entry::Vacant(entry) = self.code.entry(code_hash) {
+            entry.insert(code);
+            self.bytes = self.bytes.saturating_add(length);
         }
-        Ok(code)
     }
 }
 
