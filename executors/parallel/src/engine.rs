@@ -1,18 +1,18 @@
-use std::{fmt, mem, num::NonZeroUsize, time::Instant};
+use std::{fmt, mem, num::NonZeroUsize, sync::Arc};
 
 use alloy_eip7928::BlockAccessList;
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
-    BlockExecution, EngineError,
+    BlockExecution, EngineError, StartError,
     block::BlockRun,
+    crew::Crew,
     false_list::{AccessListVerdict, check_form, compare},
     listed::Listed,
     forecast::{forecast, stated_cost},
     lanes::LaneRun,
-    learn::learn,
+    learn::Learner,
     memory::Memory,
     plan::Plan,
     planner::{Planner, Segment},
@@ -24,17 +24,23 @@ use crate::{
 /// [`execute_sequential`](crate::execute_sequential) in every bit.
 pub struct Engine {
     /// `None` when the calling thread does it all.
-    pool: Option<ThreadPool>,
+    workers: Option<Workers>,
     threads: usize,
     parallel_from: u64,
-    predictor: Predictor,
     memory: Memory,
+}
+
+/// What an engine of more than one thread has.
+#[derive(Debug)]
+struct Workers {
+    crew: Crew,
+    learner: Learner,
 }
 
 /// Expected gas from which on a block is executed by more than one thread: some 200 microseconds.
 const DEFAULT_PARALLEL_FROM: u64 = 1_500_000;
 
-/// Functions of contracts that an engine knows what to expect of: 32 MiB at most.
+/// Functions of contracts that an engine knows what to expect of, at 8 KiB each at most.
 pub const PREDICTOR_CAPACITY: usize = 4096;
 
 impl fmt::Debug for Engine {
@@ -50,43 +56,44 @@ impl Engine {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn new(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
-        let threads = threads.get();
-        let pool = match threads {
+    pub fn new(threads: NonZeroUsize) -> Result<Self, StartError> {
+        Self::with_predictor(threads, Predictor::new(PREDICTOR_CAPACITY))
+    }
+
+    /// As [`Engine::new`], with what an earlier engine has learned: see [`Engine::predictor`].
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_predictor(threads: NonZeroUsize, predictor: Predictor) -> Result<Self, StartError> {
+        let workers = match threads.get() {
             1 => None,
-            _ => Some(
-                ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|index| format!("weft-engine-{index}"))
-                    .build()?,
-            ),
+            _ => Some(Workers {
+                crew: Crew::new(threads)?,
+                learner: Learner::new(Arc::new(predictor))?,
+            }),
         };
         Ok(Self {
-            pool,
-            threads,
+            workers,
+            threads: threads.get(),
             parallel_from: DEFAULT_PARALLEL_FROM,
-            predictor: Predictor::new(PREDICTOR_CAPACITY),
             memory: Memory::default(),
         })
     }
 
     /// Sets the expected gas from which on a block is executed by more than one thread. It changes
     /// how long blocks take, and nothing else.
+    #[must_use]
     pub const fn with_parallel_from(mut self, gas: u64) -> Self {
         self.parallel_from = gas;
         self
     }
 
-    /// Sets what the engine knows of transactions before it has executed any: see
-    /// [`Predictor::restore`]. It changes how long blocks take, and nothing else.
-    pub fn with_predictor(mut self, predictor: Predictor) -> Self {
-        self.predictor = predictor;
-        self
-    }
-
-    /// What the engine has learned so far: see [`Predictor::save`].
-    pub const fn predictor(&self) -> &Predictor {
-        &self.predictor
+    /// What the engine has learned from all blocks so far. Waits until it has. `None` when it has
+    /// one thread, which needs no predictions.
+    pub fn predictor(&self) -> Option<&Predictor> {
+        let learner = &self.workers.as_ref()?.learner;
+        learner.wait();
+        Some(learner.predictor())
     }
 
     /// Executes a block's transactions on top of `state`, which is the state after its parent.
@@ -134,50 +141,67 @@ impl Engine {
         list: Option<&Listed<'_>>,
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
-        if let Some(list) = list
-            && let Some(pool) = &self.pool
-        {
+        let Some(workers) = &self.workers else {
+            return self.execute_in_order(layer, block, transactions, state);
+        };
+        if let Some(list) = list {
             let plan = Plan::new(transactions);
             if plan.is_worth_threads() {
-                return pool.install(|| {
-                    self.execute_parallel(&plan, layer, block, transactions, Some(list), state)
-                });
-            }
-        }
-        match &self.pool {
-            Some(pool) if stated_cost(transactions) >= self.parallel_from => pool.install(|| {
-                let start = Instant::now();
-                let mut forecasts = forecast(&self.predictor, transactions);
-                let unknown: Vec<_> = forecasts
-                    .iter_mut()
-                    .flat_map(|forecast| mem::take(&mut forecast.unknown))
-                    .collect();
-                let planner =
-                    Planner::new(transactions, forecasts, self.threads, self.parallel_from);
-                let (execution, stale) =
-                    self.execute_in_lanes(planner, layer, block, transactions, state)?;
-                let unknown = unknown.into_iter().map(|index| index as usize);
-                learn(
-                    &self.predictor,
+                return self.execute_parallel(
+                    &workers.crew,
+                    &plan,
+                    layer,
+                    block,
                     transactions,
-                    &execution.accesses,
-                    stale.into_iter().chain(unknown),
-                    start.elapsed(),
+                    Some(list),
+                    state,
                 );
-                Ok(execution)
-            }),
-            _ => {
-                let planner = Planner::in_order(transactions);
-                let execution =
-                    self.execute_in_lanes(planner, layer, block, transactions, state)?;
-                Ok(execution.0)
             }
         }
+        if stated_cost(transactions) < self.parallel_from {
+            return self.execute_in_order(layer, block, transactions, state);
+        }
+        let Workers { crew, learner } = workers;
+        crew.wake();
+        let mut forecasts = forecast(learner.predictor(), transactions, crew);
+        let unknown: Vec<_> = forecasts
+            .iter_mut()
+            .flat_map(|forecast| mem::take(&mut forecast.unknown))
+            .collect();
+        let mut planner =
+            Planner::new(transactions, forecasts, crew.threads(), self.parallel_from);
+        let (execution, stale) = self.execute_in_lanes(
+            &mut planner,
+            Some(crew),
+            layer,
+            block,
+            transactions,
+            state,
+        )?;
+        let unknown = unknown.into_iter().map(|index| index as usize);
+        let wanted = stale.into_iter().chain(unknown);
+        learner.hand_in(transactions, &execution.accesses, wanted);
+        Ok(execution)
     }
 
-    /// On a thread of the pool.
+    /// On the calling thread.
+    fn execute_in_order<L: ExecutionLayer, S: StateView + Clone + Send>(
+        &self,
+        layer: &L,
+        block: &BlockEnv,
+        transactions: &[RecoveredTransaction],
+        state: S,
+    ) -> Result<BlockExecution, EngineError<S::Error>> {
+        let mut planner = Planner::in_order(transactions);
+        let (execution, _) =
+            self.execute_in_lanes(&mut planner, None, layer, block, transactions, state)?;
+        Ok(execution)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what is executed, and what with")]
     fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
+        crew: &Crew,
         plan: &Plan,
         layer: &L,
         block: &BlockEnv,
@@ -196,19 +220,10 @@ impl Engine {
             self.threads,
         )
         .with_list(list);
-        let mut states = vec![state; self.threads].into_iter().enumerate();
-        let first = states.next();
-        rayon::scope(|scope| {
-            let run = &run;
-            for (worker, state) in states {
-                scope.spawn(move |_| run.work(worker, state));
-            }
-            if let Some((worker, state)) = first {
-                run.work(worker, state);
-            }
-        });
+        let states: Vec<_> = vec![state; self.threads].into_iter().enumerate().collect();
+        crew.each(states, |(worker, state)| run.work(worker, state));
         let settlement = run.finish()?;
-        let changes = space.take_changes();
+        let changes = space.take_changes(crew);
         self.memory.keep_space(space);
         let stats = ExecutionStats {
             threads: self.threads,
@@ -218,10 +233,10 @@ impl Engine {
         Ok(settlement.into_execution(changes, stats))
     }
 
-    /// On the calling thread or, with a pool, on one of its threads.
     fn execute_in_lanes<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
-        mut planner: Planner,
+        planner: &mut Planner,
+        crew: Option<&Crew>,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
@@ -229,18 +244,18 @@ impl Engine {
     ) -> Result<(BlockExecution, Vec<usize>), EngineError<S::Error>> {
         let mut memory = self.memory.lanes(self.threads);
         let mut run = LaneRun::new(layer, block, transactions, state, &mut memory);
-        let mut threads = 1;
+        let mut helpers = None;
         while let Some(Segment { range, deal }) = planner.next_segment() {
-            match deal {
-                None => run.in_order(range)?,
-                Some(deal) => {
-                    threads = self.threads;
-                    let held = run.side_by_side(range, &deal)?;
-                    planner.note(held);
+            match (deal, crew) {
+                (Some(deal), Some(crew)) => {
+                    helpers = Some(crew);
+                    let outcome = run.side_by_side(crew, range, &deal)?;
+                    planner.note(outcome);
                 }
+                _ => run.in_order(range)?,
             }
         }
-        let finished = run.finish(threads)?;
+        let finished = run.finish(helpers)?;
         self.memory.keep_lanes(memory);
         Ok(finished)
     }

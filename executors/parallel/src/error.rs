@@ -1,5 +1,6 @@
-use std::error::Error;
+use std::{error::Error, io};
 
+use rayon::ThreadPoolBuildError;
 use weft_executor_core::InvalidTransaction;
 
 /// Why a block was not executed. A transaction that is merely invalid is no reason: it is left out.
@@ -19,4 +20,15 @@ pub enum EngineError<E: Error> {
         /// Why it cannot stand at its place.
         reason: InvalidTransaction,
     },
+}
+
+/// Why an engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no threads to execute with.
+    #[error("threads of the engine could not be started: {0}")]
+    Workers(#[from] ThreadPoolBuildError),
+    /// The system gives no thread to learn on.
+    #[error("the engine's learning thread could not be started: {0}")]
+    Learner(#[from] io::Error),
 }

@@ -1,9 +1,10 @@
 use alloy_consensus::Transaction as _;
-#[cfg(not(test))]
-use rayon::{iter::ParallelIterator as _, slice::ParallelSlice as _};
 use weft_primitives::RecoveredTransaction;
 
-use crate::predict::{PredictedAccess, Predictor, Reader};
+use crate::{
+    crew::Crew,
+    predict::{PredictedAccess, Predictor, Reader},
+};
 
 /// What is expected of some transactions in a row.
 #[derive(Debug, Default)]
@@ -26,8 +27,8 @@ const TRANSFER_COST: u32 = 2_500;
 /// Gas above which a limit says nothing about what a transaction uses.
 const MAX_CREDIBLE_GAS: u64 = 150_000;
 
-/// Transactions that a thread predicts at once.
-const CHUNK: usize = 1024;
+/// Least transactions to predict that another thread is worth.
+const SMALLEST_PART: usize = 1024;
 
 fn is_transfer(transaction: &RecoveredTransaction) -> bool {
     transaction.input().is_empty() && transaction.kind().is_call()
@@ -45,27 +46,19 @@ fn cost_of(transaction: &RecoveredTransaction, gas: u64) -> u32 {
     u32::try_from(gas.min(transaction.gas_limit())).unwrap_or(u32::MAX)
 }
 
-/// What the predictor expects of a block. On a thread of a pool, the others of which help.
+/// What the predictor expects of a block, by parts.
 pub(crate) fn forecast(
     predictor: &Predictor,
     transactions: &[RecoveredTransaction],
+    crew: &Crew,
 ) -> Vec<Forecast> {
     let reader = predictor.reader();
-    let chunk = |(number, chunk): (usize, &[RecoveredTransaction])| {
-        Forecast::new(&reader, number.saturating_mul(CHUNK), chunk)
-    };
-    // A model checker knows no threads but its own.
-    #[cfg(test)]
-    return transactions.chunks(CHUNK).enumerate().map(chunk).collect();
-    #[cfg(not(test))]
-    {
-        use rayon::iter::IndexedParallelIterator as _;
-        transactions
-            .par_chunks(CHUNK)
-            .enumerate()
-            .map(chunk)
-            .collect()
-    }
+    // A small block is done before a helper is awake.
+    let part = transactions.len().div_ceil(crew.threads()).max(SMALLEST_PART);
+    let parts = transactions.chunks(part).enumerate().collect();
+    crew.each(parts, |(number, part_of_block)| {
+        Forecast::new(&reader, number.saturating_mul(part), part_of_block)
+    })
 }
 
 impl Forecast {

@@ -1,10 +1,15 @@
 use std::{
     collections::HashMap,
-    time::{Duration, Instant},
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, SyncSender},
+    },
+    thread::{self, JoinHandle},
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -14,76 +19,166 @@ use crate::{
     predict::{Observed, Predictor},
 };
 
-/// Share of a block's time that learning from it may take: one part of this many.
-const TIME_SHARE: u32 = 20;
-
 /// Transactions with the same contract and function that are learned from in one block.
 const MOST_ALIKE: usize = 4;
 
-/// Learns from transactions of a block: `wanted` has their indexes in the block, those first that
-/// there is most to learn from. It stops when it has taken too much of the `elapsed` time that the
-/// block took.
-pub(crate) fn learn(
-    predictor: &Predictor,
-    transactions: &[RecoveredTransaction],
-    accesses: &BlockAccesses,
-    wanted: impl Iterator<Item = usize>,
-    elapsed: Duration,
-) {
-    let AccessRecord::Lanes(record) = &accesses.record else {
-        return;
-    };
-    let start = Instant::now();
-    let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
-    for index in wanted {
-        let (Some(transaction), Some(Recorded::Execution(execution))) =
-            (transactions.get(index), record.find(index))
-        else {
-            continue;
-        };
-        let selector = transaction.input().first_chunk().copied();
-        let count = alike.entry((transaction.to(), selector)).or_default();
-        if *count >= MOST_ALIKE {
-            continue;
-        }
-        *count = count.saturating_add(1);
-        observe(predictor, transaction, &execution);
-        if start.elapsed() > elapsed / TIME_SHARE {
+/// Transactions of a block that are learned from.
+const MOST: usize = 64;
+
+/// Blocks that wait to be learned from; of others nothing is learned.
+const MOST_WAITING: usize = 4;
+
+/// Learns from executed transactions, on a thread of its own: no block waits for it.
+#[derive(Debug)]
+pub(crate) struct Learner {
+    predictor: Arc<Predictor>,
+    /// `None` only while it is dropped.
+    lessons: Option<SyncSender<Lesson>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Lesson {
+    Transactions(Vec<Seen>),
+    /// Tell when all before it are learned.
+    Done(SyncSender<()>),
+}
+
+/// What a transaction was seen to do.
+#[derive(Debug)]
+struct Seen {
+    transaction: RecoveredTransaction,
+    gas_used: u64,
+    accounts: Vec<(Address, bool)>,
+    slots: Vec<(Address, U256, bool)>,
+}
+
+impl Learner {
+    /// # Errors
+    /// When the system gives no thread.
+    pub(crate) fn new(predictor: Arc<Predictor>) -> io::Result<Self> {
+        let (lessons, receiver) = mpsc::sync_channel(MOST_WAITING);
+        let pupil = Arc::clone(&predictor);
+        let thread = thread::Builder::new()
+            .name("weft-engine-learner".to_owned())
+            .spawn(move || learn(&pupil, &receiver))?;
+        Ok(Self {
+            predictor,
+            lessons: Some(lessons),
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
+    /// Hands in the transactions of a block that there is most to learn from first: `wanted` has
+    /// their indexes in the block.
+    pub(crate) fn hand_in(
+        &self,
+        transactions: &[RecoveredTransaction],
+        accesses: &BlockAccesses,
+        wanted: impl Iterator<Item = usize>,
+    ) {
+        let AccessRecord::Lanes(record) = &accesses.record else {
             return;
+        };
+        let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
+        let mut seen = Vec::new();
+        for index in wanted {
+            let (Some(transaction), Some(Recorded::Execution(execution))) =
+                (transactions.get(index), record.find(index))
+            else {
+                continue;
+            };
+            let selector = transaction.input().first_chunk().copied();
+            let count = alike.entry((transaction.to(), selector)).or_default();
+            if *count >= MOST_ALIKE {
+                continue;
+            }
+            *count = count.saturating_add(1);
+            seen.push(Seen::new(transaction, &execution));
+            if seen.len() >= MOST {
+                break;
+            }
+        }
+        if let (false, Some(lessons)) = (seen.is_empty(), &self.lessons) {
+            // When it is behind, there will be other blocks to learn from.
+            let _ = lessons.try_send(Lesson::Transactions(seen));
+        }
+    }
+
+    /// Waits until all that was handed in is learned.
+    pub(crate) fn wait(&self) {
+        let (done, receiver) = mpsc::sync_channel(1);
+        if let Some(lessons) = &self.lessons
+            && lessons.send(Lesson::Done(done)).is_ok()
+        {
+            // An error says that the thread has ended, and there is nothing to wait for.
+            let _ = receiver.recv();
         }
     }
 }
 
-fn observe(
-    predictor: &Predictor,
-    transaction: &RecoveredTransaction,
-    execution: &RecordedExecution<'_>,
-) {
-    let mut accounts: Vec<(Address, bool)> = execution
-        .accounts()
-        .map(|(address, ..)| (address, true))
-        .collect();
-    let mut slots: Vec<_> = execution
-        .slots()
-        .map(|(address, slot, _)| (address, slot, true))
-        .collect();
-    for look in execution.looks() {
-        match look {
-            Location::Account(address) => accounts.push((address, false)),
-            Location::Slot(address, slot) => slots.push((address, slot, false)),
+impl Drop for Learner {
+    fn drop(&mut self) {
+        self.lessons = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been reported, and concerns nobody else.
+            let _ = thread.join();
         }
     }
-    // Of equal places the written one comes first.
-    accounts.sort_unstable_by_key(|(address, written)| (*address, !written));
-    accounts.dedup_by_key(|(address, _)| *address);
-    slots.sort_unstable_by_key(|(address, slot, written)| (*address, *slot, !written));
-    slots.dedup_by_key(|(address, slot, _)| (*address, *slot));
-    predictor.learn(
-        transaction,
-        &Observed {
+}
+
+fn learn(predictor: &Predictor, lessons: &Receiver<Lesson>) {
+    while let Ok(lesson) = lessons.recv() {
+        match lesson {
+            Lesson::Transactions(transactions) => {
+                for seen in transactions {
+                    predictor.learn(
+                        &seen.transaction,
+                        &Observed {
+                            gas_used: seen.gas_used,
+                            accounts: &seen.accounts,
+                            slots: &seen.slots,
+                        },
+                    );
+                }
+            }
+            Lesson::Done(done) => {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn new(transaction: &RecoveredTransaction, execution: &RecordedExecution<'_>) -> Self {
+        let mut accounts: Vec<(Address, bool)> = execution
+            .accounts()
+            .map(|(address, ..)| (address, true))
+            .collect();
+        let mut slots: Vec<_> = execution
+            .slots()
+            .map(|(address, slot, _)| (address, slot, true))
+            .collect();
+        for look in execution.looks() {
+            match look {
+                Location::Account(address) => accounts.push((address, false)),
+                Location::Slot(address, slot) => slots.push((address, slot, false)),
+            }
+        }
+        // Of equal places the written one comes first.
+        accounts.sort_unstable_by_key(|(address, written)| (*address, !written));
+        accounts.dedup_by_key(|(address, _)| *address);
+        slots.sort_unstable_by_key(|(address, slot, written)| (*address, *slot, !written));
+        slots.dedup_by_key(|(address, slot, _)| (*address, *slot));
+        Self {
+            transaction: transaction.clone(),
             gas_used: execution.gas_used,
-            accounts: &accounts,
-            slots: &slots,
-        },
-    );
+            accounts,
+            slots,
+        }
+    }
 }

@@ -6,7 +6,10 @@ use std::{
 
 use weft_primitives::RecoveredTransaction;
 
-use crate::{forecast::Forecast, lanes::Deal};
+use crate::{
+    forecast::Forecast,
+    lanes::{Deal, LaneOutcome},
+};
 
 /// Decides before transactions run which of them are executed side by side. It goes by what they
 /// are expected to look at and change, and it changes how long a block takes and never what comes
@@ -32,9 +35,10 @@ pub(crate) struct Planner {
     next: usize,
     /// Cost from there to the end.
     cost_left: u64,
-    /// Transactions to execute in order after lanes that have met.
-    pause: usize,
-    last_pause: usize,
+    cost_of_block: u64,
+    /// Cost of the next transactions to execute in order, after lanes that have met too often.
+    pause: u64,
+    last_pause: u64,
 }
 
 /// Transactions that are executed together.
@@ -45,9 +49,11 @@ pub(crate) struct Segment {
     pub(crate) deal: Option<Deal>,
 }
 
-/// Transactions that are executed in order after lanes have met for the first time, and at most.
-const FIRST_PAUSE: usize = 32;
-const LONGEST_PAUSE: usize = 1024;
+/// Part of executions ahead of their turn, in percent, from which on they are not worth it.
+const TOO_MANY_STALE_PERCENT: usize = 30;
+
+/// The first pause is one part of a block in this many.
+const FIRST_PAUSE: u64 = 16;
 
 impl Planner {
     /// A planner that puts all of the block into one segment, in order.
@@ -63,8 +69,9 @@ impl Planner {
             parallel_from: u64::MAX,
             next: 0,
             cost_left: 0,
+            cost_of_block: 0,
             pause: 0,
-            last_pause: FIRST_PAUSE,
+            last_pause: 0,
         }
     }
 
@@ -113,6 +120,7 @@ impl Planner {
         planner.place_count = known.len();
         planner.keep_written(&written);
         planner.cost_left = planner.costs.iter().map(|cost| u64::from(*cost)).sum();
+        planner.cost_of_block = planner.cost_left;
         planner
     }
 
@@ -161,17 +169,33 @@ impl Planner {
             return None;
         }
         if self.pause > 0 {
-            let end = end.min(start.saturating_add(self.pause));
+            let end = self.reach(self.pause);
             self.pause = 0;
             return Some(self.take(start..end, None));
         }
         if !self.wants_threads() {
             return Some(self.take(start..end, None));
         }
-        let groups = Groups::new(self, start);
+        let groups = Groups::new(self, start..end);
         let range = start..groups.end;
         let deal = groups.worth_it.then(|| groups.deal(self, range.clone()));
         Some(self.take(range, deal))
+    }
+
+    /// Where the next transactions of this cost end; at the end of the block rather than just
+    /// before it.
+    fn reach(&self, cost: u64) -> usize {
+        if self.cost_left <= cost.saturating_add(cost / 4) {
+            return self.transactions;
+        }
+        let mut sum = 0u64;
+        for index in self.next..self.transactions {
+            sum = sum.saturating_add(self.cost(index));
+            if sum >= cost {
+                return index.saturating_add(1);
+            }
+        }
+        self.transactions
     }
 
     fn take(&mut self, range: Range<usize>, deal: Option<Deal>) -> Segment {
@@ -181,13 +205,26 @@ impl Planner {
         Segment { range, deal }
     }
 
-    /// Takes note of whether the lanes of the last segment have kept apart.
-    pub(crate) fn note(&mut self, apart: bool) {
-        if apart {
-            self.last_pause = FIRST_PAUSE;
-        } else {
-            self.pause = self.last_pause;
-            self.last_pause = self.last_pause.saturating_mul(2).min(LONGEST_PAUSE);
+    /// Takes note of how the lanes of the last segment went.
+    pub(crate) fn note(&mut self, outcome: LaneOutcome) {
+        match outcome {
+            LaneOutcome::Apart => self.last_pause = 0,
+            LaneOutcome::Met {
+                speculated,
+                stale,
+                end,
+            } => {
+                let stopped = end < self.next;
+                let left: u64 = (end..self.next).map(|index| self.cost(index)).sum();
+                self.cost_left = self.cost_left.saturating_add(left);
+                self.next = end;
+                let tolerable = speculated.saturating_mul(TOO_MANY_STALE_PERCENT) / 100;
+                if stopped || stale > tolerable {
+                    let first = self.cost_of_block / FIRST_PAUSE;
+                    self.pause = self.last_pause.saturating_mul(2).max(first).max(1);
+                    self.last_pause = self.pause;
+                }
+            }
         }
     }
 }
@@ -204,8 +241,9 @@ struct Groups {
 }
 
 impl Groups {
-    /// Groups the transactions from `start` on, as far as no group becomes too large for its lane.
-    fn new(planner: &Planner, start: usize) -> Self {
+    /// Groups the transactions of the range, as far as no group becomes too large for its lane.
+    fn new(planner: &Planner, range: Range<usize>) -> Self {
+        let (start, all) = (range.start, range.end);
         let count = planner.place_count;
         let mut groups = Self {
             parents: (0..).take(count).collect(),
@@ -217,7 +255,6 @@ impl Groups {
         let threads = u64::try_from(planner.threads).unwrap_or(1);
         let mut largest = 0;
         let mut balanced = None;
-        let all = planner.transactions;
         for index in start..all {
             let cost = groups.add(planner.places_of(index), planner.cost(index));
             largest = largest.max(cost);

@@ -8,17 +8,13 @@ use alloy_primitives::{
     map::{AddressMap, AddressSet, B256Map, DefaultHashBuilder},
 };
 use crossbeam_utils::CachePadded;
-#[cfg(not(test))]
-use rayon::{
-    iter::{IntoParallelRefMutIterator as _, ParallelIterator as _},
-    slice::ParallelSliceMut as _,
-};
 use weft_executor_core::{
     Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange, TransactionChanges,
     WrittenSlot,
 };
 
 use crate::{
+    crew::Crew,
     settlement::WorldState,
     sync::{AtomicUsize, Mutex, Ordering},
 };
@@ -238,29 +234,19 @@ impl Space {
     }
 
     /// What the block changed. The space is empty afterwards and keeps its memory for another block.
-    pub(crate) fn take_changes(&mut self) -> ChangeSet {
-        // A model checker knows no threads but its own.
-        #[cfg(test)]
-        let (slot_shards, account_shards) = (self.slots.iter_mut(), self.accounts.iter_mut());
-        #[cfg(not(test))]
-        let (slot_shards, account_shards) =
-            (self.slots.par_iter_mut(), self.accounts.par_iter_mut());
-        let written: Vec<Vec<_>> = slot_shards
-            .map(|shard| take_written(shard.get_mut()))
-            .collect();
+    pub(crate) fn take_changes(&mut self, crew: &Crew) -> ChangeSet {
+        let written = crew.each(self.slots.iter_mut().collect(), |shard| {
+            take_written(shard.get_mut())
+        });
         let mut slots: Vec<_> = written.into_iter().flatten().collect();
-        #[cfg(test)]
         slots.sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
-        #[cfg(not(test))]
-        slots.par_sort_unstable_by_key(|(address, slot, _)| (*address, *slot));
-        let parts: Vec<Vec<_>> = account_shards
-            .map(|shard| changes_of(shard.get_mut(), &slots))
-            .collect();
-        let mut accounts = Vec::with_capacity(parts.iter().map(Vec::len).sum());
-        accounts.extend(parts.into_iter().flatten());
+        let parts = crew.each(self.accounts.iter_mut().collect(), |shard| {
+            SortedMap::from_sorted(changes_of(shard.get_mut(), &slots))
+        });
+        let accounts = PartedMap::from_parts(parts);
         *self.wipes.get_mut() = 0;
         ChangeSet {
-            accounts: PartedMap::from_parts([SortedMap::from_sorted(accounts)]),
+            accounts,
             code: mem::take(self.code.get_mut()).into_iter().collect(),
         }
     }

@@ -5,53 +5,34 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-#[cfg(not(test))]
-use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 use weft_executor_core::{Account, AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
 
 use super::lane::{Lane, Places};
+use crate::crew::Crew;
 
-/// Ranges of addresses for each thread that gathers changes.
-const RANGES_PER_THREAD: usize = 2;
-
-/// What the lanes changed together, the oldest first. `threads` is above 1 on a thread of a pool.
-pub(super) fn gather(lanes: &[Lane], code: BTreeMap<B256, Bytes>, threads: usize) -> ChangeSet {
-    #[cfg(test)]
-    let threads = threads.min(1);
-    let accounts = if threads <= 1 {
+/// What the lanes changed together, the oldest first.
+pub(super) fn gather(
+    lanes: &[Lane],
+    code: BTreeMap<B256, Bytes>,
+    crew: Option<&Crew>,
+) -> ChangeSet {
+    let Some(crew) = crew else {
         let orders: Vec<_> = lanes.iter().map(|lane| written(&lane.places)).collect();
-        PartedMap::from_parts([changes_in(lanes, &orders, 0, None)])
-    } else {
-        gather_in_parallel(lanes, threads)
+        let accounts = PartedMap::from_parts([changes_in(lanes, &orders, 0, None)]);
+        return ChangeSet { accounts, code };
     };
-    ChangeSet { accounts, code }
-}
-
-// A model checker knows no threads but its own.
-#[cfg(test)]
-fn gather_in_parallel(lanes: &[Lane], _: usize) -> PartedMap<Address, AccountChange> {
-    let orders: Vec<_> = lanes.iter().map(|lane| written(&lane.places)).collect();
-    PartedMap::from_parts([changes_in(lanes, &orders, 0, None)])
-}
-
-#[cfg(not(test))]
-fn gather_in_parallel(lanes: &[Lane], threads: usize) -> PartedMap<Address, AccountChange> {
-    let orders: Vec<_> = lanes
-        .par_iter()
-        .map(|lane| written(&lane.places))
-        .collect();
+    let orders = crew.each(lanes.iter().collect(), |lane| written(&lane.places));
     // Addresses are spread evenly, as they are hashes.
-    let ranges = threads.saturating_mul(RANGES_PER_THREAD).max(1);
+    let ranges = crew.threads();
     let width = (u64::MAX / u64::try_from(ranges).unwrap_or(1)).max(1);
-    let parts: Vec<_> = (0..ranges)
-        .into_par_iter()
-        .map(|range| {
-            let start = |range: usize| width.saturating_mul(u64::try_from(range).unwrap_or(0));
-            let end = (range.saturating_add(1) < ranges).then(|| start(range.saturating_add(1)));
-            changes_in(lanes, &orders, start(range), end)
-        })
-        .collect();
-    PartedMap::from_parts(parts)
+    let start = |range: usize| width.saturating_mul(u64::try_from(range).unwrap_or(0));
+    let parts = crew.each((0..ranges).collect(), |range| {
+        let next = range.saturating_add(1);
+        let end = (next < ranges).then(|| start(next));
+        changes_in(lanes, &orders, start(range), end)
+    });
+    let accounts = PartedMap::from_parts(parts);
+    ChangeSet { accounts, code }
 }
 
 /// What a lane changed, in order.

@@ -19,6 +19,8 @@ pub(crate) struct Lane {
     pub(super) log: LaneLog,
     /// Whether somebody looked at the beneficiary without knowing what it has earned.
     pub(super) saw_beneficiary: bool,
+    /// Whether the open transaction has looked at a place where lanes have met.
+    pub(super) suspect: bool,
     /// Whether a transaction was more than a transfer.
     pub(super) executed: bool,
     /// How much of `places` others have been told of.
@@ -49,6 +51,8 @@ pub(crate) struct LaneAccount {
     pub(crate) written: bool,
     /// Whether its storage was removed.
     pub(crate) wiped: bool,
+    /// Whether lanes are known to have met there.
+    pub(super) met: bool,
     /// The last of its slots that was met; the slots are a chain.
     last_slot: Option<u32>,
 }
@@ -64,6 +68,8 @@ pub(crate) struct LaneSlot {
     pub(crate) current: U256,
     /// Whether it was ever changed, even if it was changed back.
     pub(crate) written: bool,
+    /// Whether lanes are known to have met there.
+    pub(super) met: bool,
 }
 
 /// See [`Lane::told`].
@@ -165,6 +171,7 @@ impl Lane {
                     current: before,
                     written: false,
                     wiped: false,
+                    met: false,
                     last_slot: None,
                 });
                 Ok(*entry.insert(id))
@@ -199,6 +206,7 @@ impl Lane {
                     before,
                     current: if removed { U256::ZERO } else { before },
                     written: removed && !before.is_zero(),
+                    met: false,
                 });
                 Ok(*entry.insert(id))
             }

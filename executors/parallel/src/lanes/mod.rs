@@ -12,4 +12,4 @@ mod settled;
 mod view;
 mod walk;
 
-pub(crate) use run::{Deal, LaneMemory, LaneRun};
+pub(crate) use run::{Deal, LaneMemory, LaneOutcome, LaneRun};

@@ -6,15 +6,21 @@ use alloy_primitives::{
 };
 use crossbeam_utils::CachePadded;
 
-use super::lane::Lane;
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use super::lane::{Lane, LaneAccount, LaneSlot, Places};
+use crate::{
+    conflicts::Location,
+    sync::{AtomicBool, Mutex, Ordering},
+};
 
 /// Where lanes that run side by side tell what they have looked at and changed, to find out whether
 /// they meet: whether a place that one of them has changed is known to another.
 #[derive(Debug)]
 pub(crate) struct Register {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    /// For each lane, where another has met it that it does not know of.
+    news: Box<[CachePadded<Mutex<Vec<Location>>>]>,
     met: AtomicBool,
+    stopped: AtomicBool,
     /// Leaves as many of 16 bits as there are shards.
     shift: u32,
 }
@@ -46,7 +52,9 @@ impl Register {
             .next_power_of_two();
         Self {
             shards: (0..shards).map(|_| CachePadded::default()).collect(),
+            news: (0..threads).map(|_| CachePadded::default()).collect(),
             met: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
             shift: u16::BITS - shards.trailing_zeros(),
         }
     }
@@ -58,44 +66,106 @@ impl Register {
             shard.accounts.clear();
             shard.slots.clear();
         }
+        for news in &mut self.news {
+            news.get_mut().clear();
+        }
         *self.met.get_mut() = false;
+        *self.stopped.get_mut() = false;
     }
 
-    /// Whether lanes are known to have met. They need not go on then.
+    /// Whether the lanes should stop.
+    pub(super) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Has all lanes stop after the transaction that they are at.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether lanes are known to have met.
     pub(super) fn met(&self) -> bool {
         self.met.load(Ordering::Relaxed)
     }
 
     /// Says that the lanes cannot count as they are.
-    pub(super) fn give_up(&self) {
+    pub(super) fn note_met(&self) {
         self.met.store(true, Ordering::Relaxed);
     }
 
-    /// Tells what the lane has met or changed since the last time.
+    /// Tells what the lane has met or changed since the last time, and hears where others have met
+    /// it.
     pub(super) fn tell(&self, number: u16, lane: &mut Lane) {
-        let (places, told) = (&lane.places, &mut lane.told);
-        let mut met = false;
-        let accounts = places.accounts.get(told.accounts..).unwrap_or_default();
-        told.accounts = places.accounts.len();
-        for account in accounts {
-            met |= self.tell_account(number, account.address, account.written);
+        let Lane { places, told, .. } = lane;
+        let Places { accounts, slots } = places;
+        let mut new = Vec::new();
+        let mut tell_account = |account: &mut LaneAccount| {
+            if self.tell_account(number, account.address, account.written) && !account.met {
+                account.met = true;
+                new.push(Location::Account(account.address));
+            }
+        };
+        let start = std::mem::replace(&mut told.accounts, accounts.len());
+        for account in accounts.iter_mut().skip(start) {
+            tell_account(account);
         }
         for id in told.changed_accounts.drain(..) {
-            met |= self.tell_account(number, places.account(id).address, true);
+            if let Some(account) = accounts.get_mut(id as usize) {
+                tell_account(account);
+            }
         }
-        let slots = places.slots.get(told.slots..).unwrap_or_default();
-        told.slots = places.slots.len();
-        for slot in slots {
-            let address = places.account(slot.account).address;
-            met |= self.tell_slot(number, address, slot.slot, slot.written);
+        let mut tell_slot = |slot: &mut LaneSlot| {
+            let account = accounts.get(slot.account as usize);
+            if let Some(address) = account.map(|account| account.address)
+                && self.tell_slot(number, address, slot.slot, slot.written)
+                && !slot.met
+            {
+                slot.met = true;
+                new.push(Location::Slot(address, slot.slot));
+            }
+        };
+        let start = std::mem::replace(&mut told.slots, slots.len());
+        for slot in slots.iter_mut().skip(start) {
+            tell_slot(slot);
         }
         for id in told.changed_slots.drain(..) {
-            let slot = places.slot(id);
-            let address = places.account(slot.account).address;
-            met |= self.tell_slot(number, address, slot.slot, true);
+            if let Some(slot) = slots.get_mut(id as usize) {
+                tell_slot(slot);
+            }
         }
-        if met {
-            self.give_up();
+        if !new.is_empty() {
+            self.note_met();
+            self.send(number, &new);
+        }
+        if self.met() {
+            self.hear(number, lane);
+        }
+    }
+
+    fn send(&self, number: u16, places: &[Location]) {
+        for (news, lane) in self.news.iter().zip(0..) {
+            if lane != number {
+                news.lock().extend_from_slice(places);
+            }
+        }
+    }
+
+    fn hear(&self, number: u16, lane: &mut Lane) {
+        let Some(news) = self.news.get(usize::from(number)) else {
+            return;
+        };
+        for place in std::mem::take(&mut *news.lock()) {
+            let Some(account) = lane.known_account(place.address()) else {
+                continue;
+            };
+            match place.slot() {
+                None => lane.places.account_mut(account).met = true,
+                Some(slot) => {
+                    if let Some(slot) = lane.known_slot(account, slot) {
+                        lane.places.slot_mut(slot).met = true;
+                    }
+                }
+            }
         }
     }
 

@@ -16,7 +16,10 @@ use super::{
     view::LaneView,
     walk::Followed,
 };
-use crate::{BlockExecution, EngineError, ExecutionStats, accesses::{AccessRecord, BlockAccesses}};
+use crate::{
+    BlockExecution, EngineError, ExecutionStats, accesses::{AccessRecord, BlockAccesses},
+    crew::Crew,
+};
 
 /// How the transactions of a segment are dealt to lanes.
 #[derive(Debug, Default)]
@@ -27,6 +30,21 @@ pub(crate) struct Deal {
     pub(crate) lanes: Vec<Vec<u32>>,
     /// Whether lanes cannot meet as long as all their transactions are transfers.
     pub(crate) transfers_apart: bool,
+}
+
+/// How lanes that ran side by side went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LaneOutcome {
+    /// None has looked at what another has changed.
+    Apart,
+    Met {
+        /// Executions ahead of their turn.
+        speculated: usize,
+        /// Those that did not hold.
+        stale: usize,
+        /// First transaction that is not executed yet: the lanes have stopped early.
+        end: usize,
+    },
 }
 
 impl Deal {
@@ -85,6 +103,11 @@ const TELL_INTERVAL: usize = 8;
 /// Gas of a transaction after which a lane tells where it has been at once.
 const TELL_GAS: u64 = 500_000;
 
+/// Gas of transactions that may not hold, from which on lanes stop if it is more than one part of
+/// this many of all their gas.
+const SUSPECT_GAS: u64 = 300_000;
+const SUSPECT_SHARE: u64 = 4;
+
 impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
     pub(crate) fn new(
         layer: &'a L,
@@ -123,13 +146,13 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         Ok(())
     }
 
-    /// Executes these transactions in lanes that run side by side. Whether they counted as they
-    /// were.
+    /// Executes these transactions in lanes that run side by side.
     pub(crate) fn side_by_side(
         &mut self,
+        crew: &Crew,
         range: Range<usize>,
         deal: &Deal,
-    ) -> Result<bool, EngineError<S::Error>> {
+    ) -> Result<LaneOutcome, EngineError<S::Error>> {
         self.memory.register.clear();
         let mut done: Vec<Lane> = Vec::with_capacity(deal.lanes.len());
         for indexes in &deal.lanes {
@@ -145,21 +168,9 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
                 transfers_apart: deal.transfers_apart,
             };
             let bases = vec![self.base.clone(); done.len()];
-            let mut work = done
-                .iter_mut()
-                .zip(&deal.lanes)
-                .zip(bases)
-                .zip(0..)
-                .map(|(((lane, indexes), base), number)| (lane, indexes, number, base));
-            let first = work.next();
-            rayon::scope(|scope| {
-                for (lane, indexes, number, base) in work {
-                    let run = &run;
-                    scope.spawn(move |_| run.execute(number, lane, indexes, base));
-                }
-                if let Some((lane, indexes, number, base)) = first {
-                    run.execute(number, lane, indexes, base);
-                }
+            let work = done.iter_mut().zip(&deal.lanes).zip(bases).zip(0..).collect();
+            crew.each(work, |(((lane, indexes), base), number)| {
+                run.execute(number, lane, indexes, base);
             });
         }
         if deal.transfers_apart && done.iter().any(|lane| lane.executed) {
@@ -168,11 +179,16 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             }
         }
         if self.memory.register.met() || !self.has_room(range.clone(), &mut done) {
-            self.follow(range, deal, done)?;
-            return Ok(false);
+            let (speculated, stale) = (self.outcome.speculated, self.outcome.stale.len());
+            let end = self.follow(range, deal, done)?;
+            return Ok(LaneOutcome::Met {
+                end,
+                speculated: self.outcome.speculated.saturating_sub(speculated),
+                stale: self.outcome.stale.len().saturating_sub(stale),
+            });
         }
         self.count(range, deal, done)?;
-        Ok(true)
+        Ok(LaneOutcome::Apart)
     }
 
     /// Whether the block's gas is enough for all transactions of the range.
@@ -234,13 +250,21 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         Ok(())
     }
 
-    /// Settles the transactions of lanes that have met, one after another.
+    /// Settles the transactions of lanes that have met, one after another, as far as the lanes have
+    /// come. Where that is.
     fn follow(
         &mut self,
         range: Range<usize>,
         deal: &Deal,
         done: Vec<Lane>,
-    ) -> Result<(), EngineError<S::Error>> {
+    ) -> Result<usize, EngineError<S::Error>> {
+        let last = done
+            .iter()
+            .filter_map(|lane| lane.log.transactions.last())
+            .map(|entry| entry.index as usize)
+            .max();
+        // The first one at least, which the lanes may have left open because of an error.
+        let end = last.unwrap_or(range.start).saturating_add(1).min(range.end);
         let mut followed: Vec<Followed> = done.into_iter().map(Followed::new).collect();
         let mut turn = InOrder {
             layer: self.layer,
@@ -250,7 +274,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             lane: self.memory.lane(range.len()),
             outcome: &mut self.outcome,
         };
-        for (index, lane) in deal.in_block_order(range.start) {
+        for (index, lane) in deal.in_block_order(range.start).take_while(|(index, _)| *index < end) {
             if let Some(transaction) = self.transactions.get(index)
                 && let Some(lane) = followed.get_mut(lane)
             {
@@ -262,13 +286,13 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         for followed in followed {
             self.memory.ids.push(followed.into_lane().take_ids());
         }
-        Ok(())
+        Ok(end)
     }
 
     /// What the block did, and the transactions that were executed ahead of their turn in vain.
     pub(crate) fn finish(
         mut self,
-        threads: usize,
+        crew: Option<&Crew>,
     ) -> Result<(BlockExecution, Vec<usize>), EngineError<S::Error>> {
         self.pay_beneficiary()?;
         let Self {
@@ -283,7 +307,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             .iter_mut()
             .flat_map(|lane| mem::take(&mut lane.code))
             .collect();
-        let changes = gather(&settled.lanes, code, threads);
+        let changes = gather(&settled.lanes, code, crew);
         let lengths = settled.lanes.iter().map(Lane::lengths);
         if let Some(longest) = lengths.max_by_key(|lengths| lengths.transactions) {
             memory.lengths = longest;
@@ -304,7 +328,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
                 }),
             },
             stats: ExecutionStats {
-                threads,
+                threads: crew.map_or(1, Crew::threads),
                 speculated: outcome.speculated,
                 reexecutions: outcome.stale.len(),
             },
@@ -350,10 +374,11 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             earned: None,
         };
         let mut untold = 0usize;
+        let (mut gas, mut suspect_gas) = (0u64, 0u64);
         for index in indexes {
             let index = *index as usize;
-            if self.register.met() {
-                return;
+            if self.register.stopped() {
+                break;
             }
             let Some(transaction) = self.transactions.get(index) else {
                 return;
@@ -361,17 +386,25 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             // What fails on a guess may well not fail at the turn.
             let Ok(result) = execute(self.layer, transaction, &mut view) else {
                 view.lane.log.drop_open();
-                self.register.give_up();
-                return;
+                self.register.note_met();
+                break;
             };
             if !matches!(result, LaneResult::Transfer(_)) {
                 view.lane.executed = true;
             }
             untold = untold.saturating_add(1);
-            let long = result.gas_used() >= TELL_GAS;
+            let gas_used = result.gas_used();
+            gas = gas.saturating_add(gas_used);
+            if mem::take(&mut view.lane.suspect) {
+                suspect_gas = suspect_gas.saturating_add(gas_used);
+                if suspect_gas >= SUSPECT_GAS && suspect_gas > gas / SUSPECT_SHARE {
+                    self.register.stop();
+                }
+            }
+            let long = gas_used >= TELL_GAS;
             view.lane.log.push(index, result);
             if view.lane.saw_beneficiary {
-                self.register.give_up();
+                self.register.note_met();
             }
             if self.transfers_apart && !view.lane.executed {
                 continue;

@@ -150,6 +150,7 @@ impl<S: StateView> StateView for LaneView<'_, S> {
     fn account(&mut self, address: Address) -> Result<Option<Account>, S::Error> {
         let id = self.locate(address)?;
         self.lane.log.look(Look::Account(id));
+        self.lane.suspect |= self.lane.places.account(id).met;
         self.account_at(id)
     }
 
@@ -157,7 +158,9 @@ impl<S: StateView> StateView for LaneView<'_, S> {
         let account = self.locate(address)?;
         let id = self.locate_slot(account, slot)?;
         self.lane.log.look(Look::Slot(id));
-        Ok(self.lane.places.slot(id).current)
+        let slot = self.lane.places.slot(id);
+        self.lane.suspect |= slot.met;
+        Ok(slot.current)
     }
 
     fn has_storage(&mut self, address: Address) -> Result<bool, S::Error> {
