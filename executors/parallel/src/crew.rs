@@ -1,7 +1,8 @@
 use std::{fmt, num::NonZeroUsize};
 
+use rayon::ThreadPoolBuildError;
 #[cfg(not(test))]
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The threads that work on a block: the one that asks, and those that help it. These stay from
 /// block to block.
@@ -24,10 +25,10 @@ impl fmt::Debug for Crew {
 
 impl Crew {
     /// A crew of this many threads with the one that asks.
-    #[cfg(not(test))]
     pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
         let threads = threads.get();
         Ok(Self {
+            #[cfg(not(test))]
             helpers: ThreadPoolBuilder::new()
                 .num_threads(threads.saturating_sub(1).max(1))
                 .thread_name(|index| format!("weft-engine-{}", index.saturating_add(1)))
@@ -71,9 +72,20 @@ impl Crew {
         results.into_iter().flatten().collect()
     }
 
-    /// On the model checker's own threads.
+    /// On threads of the model checker.
     #[cfg(test)]
-    pub(crate) fn each<T, R>(&self, items: Vec<T>, work: impl Fn(T) -> R) -> Vec<R> {
-        items.into_iter().map(work).collect()
+    pub(crate) fn each<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        work: impl Fn(T) -> R + Sync,
+    ) -> Vec<R> {
+        let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
+        shuttle::thread::scope(|scope| {
+            for (item, result) in items.into_iter().zip(&mut results) {
+                let work = &work;
+                scope.spawn(move || *result = Some(work(item)));
+            }
+        });
+        results.into_iter().flatten().collect()
     }
 }

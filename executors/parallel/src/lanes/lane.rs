@@ -285,14 +285,12 @@ impl Lane {
         }
     }
 
-    /// Sets a slot as a transaction has left it, and writes that down if it is a change.
+    /// Sets a slot as a transaction has left it, and writes that down, be it no change: the slot was
+    /// looked at.
     pub(super) fn write_slot(&mut self, id: u32, value: U256) {
-        if self.places.slot(id).current == value {
-            // It was looked at, if only in vain.
-            self.log.look(Look::Slot(id));
-        } else {
+        if self.places.slot(id).current != value {
             self.set_slot(id, value);
-            self.log.write_slot(id, value);
         }
+        self.log.write_slot(id, value);
     }
 }

@@ -159,8 +159,7 @@ impl Followed {
                 *slot,
                 &mut view,
             )?;
-            view.lane.set_slot(id, *value);
-            view.lane.log.write_slot(id, *value);
+            view.lane.write_slot(id, *value);
         }
         if let Some(LaneTransaction {
             result: LaneResult::Execution(execution),

@@ -18,7 +18,12 @@ use weft_executor_core::{Account, BlockEnv, MemoryState, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
-    BlockExecution, EngineError, ExecutionStats, block::BlockRun, execute_sequential, plan::Plan,
+    BlockExecution, EngineError, ExecutionStats,
+    block::BlockRun,
+    crew::Crew,
+    execute_sequential,
+    lanes::{Deal, LaneMemory, LaneOutcome, LaneRun},
+    plan::Plan,
     space::Space,
 };
 
@@ -68,8 +73,48 @@ impl StateView for View<'_> {
     }
 }
 
-/// What [`Engine`](crate::Engine) does with a block, on the model checker's threads.
-fn execute(
+fn crew(threads: usize) -> Crew {
+    Crew::new(threads.try_into().unwrap()).unwrap()
+}
+
+/// What [`Engine`](crate::Engine) does with a block whose transactions nothing is known of: they are
+/// dealt in turn, and when the lanes have stopped some are executed in order before others are
+/// dealt again.
+fn execute_in_lanes(
+    block: &BlockEnv,
+    transactions: &[RecoveredTransaction],
+    view: View<'_>,
+    threads: usize,
+) -> Result<BlockExecution, EngineError<Unreadable>> {
+    let layer = plain();
+    let crew = crew(threads);
+    let mut memory = LaneMemory::new(threads);
+    let mut run = LaneRun::new(&layer, block, transactions, view, &mut memory);
+    let mut start = 0;
+    while start < transactions.len() {
+        // Two segments at least.
+        let end = transactions.len().min(start + transactions.len() / 2 + 1);
+        let mut deal = Deal::default();
+        deal.lanes.resize(threads, Vec::new());
+        for index in start..end {
+            deal.lane_of.push((index % threads).try_into().unwrap());
+            deal.lanes[index % threads].push(index.try_into().unwrap());
+        }
+        start = match run.side_by_side(&crew, start..end, &deal)? {
+            LaneOutcome::Apart => end,
+            LaneOutcome::Met { end, .. } => {
+                let after = transactions.len().min(end + 2);
+                run.in_order(end..after)?;
+                after
+            }
+        };
+    }
+    Ok(run.finish(Some(&crew))?.0)
+}
+
+/// What [`Engine`](crate::Engine) does with a block that has an access list, on the model checker's
+/// threads.
+fn execute_with_list(
     block: &BlockEnv,
     transactions: &[RecoveredTransaction],
     view: View<'_>,
@@ -87,7 +132,7 @@ fn execute(
         run.work(0, view);
     });
     let settlement = run.finish()?;
-    Ok(settlement.into_execution(space.take_changes(), ExecutionStats::default()))
+    Ok(settlement.into_execution(space.take_changes(&crew(threads)), ExecutionStats::default()))
 }
 
 struct Case {
@@ -126,13 +171,24 @@ impl Case {
             unreadable: self.unreadable,
         };
         let expected = execute_sequential(&plain(), &self.env, &self.transactions, view);
-        let found = execute(&self.env, &self.transactions, view, self.threads);
-        match (found, expected) {
-            (Ok(found), Ok(expected)) => assert!(found == expected),
-            (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
-                assert_eq!(found, expected);
+        for execute in [execute_in_lanes, execute_with_list] {
+            let found = execute(&self.env, &self.transactions, view, self.threads);
+            match (found, &expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!(found.receipts, expected.receipts);
+                    assert_eq!(found.dropped, expected.dropped);
+                    assert_eq!(found.changes, expected.changes);
+                    let (list, expected_list) = (found.access_list(), expected.access_list());
+                    for (entry, expected) in list.iter().zip(&expected_list) {
+                        assert_eq!(entry, expected);
+                    }
+                    assert!(found == *expected);
+                }
+                (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
+                    assert_eq!(found, *expected);
+                }
+                (found, expected) => panic!("found {found:?}, expected {expected:?}"),
             }
-            (found, expected) => panic!("found {found:?}, expected {expected:?}"),
         }
     }
 }
