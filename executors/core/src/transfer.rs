@@ -30,7 +30,8 @@ impl Transfer {
     /// Sender and receiver afterwards. `None` when the transaction is invalid here or is no plain
     /// transfer after all, and has to be executed by its layer to know.
     ///
-    /// EIP-161 is in force: a receiver that stays empty does not come into being.
+    /// A receiver that stays empty does not come into being (EIP-161); before that rule a transfer
+    /// of nothing is no plain one.
     pub fn apply(
         &self,
         sender: Option<Account>,

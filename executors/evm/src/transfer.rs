@@ -13,20 +13,25 @@ const TRANSACTION_GAS_CAP: u64 = 1 << 24;
 /// of Ethereum's is 0x100 (EIP-7951).
 const PRECOMPILE_PREFIX: [u8; 18] = [0; 18];
 
-/// The transaction as a plain transfer: types 0, 1 and 2 without calldata and access list, from
-/// London on, whose every check that does not need the state has passed.
+/// The transaction as a plain transfer: types 0, 1 and 2 without calldata and access list, as far as
+/// the fork has them, whose every check that does not need the state has passed.
 ///
 /// What comes out must be what revm's execution gives; whatever would be special is left to it.
 pub(crate) fn plain_transfer(
     block: &BlockEnv,
     transaction: &RecoveredTransaction,
 ) -> Option<Transfer> {
-    if block.fork < Fork::London {
-        return None;
-    }
-    match transaction.inner() {
-        Transaction::Legacy(_) | Transaction::Eip2930(_) | Transaction::Eip1559(_) => {}
+    let since = match transaction.inner() {
+        Transaction::Legacy(_) => Fork::Frontier,
+        Transaction::Eip2930(_) => Fork::Berlin,
+        Transaction::Eip1559(_) => Fork::London,
         Transaction::Eip4844(_) | Transaction::Eip7702(_) | Transaction::Deposit(_) => return None,
+    };
+    // Before EIP-161 moving nothing can bring an account into being.
+    if block.fork < since
+        || block.fork < Fork::SpuriousDragon && transaction.value().is_zero()
+    {
+        return None;
     }
     let sender = transaction.signer();
     let receiver = transaction.to()?;

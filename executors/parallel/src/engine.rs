@@ -158,11 +158,14 @@ impl Engine {
                 );
             }
         }
-        if stated_cost(transactions) < self.parallel_from {
+        let cost = stated_cost(transactions);
+        if cost < self.parallel_from {
             return self.execute_in_order(layer, block, transactions, state);
         }
         let Workers { crew, learner } = workers;
-        crew.wake();
+        if cost / 2 >= self.parallel_from {
+            crew.wake();
+        }
         let mut forecasts = forecast(learner.predictor(), transactions, crew);
         let unknown: Vec<_> = forecasts
             .iter_mut()

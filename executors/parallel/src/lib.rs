@@ -15,6 +15,7 @@ mod error;
 mod false_list;
 mod fees;
 mod forecast;
+mod hash;
 mod lanes;
 mod learn;
 mod listed;

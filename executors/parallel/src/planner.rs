@@ -1,13 +1,10 @@
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-    ops::Range,
-};
+use std::{collections::HashMap, hash::BuildHasherDefault, ops::Range};
 
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
     forecast::Forecast,
+    hash::AsItIs,
     lanes::{Deal, LaneOutcome},
 };
 
@@ -399,25 +396,5 @@ fn least_loaded(loads: &[u64]) -> u16 {
 fn add_load(loads: &mut [u64], lane: u16, cost: u64) {
     if let Some(load) = loads.get_mut(usize::from(lane)) {
         *load = load.saturating_add(cost);
-    }
-}
-
-/// Of numbers that are hashes already.
-#[derive(Debug, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }

@@ -5,7 +5,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use weft_executor_core::{Account, AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
+use weft_executor_core::{AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
 
 use super::lane::{Lane, Places};
 use crate::crew::Crew;
@@ -23,7 +23,7 @@ pub(super) fn gather(
     };
     let orders = crew.each(lanes.iter().collect(), |lane| written(&lane.places));
     // Addresses are spread evenly, as they are hashes.
-    let ranges = crew.threads();
+    let ranges = crew.threads().saturating_mul(RANGES_PER_THREAD);
     let width = (u64::MAX / u64::try_from(ranges).unwrap_or(1)).max(1);
     let start = |range: usize| width.saturating_mul(u64::try_from(range).unwrap_or(0));
     let parts = crew.each((0..ranges).collect(), |range| {
@@ -34,6 +34,9 @@ pub(super) fn gather(
     let accounts = PartedMap::from_parts(parts);
     ChangeSet { accounts, code }
 }
+
+/// More ranges than threads: contracts with many slots are not spread evenly.
+const RANGES_PER_THREAD: usize = 4;
 
 /// What a lane changed, in order.
 #[derive(Debug)]
@@ -117,10 +120,10 @@ fn changes_in(
         .collect();
     let most = sources.iter().map(|source| source.accounts.len()).sum();
     let mut changes = Vec::with_capacity(most);
-    while let Some(part) = next_part(&mut sources) {
-        let change = AccountChange::from_sorted(part.before, part.after, part.wiped, part.slots);
-        if let Some(change) = change {
-            changes.push((part.address, change));
+    let mut parts = Vec::with_capacity(sources.len());
+    while next_parts(&mut sources, &mut parts) {
+        if let Some(change) = change_of(&parts) {
+            changes.push(change);
         }
     }
     SortedMap::from_sorted(changes)
@@ -133,68 +136,96 @@ struct Source<'a> {
     accounts: Peekable<slice::Iter<'a, Keyed>>,
 }
 
-/// The account with the lowest address, with what all lanes did to it.
-fn next_part(sources: &mut [Source<'_>]) -> Option<AccountPart> {
+/// What one lane did to an account.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    places: &'a Places,
+    order: &'a Order,
+    id: u32,
+}
+
+/// Puts what the lanes did to the account with the lowest address into `parts`, the oldest first.
+/// Whether there is one.
+fn next_parts<'a>(sources: &mut [Source<'a>], parts: &mut Vec<Part<'a>>) -> bool {
+    parts.clear();
+    let mut take = |source: &mut Source<'a>| {
+        if let Some((_, id)) = source.accounts.next() {
+            parts.push(Part {
+                places: source.places,
+                order: source.order,
+                id: *id,
+            });
+        }
+    };
     if let [source] = sources {
-        let (_, id) = source.accounts.next()?;
-        return Some(AccountPart::new(source.places, source.order, *id));
+        take(source);
+        return !parts.is_empty();
     }
-    let (_, lowest) = sources
+    let lowest = sources
         .iter_mut()
         .filter_map(|source| {
             let (bits, id) = source.accounts.peek()?;
             Some((*bits, source.places.account(*id).address))
         })
-        .min()?;
-    let mut parts = sources.iter_mut().filter_map(|source| {
+        .min();
+    let Some((_, lowest)) = lowest else {
+        return false;
+    };
+    for source in sources {
         let places = source.places;
-        let (_, id) = source
-            .accounts
-            .next_if(|(_, id)| places.account(*id).address == lowest)?;
-        Some(AccountPart::new(places, source.order, *id))
-    });
-    let first = parts.next()?;
-    Some(parts.fold(first, AccountPart::then))
+        let is_next = |(_, id): &&Keyed| places.account(*id).address == lowest;
+        if source.accounts.peek().is_some_and(is_next) {
+            take(source);
+        }
+    }
+    true
 }
 
-/// What one or more lanes did to an account, its written slots in order.
-#[derive(Debug)]
-struct AccountPart {
-    address: Address,
-    before: Option<Account>,
-    after: Option<Account>,
-    wiped: bool,
-    slots: Vec<(U256, WrittenSlot)>,
+/// What lanes together did to an account.
+fn change_of(parts: &[Part<'_>]) -> Option<(Address, AccountChange)> {
+    let first = parts.first()?;
+    let account = first.places.account(first.id);
+    let (address, before) = (account.address, account.before);
+    let (mut after, mut wiped) = (account.current, account.wiped);
+    for part in parts.iter().skip(1) {
+        let account = part.places.account(part.id);
+        // A lane that has not changed the account may have run side by side with the one that has,
+        // and has nothing to say of what it is now.
+        if account.before != account.current || account.wiped {
+            after = account.current;
+        }
+        wiped |= account.wiped;
+    }
+    let slots = match parts {
+        [part] => part.slots(),
+        _ => merge_slots(parts),
+    };
+    let change = AccountChange::from_sorted(before, after, wiped, slots)?;
+    Some((address, change))
 }
 
-impl AccountPart {
-    fn new(places: &Places, order: &Order, id: u32) -> Self {
-        let account = places.account(id);
-        let slots = match order.slots.get(&id) {
-            Some(order) => slots_in(places, order),
-            None => slots_in(places, &order_slots(places, id)),
-        };
-        Self {
-            address: account.address,
-            before: account.before,
-            after: account.current,
-            wiped: account.wiped,
-            slots,
+impl Part<'_> {
+    /// The written slots, in order.
+    fn slots(&self) -> Vec<(U256, WrittenSlot)> {
+        match self.order.slots.get(&self.id) {
+            Some(order) => self.slots_in(order),
+            None => self.slots_in(&order_slots(self.places, self.id)),
         }
     }
 
-    /// What two lanes did, of which the second did not run before the first.
-    fn then(self, second: Self) -> Self {
-        // A lane that has not changed the account may have run side by side with the one that has,
-        // and has nothing to say of what it is now.
-        let changed = second.before != second.after || second.wiped;
-        Self {
-            address: self.address,
-            before: self.before,
-            after: if changed { second.after } else { self.after },
-            wiped: self.wiped || second.wiped,
-            slots: merge_slots(self.slots, second.slots, second.wiped),
-        }
+    fn slots_in(&self, order: &[Keyed]) -> Vec<(U256, WrittenSlot)> {
+        order
+            .iter()
+            .map(|(_, id)| {
+                let slot = self.places.slot(*id);
+                let value = WrittenSlot {
+                    before: slot.before,
+                    current: slot.current,
+                    written: true,
+                };
+                (slot.slot, value)
+            })
+            .collect()
     }
 }
 
@@ -212,24 +243,26 @@ fn order_slots(places: &Places, account: u32) -> Vec<Keyed> {
     order
 }
 
-fn slots_in(places: &Places, order: &[Keyed]) -> Vec<(U256, WrittenSlot)> {
-    order
-        .iter()
-        .map(|(_, id)| {
-            let slot = places.slot(*id);
-            let value = WrittenSlot {
-                before: slot.before,
-                current: slot.current,
-                written: true,
-            };
-            (slot.slot, value)
-        })
-        .collect()
+/// The slots that several lanes have written, in order. Of one that two have written, the value
+/// before is the first one's, the value now the second's. Where the second has wiped the account,
+/// what it has not written since is gone.
+fn merge_slots(parts: &[Part<'_>]) -> Vec<(U256, WrittenSlot)> {
+    let mut merged = Vec::new();
+    for part in parts {
+        let wiped = part.places.account(part.id).wiped;
+        let slots = part.slots();
+        merged = if merged.is_empty() {
+            slots
+        } else if slots.is_empty() && !wiped {
+            merged
+        } else {
+            merge_two(merged, slots, wiped)
+        };
+    }
+    merged
 }
 
-/// Of a slot that both have written, the value before is the first one's, the value now the
-/// second's. If the second has wiped the account, what it has not written since is gone.
-fn merge_slots(
+fn merge_two(
     first: Vec<(U256, WrittenSlot)>,
     second: Vec<(U256, WrittenSlot)>,
     wiped: bool,

@@ -23,8 +23,6 @@ pub(crate) struct Lane {
     pub(super) suspect: bool,
     /// Whether a transaction was more than a transfer.
     pub(super) executed: bool,
-    /// How much of `places` others have been told of.
-    pub(super) told: Told,
 }
 
 /// The ids of whole keys. The maps are worth keeping from block to block.
@@ -70,16 +68,6 @@ pub(crate) struct LaneSlot {
     pub(crate) written: bool,
     /// Whether lanes are known to have met there.
     pub(super) met: bool,
-}
-
-/// See [`Lane::told`].
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) accounts: usize,
-    pub(super) slots: usize,
-    /// Of those, the ones that have been changed since.
-    pub(super) changed_accounts: Vec<u32>,
-    pub(super) changed_slots: Vec<u32>,
 }
 
 /// An id of a new place. More of them do not fit into memory.
@@ -217,23 +205,13 @@ impl Lane {
     pub(super) fn set_account(&mut self, id: u32, account: Option<Account>) {
         let entry = self.places.account_mut(id);
         entry.current = account;
-        if !entry.written {
-            entry.written = true;
-            if (id as usize) < self.told.accounts {
-                self.told.changed_accounts.push(id);
-            }
-        }
+        entry.written = true;
     }
 
     pub(super) fn set_slot(&mut self, id: u32, value: U256) {
         let entry = self.places.slot_mut(id);
         entry.current = value;
-        if !entry.written {
-            entry.written = true;
-            if (id as usize) < self.told.slots {
-                self.told.changed_slots.push(id);
-            }
-        }
+        entry.written = true;
     }
 
     /// Removes the storage of an account.

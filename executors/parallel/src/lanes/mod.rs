@@ -4,6 +4,7 @@ mod changes;
 mod in_order;
 mod lane;
 mod log;
+mod meeting;
 mod outcome;
 pub(crate) mod record;
 mod register;

@@ -6,19 +6,21 @@ use alloy_primitives::{
 };
 use crossbeam_utils::CachePadded;
 
-use super::lane::{Lane, LaneAccount, LaneSlot, Places};
+use super::{lane::Lane, log::Look};
 use crate::{
     conflicts::Location,
     sync::{AtomicBool, Mutex, Ordering},
 };
 
-/// Where lanes that run side by side tell what they have looked at and changed, to find out whether
-/// they meet: whether a place that one of them has changed is known to another.
+/// Where lanes that run side by side tell now and then what they have looked at and changed, to find
+/// out early whether they meet often: whether places that one of them has changed are known to
+/// another.
 #[derive(Debug)]
 pub(crate) struct Register {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     /// For each lane, where another has met it that it does not know of.
     news: Box<[CachePadded<Mutex<Vec<Location>>>]>,
+    /// Whether there was ever any news.
     met: AtomicBool,
     stopped: AtomicBool,
     /// Leaves as many of 16 bits as there are shards.
@@ -83,61 +85,43 @@ impl Register {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// Whether lanes are known to have met.
-    pub(super) fn met(&self) -> bool {
-        self.met.load(Ordering::Relaxed)
-    }
-
-    /// Says that the lanes cannot count as they are.
-    pub(super) fn note_met(&self) {
-        self.met.store(true, Ordering::Relaxed);
-    }
-
-    /// Tells what the lane has met or changed since the last time, and hears where others have met
-    /// it.
+    /// Tells what the lane's last transaction has looked at and changed, and hears where others have
+    /// met the lane.
     pub(super) fn tell(&self, number: u16, lane: &mut Lane) {
-        let Lane { places, told, .. } = lane;
-        let Places { accounts, slots } = places;
+        let Lane { places, log, .. } = lane;
+        let Some(last) = log.transactions.len().checked_sub(1) else {
+            return;
+        };
+        let traces = log.traces(last);
+        let accounts = traces.looks.iter().filter_map(|look| match look {
+            Look::Account(id) | Look::HasStorage(id) => Some(*id),
+            Look::Slot(_) => None,
+        });
+        let slots = traces.looks.iter().filter_map(|look| match look {
+            Look::Slot(id) => Some(*id),
+            Look::Account(_) | Look::HasStorage(_) => None,
+        });
         let mut new = Vec::new();
-        let mut tell_account = |account: &mut LaneAccount| {
+        for id in accounts.chain(traces.account_writes.iter().map(|write| write.id)) {
+            let account = places.account_mut(id);
             if self.tell_account(number, account.address, account.written) && !account.met {
                 account.met = true;
                 new.push(Location::Account(account.address));
             }
-        };
-        let start = std::mem::replace(&mut told.accounts, accounts.len());
-        for account in accounts.iter_mut().skip(start) {
-            tell_account(account);
         }
-        for id in told.changed_accounts.drain(..) {
-            if let Some(account) = accounts.get_mut(id as usize) {
-                tell_account(account);
-            }
-        }
-        let mut tell_slot = |slot: &mut LaneSlot| {
-            let account = accounts.get(slot.account as usize);
-            if let Some(address) = account.map(|account| account.address)
-                && self.tell_slot(number, address, slot.slot, slot.written)
-                && !slot.met
-            {
+        for id in slots.chain(traces.slot_writes.iter().map(|(id, _)| *id)) {
+            let address = places.account(places.slot(id).account).address;
+            let slot = places.slot_mut(id);
+            if self.tell_slot(number, address, slot.slot, slot.written) && !slot.met {
                 slot.met = true;
                 new.push(Location::Slot(address, slot.slot));
             }
-        };
-        let start = std::mem::replace(&mut told.slots, slots.len());
-        for slot in slots.iter_mut().skip(start) {
-            tell_slot(slot);
-        }
-        for id in told.changed_slots.drain(..) {
-            if let Some(slot) = slots.get_mut(id as usize) {
-                tell_slot(slot);
-            }
         }
         if !new.is_empty() {
-            self.note_met();
+            self.met.store(true, Ordering::Relaxed);
             self.send(number, &new);
         }
-        if self.met() {
+        if self.met.load(Ordering::Relaxed) {
             self.hear(number, lane);
         }
     }

@@ -1,6 +1,7 @@
-use std::{collections::BTreeMap, mem, ops::Range};
+use std::{collections::BTreeMap, fmt, mem, ops::Range};
 
 use alloy_consensus::Transaction as _;
+use alloy_primitives::map::DefaultHashBuilder;
 use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
@@ -9,6 +10,7 @@ use super::{
     in_order::{InOrder, execute},
     lane::{Ids, Lane},
     log::{LaneResult, Lengths},
+    meeting::{have_met, marks},
     outcome::{InvalidDeposit, Outcome},
     record::{Included, LaneRecord},
     register::Register,
@@ -72,12 +74,18 @@ pub(crate) struct LaneRun<'a, L, S> {
 }
 
 /// Memory of the last block for the next one.
-#[derive(Debug)]
 pub(crate) struct LaneMemory {
     ids: Vec<Ids>,
     register: Register,
+    hasher: DefaultHashBuilder,
     /// How long the lists of the last block's lanes were.
     lengths: Lengths,
+}
+
+impl fmt::Debug for LaneMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LaneMemory").finish_non_exhaustive()
+    }
 }
 
 impl LaneMemory {
@@ -85,6 +93,7 @@ impl LaneMemory {
         Self {
             ids: Vec::new(),
             register: Register::new(threads),
+            hasher: DefaultHashBuilder::default(),
             lengths: Lengths::default(),
         }
     }
@@ -97,10 +106,10 @@ impl LaneMemory {
     }
 }
 
-/// Transactions of a lane after which it tells where it has been.
+/// A lane tells where one transaction of this many has been.
 const TELL_INTERVAL: usize = 8;
 
-/// Gas of a transaction after which a lane tells where it has been at once.
+/// Gas of a transaction of which a lane always tells.
 const TELL_GAS: u64 = 500_000;
 
 /// Gas of transactions that may not hold, from which on lanes stop if it is more than one part of
@@ -158,27 +167,37 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         for indexes in &deal.lanes {
             done.push(self.memory.lane(indexes.len()));
         }
-        {
-            let run = Speculation {
-                layer: self.layer,
-                block: self.block,
-                transactions: self.transactions,
-                settled: &self.settled,
-                register: &self.memory.register,
-                transfers_apart: deal.transfers_apart,
+        let speculation = Speculation {
+            layer: self.layer,
+            block: self.block,
+            transactions: self.transactions,
+            settled: &self.settled,
+            register: &self.memory.register,
+            transfers_apart: deal.transfers_apart,
+        };
+        let bases = vec![self.base.clone(); done.len()];
+        let work = done.iter_mut().zip(&deal.lanes).zip(bases).zip(0..).collect();
+        let (hasher, parts) = (&self.memory.hasher, crew.threads());
+        let certain = deal.transfers_apart;
+        let told = crew.each(work, |(((lane, indexes), base), number)| {
+            speculation.execute(number, lane, indexes, base);
+            // At once, while the lane's places are near.
+            (!certain).then(|| marks(lane, hasher, parts))
+        });
+        let complete = done.iter().zip(&deal.lanes).all(|(lane, indexes)| {
+            !lane.saw_beneficiary && lane.log.transactions.len() == indexes.len()
+        });
+        let apart = complete
+            && if certain {
+                done.iter().all(|lane| !lane.executed) || {
+                    let lanes = done.iter().collect();
+                    !have_met(&crew.each(lanes, |lane| marks(lane, hasher, parts)), crew)
+                }
+            } else {
+                let told: Vec<_> = told.into_iter().flatten().collect();
+                !have_met(&told, crew)
             };
-            let bases = vec![self.base.clone(); done.len()];
-            let work = done.iter_mut().zip(&deal.lanes).zip(bases).zip(0..).collect();
-            crew.each(work, |(((lane, indexes), base), number)| {
-                run.execute(number, lane, indexes, base);
-            });
-        }
-        if deal.transfers_apart && done.iter().any(|lane| lane.executed) {
-            for (lane, number) in done.iter_mut().zip(0..) {
-                self.memory.register.tell(number, lane);
-            }
-        }
-        if self.memory.register.met() || !self.has_room(range.clone(), &mut done) {
+        if !apart || !self.has_room(range.clone(), &mut done) {
             let (speculated, stale) = (self.outcome.speculated, self.outcome.stale.len());
             let end = self.follow(range, deal, done)?;
             return Ok(LaneOutcome::Met {
@@ -386,8 +405,7 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             // What fails on a guess may well not fail at the turn.
             let Ok(result) = execute(self.layer, transaction, &mut view) else {
                 view.lane.log.drop_open();
-                self.register.note_met();
-                break;
+                return;
             };
             if !matches!(result, LaneResult::Transfer(_)) {
                 view.lane.executed = true;
@@ -403,9 +421,6 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             }
             let long = gas_used >= TELL_GAS;
             view.lane.log.push(index, result);
-            if view.lane.saw_beneficiary {
-                self.register.note_met();
-            }
             if self.transfers_apart && !view.lane.executed {
                 continue;
             }
@@ -413,9 +428,6 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
                 self.register.tell(number, view.lane);
                 untold = 0;
             }
-        }
-        if !self.transfers_apart || view.lane.executed {
-            self.register.tell(number, view.lane);
         }
     }
 }
