@@ -5,7 +5,8 @@ use crate::Account;
 /// A transaction that moves value between two accounts and runs no code: what is left to look at is
 /// the state of the two.
 ///
-/// Sender, receiver and the block's beneficiary are three different accounts.
+/// Sender and receiver are two accounts. Either may be the block's beneficiary, whose fees so far
+/// must then have been paid, and whose fee of this transaction is paid after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transfer {
     /// Sender.

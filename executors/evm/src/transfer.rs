@@ -49,8 +49,6 @@ pub(crate) fn plain_transfer(
             .max_priority_fee_per_gas()
             .is_none_or(|tip| tip <= max_fee)
         && sender != receiver
-        && sender != block.beneficiary
-        && receiver != block.beneficiary
         && !receiver.starts_with(&PRECOMPILE_PREFIX);
     if !ordinary {
         return None;

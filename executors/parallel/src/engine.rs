@@ -1,4 +1,4 @@
-use std::{fmt, mem, num::NonZeroUsize, sync::Arc};
+use std::{fmt, mem, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use alloy_eip7928::BlockAccessList;
 use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
@@ -10,7 +10,7 @@ use crate::{
     crew::Crew,
     false_list::{AccessListVerdict, check_form, compare},
     listed::Listed,
-    forecast::{forecast, stated_cost},
+    forecast::{forecast, stated_time},
     lanes::LaneRun,
     learn::Learner,
     memory::Memory,
@@ -26,6 +26,7 @@ pub struct Engine {
     /// `None` when the calling thread does it all.
     workers: Option<Workers>,
     threads: usize,
+    /// In nanoseconds.
     parallel_from: u64,
     memory: Memory,
 }
@@ -37,8 +38,9 @@ struct Workers {
     learner: Learner,
 }
 
-/// Expected gas from which on a block is executed by more than one thread: some 200 microseconds.
-const DEFAULT_PARALLEL_FROM: u64 = 1_500_000;
+/// Expected time from which on a block is executed by more than one thread: waking one takes some 50
+/// microseconds.
+const DEFAULT_PARALLEL_FROM: Duration = Duration::from_micros(1_500);
 
 /// Functions of contracts that an engine knows what to expect of, at 8 KiB each at most.
 pub const PREDICTOR_CAPACITY: usize = 4096;
@@ -75,16 +77,16 @@ impl Engine {
         Ok(Self {
             workers,
             threads: threads.get(),
-            parallel_from: DEFAULT_PARALLEL_FROM,
+            parallel_from: nanoseconds(DEFAULT_PARALLEL_FROM),
             memory: Memory::default(),
         })
     }
 
-    /// Sets the expected gas from which on a block is executed by more than one thread. It changes
+    /// Sets the expected time from which on a block is executed by more than one thread. It changes
     /// how long blocks take, and nothing else.
     #[must_use]
-    pub const fn with_parallel_from(mut self, gas: u64) -> Self {
-        self.parallel_from = gas;
+    pub fn with_parallel_from(mut self, time: Duration) -> Self {
+        self.parallel_from = nanoseconds(time);
         self
     }
 
@@ -158,15 +160,15 @@ impl Engine {
                 );
             }
         }
-        let cost = stated_cost(transactions);
-        if cost < self.parallel_from {
+        let time = stated_time(transactions);
+        if time < self.parallel_from {
             return self.execute_in_order(layer, block, transactions, state);
         }
         let Workers { crew, learner } = workers;
-        if cost / 2 >= self.parallel_from {
+        if time / 4 >= self.parallel_from {
             crew.wake();
         }
-        let mut forecasts = forecast(learner.predictor(), transactions, crew);
+        let mut forecasts = forecast(learner.predictor(), transactions, block.beneficiary, crew);
         let unknown: Vec<_> = forecasts
             .iter_mut()
             .flat_map(|forecast| mem::take(&mut forecast.unknown))
@@ -262,4 +264,8 @@ impl Engine {
         self.memory.keep_lanes(memory);
         Ok(finished)
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,5 @@
 use alloy_consensus::Transaction as _;
+use alloy_primitives::Address;
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
 /// What is expected of some transactions in a row.
 #[derive(Debug, Default)]
 pub(crate) struct Forecast {
-    /// In gas.
+    /// Expected times, in nanoseconds.
     pub(crate) costs: Vec<u32>,
     /// Places of all transactions, one after another.
     pub(crate) places: Vec<PredictedAccess>,
@@ -17,15 +18,20 @@ pub(crate) struct Forecast {
     pub(crate) ends: Vec<u32>,
     /// Whether all transactions look like plain transfers, whose places are known for certain.
     pub(crate) only_transfers: bool,
+    /// Transactions from or to the block's beneficiary, which need what it has earned before them.
+    pub(crate) alone: Vec<u32>,
     /// Transactions that nothing was known of, or too little.
     pub(crate) unknown: Vec<u32>,
 }
 
-/// Expected cost of a plain transfer, in gas: a tenth of a call that uses as much.
-const TRANSFER_COST: u32 = 2_500;
+/// Expected time of a plain transfer, in nanoseconds.
+const TRANSFER_TIME: u32 = 300;
 
 /// Gas above which a limit says nothing about what a transaction uses.
 const MAX_CREDIBLE_GAS: u64 = 150_000;
+
+/// Gas of a call that nothing is known of for each nanosecond that it is expected to take.
+const GAS_PER_NANOSECOND: u64 = 5;
 
 /// Least transactions to predict that another thread is worth.
 const SMALLEST_PART: usize = 1024;
@@ -34,22 +40,27 @@ fn is_transfer(transaction: &RecoveredTransaction) -> bool {
     transaction.input().is_empty() && transaction.kind().is_call()
 }
 
-/// Cost of the transactions by what they say themselves, in gas.
-pub(crate) fn stated_cost(transactions: &[RecoveredTransaction]) -> u64 {
-    transactions.iter().map(|tx| u64::from(cost_of(tx, tx.gas_limit()))).sum()
+/// Time that the transactions take by what they say themselves, in nanoseconds.
+pub(crate) fn stated_time(transactions: &[RecoveredTransaction]) -> u64 {
+    let times = transactions.iter().map(|transaction| {
+        if is_transfer(transaction) {
+            u64::from(TRANSFER_TIME)
+        } else {
+            time_of_limit(transaction)
+        }
+    });
+    times.fold(0, u64::saturating_add)
 }
 
-fn cost_of(transaction: &RecoveredTransaction, gas: u64) -> u32 {
-    if is_transfer(transaction) {
-        return TRANSFER_COST;
-    }
-    u32::try_from(gas.min(transaction.gas_limit())).unwrap_or(u32::MAX)
+fn time_of_limit(transaction: &RecoveredTransaction) -> u64 {
+    transaction.gas_limit().min(MAX_CREDIBLE_GAS) / GAS_PER_NANOSECOND
 }
 
 /// What the predictor expects of a block, by parts.
 pub(crate) fn forecast(
     predictor: &Predictor,
     transactions: &[RecoveredTransaction],
+    beneficiary: Address,
     crew: &Crew,
 ) -> Vec<Forecast> {
     let reader = predictor.reader();
@@ -57,34 +68,43 @@ pub(crate) fn forecast(
     let part = transactions.len().div_ceil(crew.threads()).max(SMALLEST_PART);
     let parts = transactions.chunks(part).enumerate().collect();
     crew.each(parts, |(number, part_of_block)| {
-        Forecast::new(&reader, number.saturating_mul(part), part_of_block)
+        let first = number.saturating_mul(part);
+        Forecast::new(&reader, first, part_of_block, beneficiary)
     })
 }
 
 impl Forecast {
     /// `first` is the index of the first of these transactions in the block.
-    fn new(reader: &Reader<'_>, first: usize, transactions: &[RecoveredTransaction]) -> Self {
+    fn new(
+        reader: &Reader<'_>,
+        first: usize,
+        transactions: &[RecoveredTransaction],
+        beneficiary: Address,
+    ) -> Self {
         let mut forecast = Self {
             costs: Vec::with_capacity(transactions.len()),
             ends: Vec::with_capacity(transactions.len()),
             places: Vec::with_capacity(transactions.len().saturating_mul(4)),
             only_transfers: true,
+            alone: Vec::new(),
             unknown: Vec::new(),
         };
         for (transaction, index) in transactions.iter().zip(first..) {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            if transaction.signer() == beneficiary || transaction.to() == Some(beneficiary) {
+                forecast.alone.push(index);
+            }
             let prediction = reader.predict(transaction, &mut forecast.places);
             forecast.only_transfers &= is_transfer(transaction);
-            let gas = if prediction.known {
-                prediction.gas
-            } else {
-                prediction.gas.min(MAX_CREDIBLE_GAS)
+            let time = match prediction.time {
+                _ if is_transfer(transaction) => TRANSFER_TIME,
+                0 => u32::try_from(time_of_limit(transaction)).unwrap_or(u32::MAX),
+                known => u32::try_from(known).unwrap_or(u32::MAX),
             };
             if !prediction.known || !prediction.complete {
-                forecast
-                    .unknown
-                    .push(u32::try_from(index).unwrap_or(u32::MAX));
+                forecast.unknown.push(index);
             }
-            forecast.costs.push(cost_of(transaction, gas));
+            forecast.costs.push(time);
             let end = forecast.places.len();
             forecast.ends.push(u32::try_from(end).unwrap_or(u32::MAX));
         }

@@ -25,6 +25,9 @@ const MOST_ALIKE: usize = 4;
 /// Transactions of a block that are learned from.
 const MOST: usize = 64;
 
+/// Transactions of a block that are learned from whatever is known of them.
+const SAMPLE: usize = 8;
+
 /// Blocks that wait to be learned from; of others nothing is learned.
 const MOST_WAITING: usize = 4;
 
@@ -48,7 +51,8 @@ enum Lesson {
 #[derive(Debug)]
 struct Seen {
     transaction: RecoveredTransaction,
-    gas_used: u64,
+    /// In nanoseconds.
+    time: u64,
     accounts: Vec<(Address, bool)>,
     slots: Vec<(Address, U256, bool)>,
 }
@@ -73,8 +77,8 @@ impl Learner {
         &self.predictor
     }
 
-    /// Hands in the transactions of a block that there is most to learn from first: `wanted` has
-    /// their indexes in the block.
+    /// Hands in the transactions of a block that there is most to learn from: `wanted` has their
+    /// indexes in the block. Of the others a sample is handed in too, because times change.
     pub(crate) fn hand_in(
         &self,
         transactions: &[RecoveredTransaction],
@@ -86,7 +90,9 @@ impl Learner {
         };
         let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
         let mut seen = Vec::new();
-        for index in wanted {
+        let step = transactions.len() / SAMPLE;
+        let sample = (1..=SAMPLE).map(|number| number.saturating_mul(step).saturating_sub(1));
+        for index in wanted.chain(sample) {
             let (Some(transaction), Some(Recorded::Execution(execution))) =
                 (transactions.get(index), record.find(index))
             else {
@@ -139,7 +145,7 @@ fn learn(predictor: &Predictor, lessons: &Receiver<Lesson>) {
                     predictor.learn(
                         &seen.transaction,
                         &Observed {
-                            gas_used: seen.gas_used,
+                            time: seen.time,
                             accounts: &seen.accounts,
                             slots: &seen.slots,
                         },
@@ -176,7 +182,7 @@ impl Seen {
         slots.dedup_by_key(|(address, slot, _)| (*address, *slot));
         Self {
             transaction: transaction.clone(),
-            gas_used: execution.gas_used,
+            time: u64::from(execution.time),
             accounts,
             slots,
         }

@@ -16,7 +16,7 @@ pub(crate) struct Planner {
     threads: usize,
     /// Number of transactions.
     transactions: usize,
-    /// Expected costs, in gas.
+    /// Expected times, in nanoseconds.
     costs: Vec<u32>,
     /// Places of all transactions, one after another: those that some transaction is expected to
     /// change.
@@ -24,9 +24,11 @@ pub(crate) struct Planner {
     /// Where the places of each transaction end.
     ends: Vec<u32>,
     place_count: usize,
+    /// Transactions that are executed at their turn, by index, in order.
+    alone: Vec<u32>,
     /// Whether all transactions look like plain transfers, whose places are known for certain.
     only_transfers: bool,
-    /// Cost from which on transactions are worth more than one thread, in gas.
+    /// Expected time from which on transactions are worth more than one thread, in nanoseconds.
     parallel_from: u64,
     /// First transaction that has no segment yet.
     next: usize,
@@ -62,6 +64,7 @@ impl Planner {
             places: Vec::new(),
             ends: Vec::new(),
             place_count: 0,
+            alone: Vec::new(),
             only_transfers: false,
             parallel_from: u64::MAX,
             next: 0,
@@ -72,8 +75,8 @@ impl Planner {
         }
     }
 
-    /// A planner for this many threads. `parallel_from` is the expected gas from which on
-    /// transactions are worth more than one.
+    /// A planner for this many threads. `parallel_from` is the expected time from which
+    /// on transactions are worth more than one, in nanoseconds.
     ///
     /// On a thread of a pool, which helps to predict.
     pub(crate) fn new(
@@ -91,6 +94,9 @@ impl Planner {
             parallel_from,
             ..Self::in_order(transactions)
         };
+        for forecast in &forecasts {
+            planner.alone.extend_from_slice(&forecast.alone);
+        }
         let mentions = forecasts.iter().map(|forecast| forecast.places.len()).sum();
         planner.places.reserve(mentions);
         // Names are hashes already.
@@ -173,10 +179,29 @@ impl Planner {
         if !self.wants_threads() {
             return Some(self.take(start..end, None));
         }
+        let (apart, alone) = self.next_alone(start);
+        if start == apart {
+            return Some(self.take(start..alone, None));
+        }
+        let end = end.min(apart);
         let groups = Groups::new(self, start..end);
         let range = start..groups.end;
         let deal = groups.worth_it.then(|| groups.deal(self, range.clone()));
         Some(self.take(range, deal))
+    }
+
+    /// The next transactions from `start` on that are executed at their turn.
+    fn next_alone(&self, start: usize) -> (usize, usize) {
+        let first = self.alone.partition_point(|index| (*index as usize) < start);
+        let mut next = self.alone.iter().skip(first).map(|index| *index as usize);
+        let Some(begin) = next.next() else {
+            return (self.transactions, self.transactions);
+        };
+        let mut end = begin.saturating_add(1);
+        while next.next() == Some(end) {
+            end = end.saturating_add(1);
+        }
+        (begin, end)
     }
 
     /// Where the next transactions of this cost end; at the end of the block rather than just
@@ -262,9 +287,9 @@ impl Groups {
         }
         let bound = largest.max(groups.total / threads);
         match balanced {
-            Some((end, _)) if end == all => {
+            Some((end, total)) if end == all => {
                 groups.end = end;
-                groups.worth_it = true;
+                groups.worth_it = total >= planner.parallel_from;
             }
             Some((end, total)) if total >= planner.parallel_from && total >= groups.total / 4 => {
                 // Group again without those that come later.
@@ -282,7 +307,8 @@ impl Groups {
             }
             _ => {
                 groups.end = all;
-                groups.worth_it = bound.saturating_add(bound / 4) <= groups.total;
+                groups.worth_it = groups.total >= planner.parallel_from
+                    && bound.saturating_add(bound / 4) <= groups.total;
             }
         }
         groups

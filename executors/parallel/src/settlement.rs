@@ -152,6 +152,11 @@ impl<'a, L: ExecutionLayer> Settlement<'a, L> {
             };
             return self.leave_out(index, transaction, reason);
         }
+        if let Prepared::Transfer(transfer, ..) = &prepared
+            && [transfer.sender, transfer.receiver].contains(&self.block.beneficiary)
+        {
+            self.pay_beneficiary(state).map_err(EngineError::State)?;
+        }
         if let Prepared::Transfer(transfer, sender, receiver) = &prepared
             && self.settle_transfer(transfer, *sender, *receiver, state)
         {

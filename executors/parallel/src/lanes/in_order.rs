@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
@@ -22,11 +24,13 @@ pub(super) fn execute<L: ExecutionLayer, S: StateView>(
     {
         return Ok(LaneResult::Transfer(done));
     }
+    let start = Instant::now();
     match layer.execute(view.block, transaction, view) {
         Ok(execution) => {
             view.apply(&execution.changes).map_err(EngineError::State)?;
             Ok(LaneResult::Execution(LaneExecution {
                 success: execution.outcome.is_success(),
+                time: u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX),
                 gas_used: execution.gas_used,
                 sender_nonce: execution.sender_nonce,
                 beneficiary_credit: execution.beneficiary_credit,

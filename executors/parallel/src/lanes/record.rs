@@ -48,6 +48,8 @@ pub(crate) enum Recorded<'a> {
 pub(crate) struct RecordedExecution<'a> {
     lane: &'a Lane,
     traces: Traces<'a>,
+    /// Time that the execution took, in nanoseconds.
+    pub(crate) time: u32,
     pub(crate) gas_used: u64,
     pub(crate) beneficiary_credit: Option<U256>,
     pub(crate) code: &'a [(B256, Bytes)],
@@ -87,6 +89,7 @@ impl LaneRecord {
             LaneResult::Execution(execution) => Some(Recorded::Execution(RecordedExecution {
                 lane,
                 traces: lane.log.traces(position),
+                time: execution.time,
                 gas_used: execution.gas_used,
                 beneficiary_credit: execution.beneficiary_credit,
                 code: &execution.code,

@@ -98,9 +98,8 @@ impl<S: StateView> LaneView<'_, S> {
     ) -> Option<LaneTransfer> {
         let sender = self.locate(transfer.sender).ok()?;
         let receiver = self.locate(transfer.receiver).ok()?;
-        let before = self.lane.places.account(receiver).current;
-        let (sent, received) =
-            transfer.apply(self.lane.places.account(sender).current, before)?;
+        let before = self.account_at(receiver).ok()?;
+        let (sent, received) = transfer.apply(self.account_at(sender).ok()?, before)?;
         self.lane.set_account(sender, Some(sent));
         if received != before {
             self.lane.set_account(receiver, received);

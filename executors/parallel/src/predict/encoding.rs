@@ -125,7 +125,7 @@ fn write_key(bytes: &mut Vec<u8>, key: &Key, proven: bool) {
 }
 
 fn write_template(bytes: &mut Vec<u8>, template: &Template) {
-    bytes.extend(template.gas.to_le_bytes());
+    bytes.extend(template.time.to_le_bytes());
     bytes.push(template.observations);
     bytes.push(template.fruitless);
     for position in template.context_words {
@@ -226,7 +226,7 @@ fn read_key(input: &mut Input<'_>) -> Option<(Key, bool)> {
 
 fn read_template(input: &mut Input<'_>) -> Option<Template> {
     let mut template = Template::default();
-    template.gas = u64::from_le_bytes(input.take()?);
+    template.time = u64::from_le_bytes(input.take()?);
     template.observations = input.byte()?;
     template.fruitless = input.byte()?;
     for position in &mut template.context_words {

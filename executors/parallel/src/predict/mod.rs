@@ -37,9 +37,6 @@ use resolve::{Resolved, resolve};
 use table::{Key, Table};
 use template::Template;
 
-/// Gas that a plain transfer uses.
-const TRANSFER_GAS: u64 = 21_000;
-
 /// Places of a transaction's own access list that are predicted.
 const MAX_LISTED: usize = 128;
 
@@ -62,16 +59,16 @@ pub(crate) struct Prediction {
     /// some. Otherwise what they lead to is missing: a pair's slots are known, and its tokens' are
     /// not.
     pub(crate) complete: bool,
-    /// Gas that it is expected to use; its limit where it is not known.
-    pub(crate) gas: u64,
+    /// Time that its execution is expected to take, in nanoseconds; zero where that is not known.
+    pub(crate) time: u64,
 }
 
 /// What an executed transaction read and wrote. Of what settles apart from execution, such as the
 /// beneficiary's fee, it has nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observed<'a> {
-    /// In gas.
-    pub(crate) gas_used: u64,
+    /// Time that its execution took, in nanoseconds.
+    pub(crate) time: u64,
     /// Accounts, and whether balance, nonce or code were written.
     pub(crate) accounts: &'a [(Address, bool)],
     /// Account and slot, and whether it was written.
@@ -158,7 +155,7 @@ impl Predictor {
         let mut table = self.table.write();
         let mut shared = table.get(&key).cloned().unwrap_or_default();
         shared.find_context(&call, observed);
-        shared.count(observed.gas_used, search);
+        shared.count(observed.time, search);
         let context = shared.context(&call);
         shared.observe(&call, &mut accesses, |pattern| {
             context.is_none() || !pattern.has_hidden_address(&call)
@@ -168,7 +165,7 @@ impl Predictor {
         if let Some(context) = context {
             let key = in_context(key, context);
             let mut template = table.get(&key).cloned().unwrap_or_default();
-            template.count(observed.gas_used, None);
+            template.count(observed.time, None);
             template.observe(&call, &mut accesses, |_| true);
             template.name(&self.names);
             table.put(key, template, block);
@@ -220,7 +217,7 @@ impl Reader<'_> {
         let unknown = Prediction {
             known: false,
             complete: false,
-            gas: transaction.gas_limit(),
+            time: 0,
         };
         let Some(call) = Call::new(transaction) else {
             let place = self.names.word(&transaction.signer().into_word());
@@ -244,7 +241,7 @@ impl Reader<'_> {
                 Prediction {
                     known: true,
                     complete: true,
-                    gas: TRANSFER_GAS,
+                    time: 0,
                 }
             };
         };
@@ -252,13 +249,13 @@ impl Reader<'_> {
         let mut prediction = Prediction {
             known: true,
             complete: true,
-            gas: shared.gas,
+            time: shared.time,
         };
         if let Some(context) = shared.context(&call) {
             match self.table.used(&in_context(key, context), self.block) {
                 Some(template) => {
                     self.predict_template(template, &call, sender, places);
-                    prediction.gas = template.gas;
+                    prediction.time = template.time;
                 }
                 None => prediction.complete = false,
             }

@@ -25,8 +25,8 @@ const MAX_FRUITLESS: u8 = 8;
 /// What calls of one kind are expected to do.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
-    /// Running average of gas used, in gas.
-    pub(super) gas: u64,
+    /// Running average of the time that execution took, in nanoseconds.
+    pub(super) time: u64,
     /// Up to 255.
     pub(super) observations: u8,
     /// Searches among all mappings in vain, one after another.
@@ -42,13 +42,13 @@ impl PartialEq for Template {
     fn eq(&self, other: &Self) -> bool {
         let parts = |template: &Self| {
             let Self {
-                gas,
+                time,
                 observations,
                 fruitless,
                 context_words,
                 ..
             } = template;
-            (*gas, *observations, *fruitless, *context_words)
+            (*time, *observations, *fruitless, *context_words)
         };
         parts(self) == parts(other) && self.patterns == other.patterns
     }
@@ -144,11 +144,11 @@ impl Template {
     }
 
     /// Counts an observation. `search` is whether a search among all mappings found anything.
-    pub(super) fn count(&mut self, gas_used: u64, search: Option<bool>) {
-        self.gas = if self.observations == 0 {
-            gas_used
+    pub(super) fn count(&mut self, time: u64, search: Option<bool>) {
+        self.time = if self.observations == 0 {
+            time
         } else {
-            self.gas - self.gas / 8 + gas_used / 8
+            self.time - self.time / 8 + time / 8
         };
         self.observations = self.observations.saturating_add(1);
         self.fruitless = match search {

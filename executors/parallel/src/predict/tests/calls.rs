@@ -358,19 +358,19 @@ fn what_does_not_come_again_is_forgotten_and_what_is_written_is_noticed() {
 }
 
 #[test]
-fn gas_follows_what_is_used() {
+fn time_follows_what_was_taken() {
     let predictor = Predictor::new(16);
     let mut call = Executed::call(address(1), address(100), 1, &[]);
-    call.gas = 30_000;
+    call.time = 30_000;
     call.teach(&predictor);
-    assert_eq!(predict(&predictor, &call.transaction).0.gas, 30_000);
-    call.gas = 90_000;
+    assert_eq!(predict(&predictor, &call.transaction).0.time, 30_000);
+    call.time = 90_000;
     call.teach(&predictor);
-    let gas = predict(&predictor, &call.transaction).0.gas;
-    assert!((35_000..=40_000).contains(&gas), "{gas}");
+    let time = predict(&predictor, &call.transaction).0.time;
+    assert!((35_000..=40_000).contains(&time), "{time}");
     for _ in 0..40 {
         call.teach(&predictor);
     }
-    let gas = predict(&predictor, &call.transaction).0.gas;
-    assert!((85_000..=90_000).contains(&gas), "{gas}");
+    let time = predict(&predictor, &call.transaction).0.time;
+    assert!((85_000..=90_000).contains(&time), "{time}");
 }

@@ -26,7 +26,7 @@ pub(super) fn word(value: U256) -> B256 {
 #[derive(Debug, Clone)]
 pub(super) struct Executed {
     pub(super) transaction: RecoveredTransaction,
-    pub(super) gas: u64,
+    pub(super) time: u64,
     pub(super) accounts: Vec<(Address, bool)>,
     pub(super) slots: Vec<(Address, U256, bool)>,
 }
@@ -43,7 +43,7 @@ impl Executed {
         let signed = transaction.into_signed(Signature::test_signature());
         Self {
             transaction: RecoveredTransaction::new_unchecked(Transaction::Legacy(signed), sender),
-            gas: 50_000,
+            time: 50_000,
             accounts: vec![(sender, true), (to, value > 0)],
             slots: Vec::new(),
         }
@@ -65,7 +65,7 @@ impl Executed {
 
     pub(super) fn observed(&self) -> Observed<'_> {
         Observed {
-            gas_used: self.gas,
+            time: self.time,
             accounts: &self.accounts,
             slots: &self.slots,
         }
@@ -129,7 +129,7 @@ fn plain_transfers_meet_where_they_share_an_account() {
     let predictor = Predictor::new(16);
     let transfer = |from: u64, to: u64| {
         let mut transfer = Executed::new(address(from), address(to), 1, Vec::new());
-        transfer.gas = 21_000;
+        transfer.time = 21_000;
         transfer
     };
     for (from, to) in [(1, 2), (2, 1), (3, 4), (1, 1)] {
@@ -146,7 +146,7 @@ fn plain_transfers_meet_where_they_share_an_account() {
         Prediction {
             known: true,
             complete: true,
-            gas: 21_000
+            time: 0
         }
     );
     assert_eq!(names.values().collect::<Vec<_>>(), [&true, &true]);
@@ -168,7 +168,7 @@ fn a_contract_that_is_paid_without_calldata_is_learned() {
     deposit(1).teach(&predictor);
     let (prediction, names) = predict(&predictor, &deposit(2).transaction);
     assert!(prediction.known);
-    assert_eq!(prediction.gas, 50_000);
+    assert_eq!(prediction.time, 50_000);
     assert_eq!(names.len(), 3);
 }
 
@@ -194,7 +194,7 @@ fn a_creation_is_not_known() {
         Prediction {
             known: false,
             complete: false,
-            gas: 77_000
+            time: 0
         }
     );
     assert_eq!(names.values().collect::<Vec<_>>(), [&true]);

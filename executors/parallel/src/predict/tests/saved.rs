@@ -174,7 +174,7 @@ fn refusals_say_why() {
         Predictor::restore(&sealed(longer), 4).unwrap_err(),
         PredictorError::Malformed { left: 3 }
     );
-    // The position of a word, behind version, number, key, gas and counts.
+    // The position of a word, behind version, number, key, time and counts.
     let mut far_word = body.to_vec();
     far_word[5 + 25 + 10] = 14;
     assert!(matches!(

@@ -183,7 +183,7 @@ fn one_lesson_is_enough_for_a_transfer() {
             &token.transfer(address(3), address(4)).transaction,
         );
         assert!(prediction.known);
-        assert_eq!(prediction.gas, 50_000);
+        assert_eq!(prediction.time, 50_000);
         // The sender, the token and two balances.
         assert_eq!(names.len(), 4, "{:?}", token.layout);
         assert_eq!(names.values().filter(|write| **write).count(), 3);
