@@ -10,8 +10,8 @@ use alloy_primitives::{
 };
 
 use crate::{
-    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange, TransactionChanges,
-    WrittenSlot,
+    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange,
+    TransactionChanges, WrittenSlot,
 };
 
 /// A base state with the changes of a block's transactions on top: what the next transaction of

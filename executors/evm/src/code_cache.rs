@@ -93,7 +93,9 @@ impl CodeCache {
             return Ok(code.clone());
         }
         let code = analyse(load()?);
-        shard.write().insert(code_hash, code.clone(), SHARD_CAPACITY);
+        shard
+            .write()
+            .insert(code_hash, code.clone(), SHARD_CAPACITY);
         Ok(code)
     }
 }

@@ -43,7 +43,9 @@ impl Memory {
 /// Keys are addresses, hashes and numbers: they differ in the last bytes of their words.
 fn place(input: &[u8; MAPPING_KEY]) -> usize {
     let word = |end: usize| {
-        let bytes = input.get(end.saturating_sub(8)..end).and_then(|bytes| bytes.first_chunk());
+        let bytes = input
+            .get(end.saturating_sub(8)..end)
+            .and_then(|bytes| bytes.first_chunk());
         bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
     };
     let mixed = (word(32) ^ word(64).rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -2,14 +2,16 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use alloy_primitives::U256;
 use revm::{
-    bytecode::opcode::KECCAK256,
     Context, Journal,
+    bytecode::opcode::KECCAK256,
     context::{Evm, TxEnv},
     context_interface::result::{EVMError, ExecutionResult},
     handler::{EthPrecompiles, Handler, instructions::InstructionProvider},
     interpreter::{
         Host,
-        instructions::{Instruction, GasTable, InstructionTable, gas_table_spec, instruction_table},
+        instructions::{
+            GasTable, Instruction, InstructionTable, gas_table_spec, instruction_table,
+        },
         interpreter::EthInterpreter,
     },
     state::EvmState,
@@ -316,6 +318,10 @@ impl ExecutionLayer for EvmLayer {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the table has an entry for each byte"
+)]
 const fn instructions<CTX: Host>() -> InstructionTable<EthInterpreter, CTX> {
     let mut table = instruction_table::<EthInterpreter, CTX>();
     table[KECCAK256 as usize] = Instruction::new(keccak256_instruction);

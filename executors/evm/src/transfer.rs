@@ -28,9 +28,7 @@ pub(crate) fn plain_transfer(
         Transaction::Eip4844(_) | Transaction::Eip7702(_) | Transaction::Deposit(_) => return None,
     };
     // Before EIP-161 moving nothing can bring an account into being.
-    if block.fork < since
-        || block.fork < Fork::SpuriousDragon && transaction.value().is_zero()
-    {
+    if block.fork < since || block.fork < Fork::SpuriousDragon && transaction.value().is_zero() {
         return None;
     }
     let sender = transaction.signer();

@@ -109,7 +109,14 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
             let parallel = engine
                 .execute(&layer, &block, &transactions, &state)
                 .unwrap();
-            assert!(parallel == result, "block {number} on {engine:?}: access list {} changes {} receipts {} gas {}", parallel.access_list() == result.access_list(), parallel.changes == result.changes, parallel.receipts == result.receipts, parallel.gas_used == result.gas_used);
+            assert!(
+                parallel == result,
+                "block {number} on {engine:?}: access list {} changes {} receipts {} gas {}",
+                parallel.access_list() == result.access_list(),
+                parallel.changes == result.changes,
+                parallel.receipts == result.receipts,
+                parallel.gas_used == result.gas_used
+            );
         }
         assert_eq!(result.dropped, [], "block {number}");
         assert_eq!(result.gas_used, header.gas_used, "gas of block {number}");

@@ -1,5 +1,5 @@
-use alloy_primitives::{Address, B256, Bytes, U256};
 use crate::conflicts::Location;
+use alloy_primitives::{Address, B256, Bytes, U256};
 use weft_executor_core::{Account, StateView, TransactionChanges, Transfer};
 
 /// A value that an execution found in the state. Code and block hashes are left out: they never

@@ -9,10 +9,10 @@ use crate::{
     block::BlockRun,
     crew::Crew,
     false_list::{AccessListVerdict, check_form, compare},
-    listed::Listed,
     forecast::{forecast, stated_time},
     lanes::LaneRun,
     learn::Learner,
+    listed::Listed,
     memory::Memory,
     plan::Plan,
     planner::{Planner, Segment},
@@ -173,16 +173,9 @@ impl Engine {
             .iter_mut()
             .flat_map(|forecast| mem::take(&mut forecast.unknown))
             .collect();
-        let mut planner =
-            Planner::new(transactions, forecasts, crew.threads(), self.parallel_from);
-        let (execution, stale) = self.execute_in_lanes(
-            &mut planner,
-            Some(crew),
-            layer,
-            block,
-            transactions,
-            state,
-        )?;
+        let mut planner = Planner::new(transactions, forecasts, crew.threads(), self.parallel_from);
+        let (execution, stale) =
+            self.execute_in_lanes(&mut planner, Some(crew), layer, block, transactions, state)?;
         let unknown = unknown.into_iter().map(|index| index as usize);
         let wanted = stale.into_iter().chain(unknown);
         learner.hand_in(transactions, &execution.accesses, wanted);

@@ -65,7 +65,10 @@ pub(crate) fn forecast(
 ) -> Vec<Forecast> {
     let reader = predictor.reader();
     // A small block is done before a helper is awake.
-    let part = transactions.len().div_ceil(crew.threads()).max(SMALLEST_PART);
+    let part = transactions
+        .len()
+        .div_ceil(crew.threads())
+        .max(SMALLEST_PART);
     let parts = transactions.chunks(part).enumerate().collect();
     crew.each(parts, |(number, part_of_block)| {
         let first = number.saturating_mul(part);

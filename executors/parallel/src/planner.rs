@@ -192,7 +192,9 @@ impl Planner {
 
     /// The next transactions from `start` on that are executed at their turn.
     fn next_alone(&self, start: usize) -> (usize, usize) {
-        let first = self.alone.partition_point(|index| (*index as usize) < start);
+        let first = self
+            .alone
+            .partition_point(|index| (*index as usize) < start);
         let mut next = self.alone.iter().skip(first).map(|index| *index as usize);
         let Some(begin) = next.next() else {
             return (self.transactions, self.transactions);

@@ -140,11 +140,8 @@ impl<'a> Replay<'a> {
                     Some(U256::from(transfer.beneficiary_credit)),
                 ),
                 Recorded::Execution(execution) => {
-                    let mut effects = self.execution(
-                        execution.looks(),
-                        execution.accounts(),
-                        execution.slots(),
-                    );
+                    let mut effects =
+                        self.execution(execution.looks(), execution.accounts(), execution.slots());
                     effects.code = execution.code;
                     effects.gas_used = execution.gas_used;
                     (effects, execution.beneficiary_credit)

@@ -9,8 +9,8 @@ use alloy_primitives::{
 };
 use crossbeam_utils::CachePadded;
 use weft_executor_core::{
-    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange, TransactionChanges,
-    WrittenSlot,
+    Account, AccountChange, ChangeSet, PartedMap, SortedMap, StateView, TransactionChange,
+    TransactionChanges, WrittenSlot,
 };
 
 use crate::{

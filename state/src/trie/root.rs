@@ -34,9 +34,13 @@ pub(crate) fn state_root(
     let mut outcomes: Vec<(B256, Option<_>)> = Vec::with_capacity(changes.accounts.len());
     for part in changes.accounts.slices() {
         let part: Vec<_> = if parallel {
-            part.par_iter().map(outcome).collect::<Result<_, StateError>>()?
+            part.par_iter()
+                .map(outcome)
+                .collect::<Result<_, StateError>>()?
         } else {
-            part.iter().map(outcome).collect::<Result<_, StateError>>()?
+            part.iter()
+                .map(outcome)
+                .collect::<Result<_, StateError>>()?
         };
         outcomes.extend(part);
     }

@@ -234,21 +234,27 @@ impl Lane {
 
     /// The account's id, found among what the open transaction has looked at: mostly little.
     pub(super) fn seen_account(&self, address: Address) -> Option<u32> {
-        self.log.few_open_looks().iter().find_map(|look| match look {
-            Look::Account(id) if self.places.account(*id).address == address => Some(*id),
-            _ => None,
-        })
+        self.log
+            .few_open_looks()
+            .iter()
+            .find_map(|look| match look {
+                Look::Account(id) if self.places.account(*id).address == address => Some(*id),
+                _ => None,
+            })
     }
 
     /// As [`Self::seen_account`], for a slot.
     pub(super) fn seen_slot(&self, account: u32, slot: U256) -> Option<u32> {
-        self.log.few_open_looks().iter().find_map(|look| match look {
-            Look::Slot(id) => {
-                let known = self.places.slot(*id);
-                (known.slot == slot && known.account == account).then_some(*id)
-            }
-            _ => None,
-        })
+        self.log
+            .few_open_looks()
+            .iter()
+            .find_map(|look| match look {
+                Look::Slot(id) => {
+                    let known = self.places.slot(*id);
+                    (known.slot == slot && known.account == account).then_some(*id)
+                }
+                _ => None,
+            })
     }
 
     /// Sets an account as a transaction has left it, and writes that down if it is a change.

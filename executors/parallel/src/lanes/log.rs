@@ -184,7 +184,8 @@ impl LaneLog {
     }
 
     pub(super) fn write_account(&mut self, id: u32, account: Option<Account>, wiped: bool) {
-        self.account_writes.push(AccountWrite { id, account, wiped });
+        self.account_writes
+            .push(AccountWrite { id, account, wiped });
     }
 
     pub(super) fn write_slot(&mut self, id: u32, value: U256) {
@@ -223,7 +224,10 @@ impl LaneLog {
     /// What the lane's transaction at this position looked at and wrote.
     pub(crate) fn traces(&self, position: usize) -> Traces<'_> {
         let ends_of = |position: usize| self.transactions.get(position).map(|entry| entry.ends);
-        let start = position.checked_sub(1).and_then(ends_of).unwrap_or_default();
+        let start = position
+            .checked_sub(1)
+            .and_then(ends_of)
+            .unwrap_or_default();
         let end = ends_of(position).unwrap_or(start);
         Traces {
             looks: part(&self.looks, start.looks, end.looks),

@@ -84,7 +84,10 @@ mod tests {
         let read = |place: u64| place << 1;
         let written = |place: u64| place << 1 | 1;
         for (lanes, met) in [
-            (vec![vec![read(1), written(2)], vec![read(1), written(3)]], false),
+            (
+                vec![vec![read(1), written(2)], vec![read(1), written(3)]],
+                false,
+            ),
             (vec![vec![read(1)], vec![written(1)]], true),
             (vec![vec![written(1)], vec![read(1)]], true),
             (vec![vec![read(1)], vec![read(1)], vec![written(1)]], true),

@@ -153,6 +153,7 @@ impl Register {
         }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "an address has 20 bytes")]
     fn tell_account(&self, number: u16, address: Address, written: bool) -> bool {
         let bits = u16::from_be_bytes([address[0], address[1]]);
         self.shard(bits, |shard| {
@@ -160,6 +161,7 @@ impl Register {
         })
     }
 
+    #[expect(clippy::indexing_slicing, reason = "an address has 20 bytes")]
     fn tell_slot(&self, number: u16, address: Address, slot: U256, written: bool) -> bool {
         // Slots of mappings are hashes, others are small numbers, and both differ in their low bits.
         let limbs = slot.as_limbs();

@@ -19,7 +19,8 @@ use super::{
     walk::Followed,
 };
 use crate::{
-    BlockExecution, EngineError, ExecutionStats, accesses::{AccessRecord, BlockAccesses},
+    BlockExecution, EngineError, ExecutionStats,
+    accesses::{AccessRecord, BlockAccesses},
     crew::Crew,
 };
 
@@ -176,7 +177,12 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             transfers_apart: deal.transfers_apart,
         };
         let bases = vec![self.base.clone(); done.len()];
-        let work = done.iter_mut().zip(&deal.lanes).zip(bases).zip(0..).collect();
+        let work = done
+            .iter_mut()
+            .zip(&deal.lanes)
+            .zip(bases)
+            .zip(0..)
+            .collect();
         let (hasher, parts) = (&self.memory.hasher, crew.threads());
         let certain = deal.transfers_apart;
         let told = crew.each(work, |(((lane, indexes), base), number)| {
@@ -293,7 +299,10 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             lane: self.memory.lane(range.len()),
             outcome: &mut self.outcome,
         };
-        for (index, lane) in deal.in_block_order(range.start).take_while(|(index, _)| *index < end) {
+        for (index, lane) in deal
+            .in_block_order(range.start)
+            .take_while(|(index, _)| *index < end)
+        {
             if let Some(transaction) = self.transactions.get(index)
                 && let Some(lane) = followed.get_mut(lane)
             {

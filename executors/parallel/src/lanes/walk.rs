@@ -4,10 +4,10 @@ use weft_primitives::RecoveredTransaction;
 
 use super::{
     in_order::InOrder,
-    outcome::InvalidDeposit,
-    view::LaneView,
     lane::Lane,
     log::{LaneResult, LaneTransaction, Look},
+    outcome::InvalidDeposit,
+    view::LaneView,
 };
 use crate::EngineError;
 
@@ -127,12 +127,18 @@ impl Followed {
         let traces = self.lane.log.traces(position);
         for look in traces.looks {
             let look = match *look {
-                Look::Account(id) => {
-                    Look::Account(account_id(&self.lane, &mut self.account_ids, id, &mut view)?)
-                }
-                Look::HasStorage(id) => {
-                    Look::HasStorage(account_id(&self.lane, &mut self.account_ids, id, &mut view)?)
-                }
+                Look::Account(id) => Look::Account(account_id(
+                    &self.lane,
+                    &mut self.account_ids,
+                    id,
+                    &mut view,
+                )?),
+                Look::HasStorage(id) => Look::HasStorage(account_id(
+                    &self.lane,
+                    &mut self.account_ids,
+                    id,
+                    &mut view,
+                )?),
                 Look::Slot(id) => Look::Slot(slot_id(
                     &self.lane,
                     &mut self.account_ids,

@@ -132,7 +132,10 @@ fn execute_with_list(
         run.work(0, view);
     });
     let settlement = run.finish()?;
-    Ok(settlement.into_execution(space.take_changes(&crew(threads)), ExecutionStats::default()))
+    Ok(settlement.into_execution(
+        space.take_changes(&crew(threads)),
+        ExecutionStats::default(),
+    ))
 }
 
 struct Case {
