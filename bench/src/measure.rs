@@ -4,10 +4,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use revm::database::{CacheDB, EmptyDB};
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{
     BlockExecution, Engine, EngineError, ExecutionStats, execute_sequential,
 };
+
+use weft_primitives::RecoveredTransaction;
 
 use crate::{BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain};
 
@@ -91,8 +94,7 @@ impl Contestants {
                 mismatch,
             }
         };
-        let base = BaseView(plain.base());
-        let (_, expected) = self.oracle(scenario, base)?;
+        let (_, expected) = self.oracle(scenario, &plain)?;
         let mut measurement = BlockMeasurement {
             transactions: scenario.transactions.len(),
             gas: expected.gas_used,
@@ -109,14 +111,14 @@ impl Contestants {
             }
             drop(found);
 
-            let (lap, found) = self.oracle(scenario, base)?;
+            let (lap, found) = self.oracle(scenario, &plain)?;
             check_execution(&expected, &found).map_err(wrong("oracle"))?;
             if warm {
                 measurement.oracle.push(lap);
             }
             drop(found);
 
-            let (lap, found) = self.engine(scenario, base)?;
+            let (lap, found) = self.engine(scenario, &plain)?;
             check_execution(&expected, &found).map_err(wrong("engine"))?;
             if warm {
                 measurement.engine.push(lap);
@@ -129,22 +131,44 @@ impl Contestants {
     fn oracle(
         &self,
         scenario: &Scenario,
-        base: BaseView<'_>,
+        plain: &PlainBlock,
     ) -> Result<(Duration, BlockExecution), BenchError> {
+        let copy = Copy::new(scenario, plain);
         timed("oracle", || {
-            execute_sequential(&self.layer, &scenario.block, &scenario.transactions, base)
+            let base = BaseView(&copy.base);
+            execute_sequential(&self.layer, &scenario.block, &copy.transactions, base)
         })
     }
 
     fn engine(
         &self,
         scenario: &Scenario,
-        base: BaseView<'_>,
+        plain: &PlainBlock,
     ) -> Result<(Duration, BlockExecution), BenchError> {
+        let copy = Copy::new(scenario, plain);
         timed("engine", || {
+            let base = BaseView(&copy.base);
             self.engine
-                .execute(&self.layer, &scenario.block, &scenario.transactions, base)
+                .execute(&self.layer, &scenario.block, &copy.transactions, base)
         })
+    }
+}
+
+/// What a contestant is given for one run, as plain revm is: copied just before, so that nobody
+/// finds in the caches what others do not.
+struct Copy {
+    base: CacheDB<EmptyDB>,
+    transactions: Vec<RecoveredTransaction>,
+}
+
+impl Copy {
+    fn new(scenario: &Scenario, plain: &PlainBlock) -> Self {
+        // In the order in which plain revm's are made.
+        let transactions = scenario.transactions.clone();
+        Self {
+            base: plain.base().clone(),
+            transactions,
+        }
     }
 }
 

@@ -16,24 +16,38 @@ pub(super) fn gather(
     code: BTreeMap<B256, Bytes>,
     crew: Option<&Crew>,
 ) -> ChangeSet {
-    let Some(crew) = crew else {
-        let orders: Vec<_> = lanes.iter().map(|lane| written(&lane.places)).collect();
-        let accounts = PartedMap::from_parts([changes_in(lanes, &orders, 0, None)]);
-        return ChangeSet { accounts, code };
-    };
-    let orders = crew.each(lanes.iter().collect(), |lane| written(&lane.places));
+    let accounts: usize = lanes.iter().map(|lane| lane.places.accounts.len()).sum();
+    let threads = crew.map_or(1, Crew::threads);
+    let ranges = (accounts / ACCOUNTS_PER_RANGE).max(if threads > 1 {
+        threads.saturating_mul(RANGES_PER_THREAD)
+    } else {
+        1
+    });
     // Addresses are spread evenly, as they are hashes.
-    let ranges = crew.threads().saturating_mul(RANGES_PER_THREAD);
     let width = (u64::MAX / u64::try_from(ranges).unwrap_or(1)).max(1);
     let start = |range: usize| width.saturating_mul(u64::try_from(range).unwrap_or(0));
-    let parts = crew.each((0..ranges).collect(), |range| {
+    let gather = |orders: &[Order], range: usize| {
         let next = range.saturating_add(1);
         let end = (next < ranges).then(|| start(next));
-        changes_in(lanes, &orders, start(range), end)
-    });
+        changes_in(lanes, orders, start(range), end)
+    };
+    let parts: Vec<_> = match crew {
+        Some(crew) => {
+            let orders = crew.each(lanes.iter().collect(), |lane| written(&lane.places));
+            crew.each((0..ranges).collect(), |range| gather(&orders, range))
+        }
+        None => {
+            let orders: Vec<_> = lanes.iter().map(|lane| written(&lane.places)).collect();
+            (0..ranges).map(|range| gather(&orders, range)).collect()
+        }
+    };
     let accounts = PartedMap::from_parts(parts);
     ChangeSet { accounts, code }
 }
+
+/// Accounts whose changes are in one list: some hundred KiB. The system takes larger ones back at
+/// once and clears them for the next block.
+const ACCOUNTS_PER_RANGE: usize = 2048;
 
 /// More ranges than threads: contracts with many slots are not spread evenly.
 const RANGES_PER_THREAD: usize = 4;

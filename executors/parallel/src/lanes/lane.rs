@@ -109,15 +109,16 @@ impl Places {
 }
 
 impl Lane {
-    /// An empty lane, in the memory of an earlier one, with room for what is expected.
-    pub(super) fn new(ids: Ids, expected: Lengths) -> Self {
+    /// An empty lane, in the memory of earlier ones, with room for what is expected.
+    pub(super) fn new(ids: Ids, lists: (Places, LaneLog), expected: Lengths) -> Self {
+        let (mut places, mut log) = lists;
+        places.accounts.reserve(expected.accounts);
+        places.slots.reserve(expected.slots);
+        log.reserve(expected);
         Self {
             ids,
-            places: Places {
-                accounts: Vec::with_capacity(expected.accounts),
-                slots: Vec::with_capacity(expected.slots),
-            },
-            log: LaneLog::with_capacity(expected),
+            places,
+            log,
             ..Self::default()
         }
     }

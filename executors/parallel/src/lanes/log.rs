@@ -128,6 +128,19 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
+    pub(super) fn longest(self) -> usize {
+        [
+            self.transactions,
+            self.accounts,
+            self.slots,
+            self.looks,
+            self.account_writes,
+            self.slot_writes,
+        ]
+        .into_iter()
+        .fold(0, usize::max)
+    }
+
     /// Those of a lane with another number of transactions that are like these.
     pub(super) fn scaled(self, transactions: usize) -> Self {
         let scale = |length: usize| {
@@ -159,14 +172,20 @@ fn part<T>(list: &[T], start: u32, end: u32) -> &[T] {
 }
 
 impl LaneLog {
-    pub(super) fn with_capacity(lengths: Lengths) -> Self {
-        Self {
-            looks: Vec::with_capacity(lengths.looks),
-            account_writes: Vec::with_capacity(lengths.account_writes),
-            slot_writes: Vec::with_capacity(lengths.slot_writes),
-            transactions: Vec::with_capacity(lengths.transactions),
-            counted: 0,
-        }
+    /// Makes room for what is expected.
+    pub(super) fn reserve(&mut self, lengths: Lengths) {
+        self.looks.reserve(lengths.looks);
+        self.account_writes.reserve(lengths.account_writes);
+        self.slot_writes.reserve(lengths.slot_writes);
+        self.transactions.reserve(lengths.transactions);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.looks.clear();
+        self.account_writes.clear();
+        self.slot_writes.clear();
+        self.transactions.clear();
+        self.counted = 0;
     }
 
     pub(super) fn lengths(&self) -> Lengths {

@@ -1,5 +1,6 @@
 //! Execution in lanes.
 
+mod attic;
 mod changes;
 mod in_order;
 mod lane;

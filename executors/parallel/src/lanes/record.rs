@@ -2,6 +2,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use weft_executor_core::Account;
 
 use super::{
+    attic::Attic,
     lane::Lane,
     log::{LaneResult, LaneTransfer, Look, Traces},
 };
@@ -27,9 +28,19 @@ impl Included {
 #[derive(Debug)]
 pub(crate) struct LaneRecord {
     /// The lanes that count, the oldest first.
-    pub(super) lanes: Vec<Lane>,
+    lanes: Vec<Lane>,
     /// The included transactions, in order.
-    pub(super) included: Vec<Included>,
+    included: Vec<Included>,
+    /// Where the lanes' memory goes.
+    attic: Attic,
+}
+
+impl Drop for LaneRecord {
+    fn drop(&mut self) {
+        for lane in &mut self.lanes {
+            self.attic.put(lane);
+        }
+    }
 }
 
 /// An included transaction.
@@ -56,6 +67,14 @@ pub(crate) struct RecordedExecution<'a> {
 }
 
 impl LaneRecord {
+    pub(super) const fn new(lanes: Vec<Lane>, included: Vec<Included>, attic: Attic) -> Self {
+        Self {
+            lanes,
+            included,
+            attic,
+        }
+    }
+
     /// The included transactions, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Recorded<'_>> {
         (0..self.included.len()).filter_map(|number| self.get(number))

@@ -6,6 +6,7 @@ use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
 use super::{
+    attic::Attic,
     changes::gather,
     in_order::{InOrder, execute},
     lane::{Ids, Lane},
@@ -77,6 +78,7 @@ pub(crate) struct LaneRun<'a, L, S> {
 /// Memory of the last block for the next one.
 pub(crate) struct LaneMemory {
     ids: Vec<Ids>,
+    attic: Attic,
     register: Register,
     hasher: DefaultHashBuilder,
     /// How long the lists of the last block's lanes were.
@@ -93,6 +95,8 @@ impl LaneMemory {
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             ids: Vec::new(),
+            // For a block that is being made and one that somebody still looks at.
+            attic: Attic::new(threads.saturating_mul(2).saturating_add(2)),
             register: Register::new(threads),
             hasher: DefaultHashBuilder::default(),
             lengths: Lengths::default(),
@@ -102,6 +106,7 @@ impl LaneMemory {
     fn lane(&mut self, transactions: usize) -> Lane {
         Lane::new(
             self.ids.pop().unwrap_or_default(),
+            self.attic.take().unwrap_or_default(),
             self.lengths.scaled(transactions),
         )
     }
@@ -312,7 +317,9 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         let lane = turn.lane;
         self.settled.lanes.push(lane);
         for followed in followed {
-            self.memory.ids.push(followed.into_lane().take_ids());
+            let mut lane = followed.into_lane();
+            self.memory.ids.push(lane.take_ids());
+            self.memory.attic.put(&mut lane);
         }
         Ok(end)
     }
@@ -350,10 +357,11 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             dropped: outcome.dropped,
             accesses: BlockAccesses {
                 beneficiary: block.beneficiary,
-                record: AccessRecord::Lanes(LaneRecord {
-                    lanes: settled.lanes,
-                    included: outcome.included,
-                }),
+                record: AccessRecord::Lanes(LaneRecord::new(
+                    settled.lanes,
+                    outcome.included,
+                    memory.attic.clone(),
+                )),
             },
             stats: ExecutionStats {
                 threads: crew.map_or(1, Crew::threads),
