@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{collections::BTreeMap, num::NonZeroUsize, time::Duration};
 
 use alloy_eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList, bal::Bal};
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, TxKind, U256};
@@ -165,13 +165,19 @@ fn assert_values(
     }
 }
 
+/// An engine to which no block is too small for several threads.
+fn engine(threads: usize) -> Engine {
+    let engine = Engine::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    engine.with_parallel_from(Duration::ZERO)
+}
+
 fn execute(
     transactions: &[RecoveredTransaction],
     base: &MemoryState,
     fork: Fork,
     threads: usize,
 ) -> BlockExecution {
-    let engine = Engine::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    let engine = engine(threads);
     let result = engine.execute(&EvmLayer::new(), &block(fork), transactions, base.clone());
     result.unwrap()
 }
@@ -183,7 +189,7 @@ fn execute_listed(
     fork: Fork,
     threads: usize,
 ) -> (BlockExecution, Result<(), FalseAccessList>) {
-    let engine = Engine::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    let engine = engine(threads);
     let (layer, env) = (EvmLayer::new(), block(fork));
     let result = engine.execute_with_access_list(&layer, &env, transactions, list, base.clone());
     result.unwrap()

@@ -9,7 +9,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File, path::Path, time::Duration};
 
 use alloy_consensus::{Header, Typed2718, transaction::SignerRecoverable};
 use alloy_eips::eip2718::Encodable2718;
@@ -93,7 +93,11 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
     let files = common::files(&folder, ".json.gz");
     assert!(!files.is_empty(), "no fixtures in {}", folder.display());
     let layer = EvmLayer::new();
-    let engines = [1, 2, 4, 8].map(|threads| Engine::new(threads.try_into().unwrap()).unwrap());
+    // Blocks that are too small to be worth it are executed on several threads too.
+    let engines = [1, 2, 4, 8].map(|threads| {
+        let engine = Engine::new(threads.try_into().unwrap()).unwrap();
+        engine.with_parallel_from(Duration::ZERO)
+    });
     let types = common::on_all_cores(&files, |path| {
         let fixture = Fixture::read(path);
         let header: &Header = &fixture.block.header.inner;
@@ -106,17 +110,23 @@ fn every_fixture_gives_the_blocks_own_gas_bloom_and_receipts_root() {
         let number = header.number;
         let state = fixture.state();
         for engine in &engines {
-            let parallel = engine
-                .execute(&layer, &block, &transactions, &state)
-                .unwrap();
-            assert!(
-                parallel == result,
-                "block {number} on {engine:?}: access list {} changes {} receipts {} gas {}",
-                parallel.access_list() == result.access_list(),
-                parallel.changes == result.changes,
-                parallel.receipts == result.receipts,
-                parallel.gas_used == result.gas_used
-            );
+            // Once without and once with what it has learned from this block.
+            for learned in [false, true] {
+                let parallel = engine
+                    .execute(&layer, &block, &transactions, &state)
+                    .unwrap();
+                assert!(
+                    parallel == result,
+                    "block {number} on {engine:?}, learned: {learned}; the same: access list {}, \
+                     changes {}, receipts {}, gas {}",
+                    parallel.access_list() == result.access_list(),
+                    parallel.changes == result.changes,
+                    parallel.receipts == result.receipts,
+                    parallel.gas_used == result.gas_used
+                );
+                // Waits until it has learned.
+                engine.predictor();
+            }
         }
         assert_eq!(result.dropped, [], "block {number}");
         assert_eq!(result.gas_used, header.gas_used, "gas of block {number}");

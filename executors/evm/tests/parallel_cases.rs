@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::{convert::Infallible, error::Error, fmt};
+use std::{convert::Infallible, error::Error, fmt, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use common::{
@@ -30,7 +30,10 @@ fn send(from: Address, nonce: u64, to: Address, value: u128) -> RecoveredTransac
 }
 
 fn engines() -> impl Iterator<Item = Engine> {
-    (1..=8).map(|threads| Engine::new(threads.try_into().unwrap()).unwrap())
+    (1..=8).map(|threads| {
+        let engine = Engine::new(threads.try_into().unwrap()).unwrap();
+        engine.with_parallel_from(Duration::ZERO)
+    })
 }
 
 /// A contract that takes its time.
@@ -63,9 +66,14 @@ fn executed(
     }
     let expected = execute_sequential(&layer, env, &with_calls, &state).unwrap();
     for (index, engine) in engines().enumerate() {
-        let found = engine.execute(&layer, env, &with_calls, &state).unwrap();
-        assert!(found == expected, "{engine:?}");
-        assert_eq!(found.stats.threads > 1, index > 0, "{engine:?}");
+        // Once without and once with what it has learned from this block.
+        for learned in [false, true] {
+            let found = engine.execute(&layer, env, &with_calls, &state).unwrap();
+            assert!(found == expected, "{engine:?}, learned: {learned}");
+            assert_eq!(found.stats.threads > 1, index > 0, "{engine:?}");
+            // Waits until it has learned.
+            engine.predictor();
+        }
     }
     state.apply(&expected.changes);
     (expected, state)

@@ -14,6 +14,7 @@ use std::{
     fs,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use alloy_consensus::{
@@ -323,7 +324,10 @@ impl Runner {
     fn new() -> Self {
         Self {
             layer: EvmLayer::new(),
-            engines: [2, 4, 8].map(|threads| Engine::new(threads.try_into().unwrap()).unwrap()),
+            engines: [2, 4, 8].map(|threads| {
+                let engine = Engine::new(threads.try_into().unwrap()).unwrap();
+                engine.with_parallel_from(Duration::ZERO)
+            }),
             turn: AtomicUsize::new(0),
             in_blocks: AtomicUsize::new(0),
         }

@@ -30,21 +30,29 @@ use weft_executor_core::{Account, BlockEnv, ExecutionLayer, MemoryState, StateVi
 use weft_executor_parallel::{BlockExecution, Engine, EngineError, execute_sequential};
 use weft_primitives::RecoveredTransaction;
 
+/// An engine to which no block is too small for several threads.
 fn engine(threads: usize) -> Engine {
-    Engine::new(threads.try_into().unwrap()).unwrap()
+    let engine = Engine::new(threads.try_into().unwrap()).unwrap();
+    engine.with_parallel_from(Duration::ZERO)
 }
 
 fn check(transactions: &[RecoveredTransaction], state: &MemoryState, block: &BlockEnv) {
     let expected = execute_sequential(&plain(), block, transactions, state).unwrap();
     for threads in 1..=8 {
-        let found = engine(threads)
-            .execute(&plain(), block, transactions, state)
-            .unwrap();
-        assert!(found == expected, "{threads} threads");
-        assert!(
-            transactions.len() < 50 || found.stats.threads.min(2) == threads.min(2),
-            "a block that is worth it was not executed on several threads"
-        );
+        let engine = engine(threads);
+        // Once without and once with what it has learned from this block.
+        for learned in [false, true] {
+            let found = engine
+                .execute(&plain(), block, transactions, state)
+                .unwrap();
+            assert!(found == expected, "{threads} threads, learned: {learned}");
+            let stats = found.stats;
+            assert!(stats.threads == 1 || stats.threads == threads, "{stats:?}");
+            assert!(stats.reexecutions <= stats.speculated, "{stats:?}");
+            assert!(stats.speculated <= transactions.len(), "{stats:?}");
+            // Waits until it has learned.
+            engine.predictor();
+        }
     }
 }
 
@@ -69,13 +77,10 @@ struct Seen {
     /// Threads that have started an execution, and that have ended one.
     started: HashSet<ThreadId>,
     ended: HashSet<ThreadId>,
-    /// How often each transaction was started, and how many executions each thread has started.
+    /// How often each transaction was started.
     tries: HashMap<u16, usize>,
+    /// Executions that each thread has ended.
     executions: HashMap<ThreadId, usize>,
-    /// The thread of the first execution that was a second one, once it has started.
-    second_try: Option<ThreadId>,
-    /// An execution of another thread has ended since.
-    other_ended: bool,
 }
 
 #[derive(Default)]
@@ -252,7 +257,7 @@ fn a_nonce_mismatch_waits_for_nobody_and_is_not_tried_again_and_again() {
             .execute(&layer, &env(), &transactions, &state)
             .unwrap();
         assert!(result == expected, "{threads} threads");
-        // Once ahead of its turn and once at its turn.
+        // Once ahead of its turn and once at its turn, at most.
         assert!(executions.load(Ordering::Relaxed) <= 2 * COUNT);
     }
 }
@@ -282,54 +287,75 @@ fn transactions_run_at_the_same_time() {
     assert_eq!(result.receipts.len(), 200);
 }
 
-/// A transaction that has read a stale value is executed again at its turn. While it is, the other
-/// thread must be able to start and to end executions.
+/// The first execution of one of two threads goes on when the other thread has done nearly all of
+/// its own: while it runs, nothing that the other does needs it.
 #[test]
-fn others_run_while_one_is_executed_again_at_its_turn() {
+fn no_thread_waits_for_another_before_its_work_is_done() {
+    const COUNT: u16 = 200;
     let result = in_time(|| {
         let watch = Watch::default();
+        let waits = AtomicBool::new(true);
         let layer = ToyLayer {
-            hook: move |number, at| {
+            hook: move |_, at| {
                 let me = thread::current().id();
                 if at == At::End {
-                    watch.note(|seen| {
-                        seen.ended.insert(me);
-                        seen.other_ended |= seen.second_try.is_some_and(|thread| thread != me);
+                    watch.note(|seen| *seen.executions.entry(me).or_default() += 1);
+                } else if waits.swap(false, Ordering::SeqCst) {
+                    watch.wait_until(|seen| {
+                        let mut others = seen.executions.iter();
+                        others.any(|(thread, ended)| *thread != me && *ended >= 80)
                     });
-                    // Both threads have then read slot 0, so that one of them has to do it again.
-                    watch.wait_until(|seen| seen.ended.len() == 2);
-                    return;
-                }
-                let mut second_try = false;
-                watch.note(|seen| {
-                    let tries = seen.tries.entry(number).or_default();
-                    *tries += 1;
-                    *seen.executions.entry(me).or_default() += 1;
-                    second_try = *tries == 2 && seen.second_try.is_none();
-                    if second_try {
-                        seen.second_try = Some(me);
-                    }
-                });
-                if second_try {
-                    watch.wait_until(|seen| seen.other_ended);
-                } else {
-                    // Both have ended their first batches by then, and something is left to do.
-                    watch.wait_until(|seen| seen.executions[&me] < 20 || seen.second_try.is_some());
                 }
             },
         };
-        let steps = [Step::Read(0), Step::Write(0)];
-        let transactions: Vec<_> = (0..200)
-            .map(|number| transaction(number, 0, &steps))
+        let transactions: Vec<_> = (0..COUNT)
+            .map(|number| transaction(number, 0, &[Step::Write(number.to_le_bytes()[0])]))
             .collect();
         engine(2)
-            .execute(&layer, &env(), &transactions, &state(200))
+            .execute(&layer, &env(), &transactions, &state(COUNT))
             .unwrap()
     });
-    assert_eq!(result.receipts.len(), 200);
+    assert_eq!(result.receipts.len(), usize::from(COUNT));
+    assert_eq!(result.stats.threads, 2);
+    assert_eq!(result.stats.reexecutions, 0);
+}
+
+/// Two threads that know nothing of each other have both read a slot that all write: of such
+/// transactions some are executed again, each once and after all others.
+#[test]
+fn what_has_read_a_stale_value_is_executed_again_once() {
+    const COUNT: u16 = 200;
+    let steps = [Step::Read(0), Step::Write(0)];
+    let transactions: Vec<_> = (0..COUNT)
+        .map(|number| transaction(number, 0, &steps))
+        .collect();
+    let expected = execute_sequential(&plain(), &env(), &transactions, state(COUNT)).unwrap();
+    let (result, most_tries) = in_time(move || {
+        let watch = Arc::new(Watch::default());
+        let layer = ToyLayer {
+            hook: {
+                let watch = Arc::clone(&watch);
+                move |number, at| match at {
+                    At::Start => watch.note(|seen| *seen.tries.entry(number).or_default() += 1),
+                    At::End => {
+                        watch.note(|seen| {
+                            seen.ended.insert(thread::current().id());
+                        });
+                        watch.wait_until(|seen| seen.ended.len() == 2);
+                    }
+                }
+            },
+        };
+        let result = engine(2)
+            .execute(&layer, &env(), &transactions, &state(COUNT))
+            .unwrap();
+        let seen = watch.seen.lock().unwrap();
+        (result, seen.tries.values().copied().max())
+    });
+    assert!(result == expected);
+    assert_eq!(result.stats.threads, 2);
     assert!(result.stats.reexecutions > 0);
-    assert!(result.stats.reexecutions <= result.stats.speculated);
-    assert!(result.stats.speculated <= 200);
+    assert_eq!(most_tries, Some(2));
 }
 
 #[test]
@@ -478,7 +504,11 @@ fn a_failed_read_ends_the_block_exactly_when_it_ends_the_oracle() {
                     (Ok(found), Ok(expected)) => assert!(found == expected),
                     (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
                         failures += 1;
-                        assert_eq!(found, expected);
+                        // The engine pays all fees in one sum, and so comes later to an account of
+                        // the beneficiary that cannot be read; by then another read has failed.
+                        let beneficiary = Unreadable::Account(common::toy::BENEFICIARY);
+                        let later = *expected == beneficiary && view.slot.is_some();
+                        assert!(found == expected || later, "{found}, expected {expected}");
                     }
                     _ => panic!("found {found:?}, expected {expected:?}"),
                 }
