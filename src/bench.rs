@@ -21,7 +21,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct ExecuteArguments {
     /// transfers, transfers-random, transfers-hot, transfers-chain, erc20, erc20-random, erc20-hot,
-    /// amm, amm-100, amm-one, fixtures or all.
+    /// amm, amm-100, amm-one, crafted, fixtures or all.
     #[arg(long, default_value = "all")]
     workload: Selection,
     /// Threads of the engine; the machine's cores when left out.

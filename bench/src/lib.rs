@@ -9,6 +9,7 @@ mod amm;
 mod base;
 mod check;
 mod contracts;
+mod crafted;
 mod environment;
 mod erc20;
 mod error;
@@ -23,6 +24,7 @@ mod transfers;
 mod workload;
 
 pub use check::{check_execution, check_plain};
+pub use crafted::Crafted;
 pub use error::{BenchError, Mismatch};
 pub use fixtures::{Fixture, fixture_files};
 pub use plain::{PlainBlock, PlainExecution};

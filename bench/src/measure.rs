@@ -64,29 +64,38 @@ pub(crate) struct BlockMeasurement {
 pub(crate) struct Contestants {
     layer: EvmLayer,
     engine: Engine,
+    threads: NonZeroUsize,
+}
+
+fn new_engine(threads: NonZeroUsize) -> Result<Engine, BenchError> {
+    Engine::new(threads).map_err(|error| BenchError::Engine {
+        contestant: "engine",
+        reason: error.to_string(),
+    })
 }
 
 impl Contestants {
     pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
-        let engine = Engine::new(threads).map_err(|error| BenchError::Engine {
-            contestant: "engine",
-            reason: error.to_string(),
-        })?;
         Ok(Self {
             layer: EvmLayer::new(),
-            engine,
+            engine: new_engine(threads)?,
+            threads,
         })
     }
 
     /// Lets the contestants execute the block in turn, `runs` times each after one run to warm up,
     /// and checks what they give every time. `name` is said in errors.
+    ///
+    /// With a lure the engine is a new one in each run and has executed the lure, outside the time.
     pub(crate) fn measure(
         &self,
         name: &str,
         scenario: &Scenario,
+        lure: Option<&Scenario>,
         runs: usize,
     ) -> Result<BlockMeasurement, BenchError> {
         let plain = PlainBlock::new(scenario);
+        let lure = lure.map(|lure| (lure, PlainBlock::new(lure)));
         let wrong = |contestant| {
             move |mismatch| BenchError::WrongResult {
                 workload: name.to_owned(),
@@ -118,7 +127,12 @@ impl Contestants {
             }
             drop(found);
 
-            let (lap, found) = self.engine(scenario, &plain)?;
+            let lured = match &lure {
+                Some((lure, before)) => Some(self.lured(lure, before)?),
+                None => None,
+            };
+            let engine = lured.as_ref().unwrap_or(&self.engine);
+            let (lap, found) = self.engine(engine, scenario, &plain)?;
             check_execution(&expected, &found).map_err(wrong("engine"))?;
             if warm {
                 measurement.engine.push(lap);
@@ -140,16 +154,25 @@ impl Contestants {
         })
     }
 
+    /// An engine that has executed this block and nothing else.
+    fn lured(&self, lure: &Scenario, plain: &PlainBlock) -> Result<Engine, BenchError> {
+        let engine = new_engine(self.threads)?;
+        self.engine(&engine, lure, plain)?;
+        // Waits until it has learned.
+        engine.predictor();
+        Ok(engine)
+    }
+
     fn engine(
         &self,
+        engine: &Engine,
         scenario: &Scenario,
         plain: &PlainBlock,
     ) -> Result<(Duration, BlockExecution), BenchError> {
         let copy = Copy::new(scenario, plain);
         timed("engine", || {
             let base = BaseView(&copy.base);
-            self.engine
-                .execute(&self.layer, &scenario.block, &copy.transactions, base)
+            engine.execute(&self.layer, &scenario.block, &copy.transactions, base)
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use crate::{
-    BenchError, Fixture, Report, Selection, Workload, fixture_files, measure::Contestants,
+    BenchError, Crafted, Fixture, Report, Selection, Workload, fixture_files, measure::Contestants,
 };
 
 /// What to measure and how.
@@ -45,6 +45,11 @@ pub fn run(
             let files = fixture_files(folder.ok_or(BenchError::NoFixturesFolder)?)?;
             report(measure_fixtures(config, &contestants, &files)?);
         }
+        Selection::Crafted => {
+            for crafted in Crafted::ALL {
+                generated(Workload::Crafted(crafted))?;
+            }
+        }
         Selection::All => {
             for workload in Workload::ALL {
                 generated(workload)?;
@@ -72,7 +77,8 @@ fn measure_workload(
         .map_or(workload.default_transactions(), NonZeroUsize::get);
     let scenario = workload.generate(config.seed, transactions)?;
     let runs = config.runs.get();
-    let block = contestants.measure(workload.name(), &scenario, runs)?;
+    let lure = workload.lure(config.seed, transactions);
+    let block = contestants.measure(workload.name(), &scenario, lure.as_ref(), runs)?;
     let threads = config.threads.get();
     Ok(Report::of_workload(
         workload.name(),
@@ -94,7 +100,7 @@ fn measure_fixtures(
         let path = file.as_ref();
         let fixture = Fixture::read(path)?;
         let name = format!("block {}", fixture.number);
-        let block = contestants.measure(&name, &fixture.scenario, runs)?;
+        let block = contestants.measure(&name, &fixture.scenario, None, runs)?;
         if block.gas != fixture.gas_used {
             return Err(BenchError::Fixture {
                 path: path.to_owned(),

@@ -1,4 +1,5 @@
 use alloy_consensus::{SignableTransaction, Transaction as _, TxEip1559};
+use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use weft_executor_core::{BlockEnv, MemoryState};
 use weft_executor_evm::EvmLayer;
@@ -63,6 +64,27 @@ pub(crate) fn transaction(
     gas_limit: u64,
     input: Bytes,
 ) -> RecoveredTransaction {
+    transaction_with_list(
+        sender,
+        nonce,
+        to,
+        value,
+        gas_limit,
+        input,
+        AccessList::default(),
+    )
+}
+
+/// As [`transaction`], with an access list (EIP-2930).
+pub(crate) fn transaction_with_list(
+    sender: Address,
+    nonce: u64,
+    to: TxKind,
+    value: U256,
+    gas_limit: u64,
+    input: Bytes,
+    access_list: AccessList,
+) -> RecoveredTransaction {
     let transaction = TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,
@@ -71,7 +93,7 @@ pub(crate) fn transaction(
         max_priority_fee_per_gas: TIP,
         to,
         value,
-        access_list: Default::default(),
+        access_list,
         input,
     };
     let signed = transaction.into_signed(Signature::new(U256::ONE, U256::ONE, false));

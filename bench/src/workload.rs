@@ -3,7 +3,7 @@ use std::fmt;
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
-    BenchError, Scenario,
+    BenchError, Crafted, Scenario,
     amm::{self, Pairs},
     erc20, transfers,
 };
@@ -34,10 +34,12 @@ pub enum Workload {
     Amm100,
     /// Heavy swaps of traders of their own, all on one pair.
     AmmOne,
+    /// Made to mislead the engine.
+    Crafted(Crafted),
 }
 
 impl Workload {
-    /// All of them.
+    /// All that are not made to mislead.
     pub const ALL: [Self; 10] = [
         Self::Transfers,
         Self::TransfersRandom,
@@ -64,6 +66,7 @@ impl Workload {
             Self::Amm => "amm",
             Self::Amm100 => "amm-100",
             Self::AmmOne => "amm-one",
+            Self::Crafted(crafted) => crafted.name(),
         }
     }
 
@@ -78,6 +81,7 @@ impl Workload {
             | Self::Erc20Random
             | Self::Erc20Hot => 10_000,
             Self::Amm | Self::Amm100 | Self::AmmOne => 1_000,
+            Self::Crafted(crafted) => crafted.default_transactions(),
         }
     }
 
@@ -99,7 +103,17 @@ impl Workload {
             Self::Amm => amm::trades(random, transactions, Pairs::OneEach)?,
             Self::Amm100 => amm::trades(random, transactions, Pairs::Shared(100))?,
             Self::AmmOne => amm::trades(random, transactions, Pairs::Shared(1))?,
+            Self::Crafted(crafted) => crafted.generate(random, transactions),
         })
+    }
+
+    /// What an engine that knows nothing executes before the block of the same seed, in order to
+    /// expect something else there. `None` for workloads that are not made to mislead.
+    pub fn lure(self, seed: u64, transactions: usize) -> Option<Scenario> {
+        let Self::Crafted(crafted) = self else {
+            return None;
+        };
+        Some(crafted.lure(&mut StdRng::seed_from_u64(seed), transactions))
     }
 }
 

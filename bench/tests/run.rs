@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use weft_bench::{BenchError, Report, RunConfig, Selection, Workload, run};
+use weft_bench::{BenchError, Crafted, Report, RunConfig, Selection, Workload, run};
 
 fn config(selection: &str) -> RunConfig {
     RunConfig {
@@ -54,6 +54,21 @@ fn all_measures_every_workload_and_says_that_fixtures_are_missing() {
     let left_out = left_out.unwrap();
     let folder = folder.path().to_str().unwrap();
     assert!(left_out.contains(folder), "{left_out}");
+}
+
+#[test]
+fn crafted_blocks_are_measured_on_their_own() {
+    let config = RunConfig {
+        transactions: NonZeroUsize::new(60),
+        ..config("crafted")
+    };
+    let (reports, left_out) = reports(&config);
+    let names: Vec<&str> = reports.iter().map(|report| &*report.workload).collect();
+    assert_eq!(names, Crafted::ALL.map(Crafted::name));
+    assert_eq!(left_out, None);
+    for name in names {
+        assert!(name.parse::<Selection>().is_ok(), "{name}");
+    }
 }
 
 #[test]

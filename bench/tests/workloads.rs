@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, U256};
-use weft_bench::{PlainBlock, Scenario, Workload, check_execution, check_plain};
+use weft_bench::{Crafted, PlainBlock, Scenario, Workload, check_execution, check_plain};
 use weft_executor_core::{InvalidTransaction, MemoryState};
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::{BlockExecution, execute_sequential};
@@ -74,7 +74,8 @@ fn writers(written: &[BTreeSet<(Address, U256)>]) -> BTreeMap<(Address, U256), u
 
 #[test]
 fn every_transaction_is_included_and_succeeds_and_plain_revm_agrees() {
-    for workload in Workload::ALL {
+    let crafted = Crafted::ALL.map(Workload::Crafted);
+    for workload in Workload::ALL.into_iter().chain(crafted) {
         let scenario = workload.generate(7, COUNT).unwrap();
         assert_eq!(scenario.transactions.len(), COUNT, "{workload}");
         let oracle = execute(&scenario);
@@ -276,6 +277,36 @@ fn swaps_meet_as_their_names_say() {
     // 300 draws from 100 leave out a share of e^-3.
     let used = distinct(pairs_named(&hundred));
     assert!((88..=100).contains(&used), "{used} of 100 pairs");
+}
+
+#[test]
+fn crafted_blocks_meet_as_their_names_say() {
+    let most_writers = |scenario: &Scenario| {
+        let writers = writers(&slots_written(scenario));
+        writers.into_values().max().unwrap_or(0)
+    };
+    for (crafted, most, lanes) in [
+        (Crafted::HotSlot, 12, 1),
+        (Crafted::Turned, 12, 1),
+        (Crafted::HeavyWriter, 1, 1),
+        (Crafted::BeneficiaryReads, 0, 1),
+        (Crafted::HeavyPairs, 2, 6),
+        (Crafted::FalseLists, 1, 12),
+        (Crafted::Threshold, 12, 1),
+    ] {
+        let workload = Workload::Crafted(crafted);
+        let scenario = workload.generate(7, 12).unwrap();
+        assert_eq!(most_writers(&scenario), most, "{workload}");
+        let found = execute(&scenario).conflicts().lanes;
+        assert_eq!(found, lanes, "{workload}");
+    }
+
+    // What the engine has learned by then is of the same contract and the same calls.
+    let turned = Workload::Crafted(Crafted::Turned);
+    let (lure, block) = (turned.lure(7, 12).unwrap(), turned.generate(7, 12).unwrap());
+    assert_eq!(most_writers(&lure), 1);
+    assert_eq!(sender_and_target(&lure), sender_and_target(&block));
+    assert!(Workload::Erc20.lure(7, 12).is_none());
 }
 
 #[test]

@@ -261,7 +261,8 @@ proptest! {
         prop_assert_eq!(&other, &list);
         prop_assert_eq!(access_list_hash(&other), access_list_hash(&list));
         prop_assert_eq!(parallel.conflicts(), oracle.conflicts());
-        prop_assert_eq!(parallel.stats.threads, threads);
+        // One thread where nearly all transactions are expected to meet.
+        prop_assert!([1, threads].contains(&parallel.stats.threads));
 
         // With the true list nothing has to be done twice; with a false one the result is the same,
         // and the list is found out.
