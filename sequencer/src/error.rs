@@ -37,9 +37,9 @@ pub enum NodeError {
     /// The genesis cannot be used.
     #[error(transparent)]
     Spec(#[from] weft_primitives::ChainSpecError),
-    /// The system gives no threads.
-    #[error("execution threads: {0}")]
-    Threads(#[source] rayon::ThreadPoolBuildError),
+    /// The system gives the engine no threads.
+    #[error(transparent)]
+    Engine(#[from] weft_executor_parallel::StartError),
     /// This machine cannot run a layer.
     #[error(transparent)]
     Layer(#[from] weft_executor_wasm::MachineError),

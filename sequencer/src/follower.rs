@@ -14,11 +14,12 @@ use weft_state::Store;
 
 use crate::{
     chain::{
-        AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer,
-        engine,
+        AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers,
+        Predictions, Replayer,
     },
     error::NodeError,
     l1::{L1Config, L1Link},
+    metrics::BlockSource,
     ops::Ops,
     rpc::{RpcConfig, RpcContext, RpcServer},
     tasks::Tasks,
@@ -51,6 +52,7 @@ pub struct FollowerConfig {
 pub struct Follower {
     address: Option<SocketAddr>,
     chain: ChainHandle,
+    predictions: Arc<Predictions>,
     progress: watch::Receiver<Progress>,
     tasks: Tasks,
 }
@@ -84,8 +86,13 @@ impl Follower {
             .transpose()?;
         let layers = Arc::new(Layers::new(config.execution)?);
         let labels = LabelSource::L1(link.labels());
-        let (writer, chain) =
-            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
+        let predictions = Predictions::open(
+            &config.data_dir,
+            config.threads,
+            spec.chain_id(),
+            BlockSource::Derived,
+        )?;
+        let (writer, chain) = ChainWriter::new(spec, store, layers, predictions.engine(), labels)?;
 
         if config.metrics.is_some() {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
@@ -128,9 +135,11 @@ impl Follower {
             stop: tasks.stop().clone(),
         };
         tasks.spawn("derivation", follow.run());
+        predictions.spawn(&chain, &mut tasks);
         Ok(Self {
             address,
             chain,
+            predictions,
             progress,
             tasks,
         })
@@ -151,12 +160,15 @@ impl Follower {
         self.progress.clone()
     }
 
-    /// Waits until the follower has stopped: by its token, or because a part failed.
+    /// Waits until the follower has stopped: by its token, or because a part failed. Then what its
+    /// engine has learned is written down.
     ///
     /// # Errors
     /// The failure that stopped it; [`NodeError::Mismatch`] when what was posted is wrong.
     pub async fn join(mut self) -> Result<(), NodeError> {
-        self.tasks.join().await
+        let result = self.tasks.join().await;
+        self.predictions.save().await;
+        result
     }
 }
 

@@ -57,7 +57,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 23] = [
+const METRICS: [(Kind, &str, Unit, &str); 24] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -129,6 +129,12 @@ const METRICS: [(Kind, &str, Unit, &str); 23] = [
         "weft_reexecutions_total",
         Unit::Count,
         "Executions ahead of their turn that did not hold and were done again",
+    ),
+    (
+        Kind::Gauge,
+        "weft_predictions_bytes",
+        Unit::Bytes,
+        "Size of what the engine has learned, when it was written last",
     ),
     (
         Kind::Counter,
@@ -217,6 +223,20 @@ pub(crate) enum BlockSource {
     Derived,
 }
 
+impl BlockSource {
+    /// The labels of what has to do with the blocks of the chain with this id.
+    fn labels(self, chain_id: u64) -> [(&'static str, String); 2] {
+        let source = match self {
+            Self::Produced => "produced",
+            Self::Derived => "derived",
+        };
+        [
+            ("chain_id", chain_id.to_string()),
+            ("source", source.to_owned()),
+        ]
+    }
+}
+
 /// Records a durable block of the chain with this id.
 pub(crate) fn block_made(
     source: BlockSource,
@@ -228,14 +248,7 @@ pub(crate) fn block_made(
     dropped: usize,
 ) {
     let header = &bundle.block.header;
-    let source = match source {
-        BlockSource::Produced => "produced",
-        BlockSource::Derived => "derived",
-    };
-    let chain = [
-        ("chain_id", chain_id.to_string()),
-        ("source", source.to_owned()),
-    ];
+    let chain = source.labels(chain_id);
     counter!("weft_blocks_total", &chain).increment(1);
     counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
     counter!("weft_gas_used_total", &chain).increment(header.gas_used);
@@ -253,6 +266,11 @@ pub(crate) fn block_made(
 /// Records a batch that was derived from L1 and found right.
 pub(crate) fn batch_verified(chain_id: u64) {
     counter!("weft_batches_verified_total", "chain_id" => chain_id.to_string()).increment(1);
+}
+
+/// Records that what the engine has learned was written, in so many bytes.
+pub(crate) fn predictions_kept(source: BlockSource, chain_id: u64, bytes: usize) {
+    gauge!("weft_predictions_bytes", &source.labels(chain_id)).set(bytes as f64);
 }
 
 /// Records an access list that was checked.

@@ -10,12 +10,13 @@ use weft_state::Store;
 
 use crate::{
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Producer, ProducerConfig,
-        admission_rules, engine,
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Producer,
+        ProducerConfig, admission_rules,
     },
     error::NodeError,
     l1::{L1Config, L1Link},
     mempool::{Mempool, MempoolLimits},
+    metrics::BlockSource,
     ops::Ops,
     rpc::{NoL1, RpcConfig, RpcContext, RpcServer},
     tasks::Tasks,
@@ -49,6 +50,7 @@ pub struct NodeConfig {
 pub struct Node {
     address: SocketAddr,
     chain: ChainHandle,
+    predictions: Arc<Predictions>,
     tasks: Tasks,
 }
 
@@ -71,8 +73,13 @@ impl Node {
             None => (LabelSource::Durable, watch::channel(None).1),
         };
         let layers = Arc::new(Layers::new(config.execution)?);
-        let (writer, chain) =
-            ChainWriter::new(spec, store, layers, engine(config.threads)?, labels)?;
+        let predictions = Predictions::open(
+            &config.data_dir,
+            config.threads,
+            spec.chain_id(),
+            BlockSource::Produced,
+        )?;
+        let (writer, chain) = ChainWriter::new(spec, store, layers, predictions.engine(), labels)?;
         let mempool = Mempool::new(
             config.mempool,
             admission_rules(&chain, config.producer.gas_limit),
@@ -107,6 +114,7 @@ impl Node {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool);
+        predictions.spawn(&chain, &mut tasks);
         let stopping = tasks.stop().clone();
         ops.set_ready(true);
         tasks.spawn("rpc", async move {
@@ -118,6 +126,7 @@ impl Node {
         Ok(Self {
             address,
             chain,
+            predictions,
             tasks,
         })
     }
@@ -132,11 +141,14 @@ impl Node {
         &self.chain
     }
 
-    /// Waits until the node has stopped: by its token, or because a part failed.
+    /// Waits until the node has stopped: by its token, or because a part failed. Then what its engine
+    /// has learned is written down.
     ///
     /// # Errors
     /// The failure that stopped it.
     pub async fn join(mut self) -> Result<(), NodeError> {
-        self.tasks.join().await
+        let result = self.tasks.join().await;
+        self.predictions.save().await;
+        result
     }
 }

@@ -45,6 +45,11 @@ async fn a_used_folder_goes_on() -> eyre::Result<()> {
     let folder = TempDir::new()?;
     let data_dir = folder.path().join("dev");
     used_folder(&data_dir).await?;
+    // What the engines have learned, if there is a second core to learn for.
+    let parallel = std::thread::available_parallelism()?.get() > 1;
+    for node in ["l2", "watcher"] {
+        assert_eq!(data_dir.join(node).join("predictions").is_file(), parallel);
+    }
     let dev = Dev::start(&data_dir, &[]).await?;
     let nonce = dev.l2.nonce(dev.info.accounts[0].address).await?;
     assert_eq!(nonce, 10);

@@ -26,7 +26,7 @@ pub(crate) struct Forecast {
 
 /// Time of a plain transfer that another thread would save, in nanoseconds: the rest is looking for
 /// its accounts, which planning takes too.
-const TRANSFER_TIME: u32 = 100;
+const TRANSFER_TIME: u32 = 200;
 
 /// Gas above which a limit says nothing about what a transaction uses.
 const MAX_CREDIBLE_GAS: u64 = 150_000;

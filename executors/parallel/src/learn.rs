@@ -15,7 +15,10 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     accesses::{AccessRecord, BlockAccesses},
     conflicts::Location,
-    lanes::record::{Recorded, RecordedExecution},
+    lanes::{
+        TIMED,
+        record::{Recorded, RecordedExecution},
+    },
     predict::{Observed, Predictor},
 };
 
@@ -51,8 +54,8 @@ enum Lesson {
 #[derive(Debug)]
 struct Seen {
     transaction: RecoveredTransaction,
-    /// In nanoseconds.
-    time: u64,
+    /// In nanoseconds, where it was taken.
+    time: Option<u64>,
     accounts: Vec<(Address, bool)>,
     slots: Vec<(Address, U256, bool)>,
 }
@@ -90,8 +93,8 @@ impl Learner {
         };
         let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
         let mut seen = Vec::new();
-        let step = transactions.len() / SAMPLE;
-        let sample = (1..=SAMPLE).map(|number| number.saturating_mul(step).saturating_sub(1));
+        let step = (transactions.len() / SAMPLE).next_multiple_of(TIMED);
+        let sample = (0..SAMPLE).map(|number| number.saturating_mul(step));
         for index in wanted.chain(sample) {
             let (Some(transaction), Some(Recorded::Execution(execution))) =
                 (transactions.get(index), record.find(index))
@@ -182,7 +185,7 @@ impl Seen {
         slots.dedup_by_key(|(address, slot, _)| (*address, *slot));
         Self {
             transaction: transaction.clone(),
-            time: u64::from(execution.time),
+            time: execution.time.map(u64::from),
             accounts,
             slots,
         }

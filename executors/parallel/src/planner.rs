@@ -384,27 +384,33 @@ impl Groups {
                 .collect(),
             transfers_apart: planner.only_transfers,
         };
+        // The others by stretches of the block: what lies together stays with one core.
+        let share = self.total / u64::try_from(lanes).unwrap_or(1);
+        let mut current = 0;
         for index in range {
-            let lane = match planner.places_of(index).first() {
+            let root = planner
+                .places_of(index)
+                .first()
+                .map(|place| self.root(*place) as usize);
+            let known = root.and_then(|root| lane_of_root.get(root).copied().flatten());
+            let lane = match known {
+                Some(lane) => lane,
                 None => {
-                    let lane = least_loaded(&loads);
-                    add_load(&mut loads, lane, planner.cost(index));
-                    lane
-                }
-                Some(place) => {
-                    let root = self.root(*place) as usize;
-                    match lane_of_root.get(root).copied().flatten() {
-                        Some(lane) => lane,
-                        None => {
-                            let lane = least_loaded(&loads);
-                            let cost = self.costs.get(root).copied().unwrap_or(0);
-                            add_load(&mut loads, lane, cost);
-                            if let Some(entry) = lane_of_root.get_mut(root) {
-                                *entry = Some(lane);
-                            }
-                            lane
-                        }
+                    let cost = match root {
+                        Some(root) => self.costs.get(root).copied().unwrap_or(0),
+                        None => planner.cost(index),
+                    };
+                    if loads
+                        .get(usize::from(current))
+                        .is_none_or(|load| *load >= share)
+                    {
+                        current = least_loaded(&loads);
                     }
+                    add_load(&mut loads, current, cost);
+                    if let Some(entry) = root.and_then(|root| lane_of_root.get_mut(root)) {
+                        *entry = Some(current);
+                    }
+                    current
                 }
             };
             deal.lane_of.push(lane);

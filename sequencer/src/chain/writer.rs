@@ -25,7 +25,7 @@ pub struct ChainWriter {
     spec: Arc<ChainSpec>,
     store: Store,
     layers: Arc<Layers>,
-    engine: Engine,
+    engine: Arc<Engine>,
     head: watch::Sender<Head>,
     blocks: broadcast::Sender<Arc<BlockBundle>>,
     recent: RecentBlocks,
@@ -53,7 +53,7 @@ impl ChainWriter {
         spec: Arc<ChainSpec>,
         store: Store,
         layers: Arc<Layers>,
-        engine: Engine,
+        engine: Arc<Engine>,
         labels: LabelSource,
     ) -> Result<(Self, ChainHandle), NodeError> {
         let (head, head_receiver) = watch::channel(Head {

@@ -96,8 +96,8 @@ pub(crate) struct LaneTransfer {
 #[derive(Debug)]
 pub(crate) struct LaneExecution {
     pub(crate) success: bool,
-    /// Time that the execution took, in nanoseconds.
-    pub(crate) time: u32,
+    /// Time that the execution took, in nanoseconds; of most it is not taken.
+    pub(crate) time: Option<u32>,
     pub(crate) gas_used: u64,
     pub(crate) sender_nonce: u64,
     pub(crate) beneficiary_credit: Option<U256>,

@@ -14,4 +14,5 @@ mod settled;
 mod view;
 mod walk;
 
+pub(crate) use in_order::TIMED;
 pub(crate) use run::{Deal, LaneMemory, LaneOutcome, LaneRun};

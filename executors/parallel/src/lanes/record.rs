@@ -59,8 +59,8 @@ pub(crate) enum Recorded<'a> {
 pub(crate) struct RecordedExecution<'a> {
     lane: &'a Lane,
     traces: Traces<'a>,
-    /// Time that the execution took, in nanoseconds.
-    pub(crate) time: u32,
+    /// Time that the execution took, in nanoseconds; of most it is not taken.
+    pub(crate) time: Option<u32>,
     pub(crate) gas_used: u64,
     pub(crate) beneficiary_credit: Option<U256>,
     pub(crate) code: &'a [(B256, Bytes)],

@@ -420,7 +420,7 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
                 return;
             };
             // What fails on a guess may well not fail at the turn.
-            let Ok(result) = execute(self.layer, transaction, &mut view) else {
+            let Ok(result) = execute(self.layer, index, transaction, &mut view) else {
                 view.lane.log.drop_open();
                 return;
             };

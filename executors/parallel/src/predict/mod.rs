@@ -67,8 +67,8 @@ pub(crate) struct Prediction {
 /// beneficiary's fee, it has nothing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observed<'a> {
-    /// Time that its execution took, in nanoseconds.
-    pub(crate) time: u64,
+    /// Time that its execution took, in nanoseconds, where it was taken.
+    pub(crate) time: Option<u64>,
     /// Accounts, and whether balance, nonce or code were written.
     pub(crate) accounts: &'a [(Address, bool)],
     /// Account and slot, and whether it was written.

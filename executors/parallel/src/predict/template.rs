@@ -144,11 +144,11 @@ impl Template {
     }
 
     /// Counts an observation. `search` is whether a search among all mappings found anything.
-    pub(super) fn count(&mut self, time: u64, search: Option<bool>) {
-        self.time = if self.observations == 0 {
-            time
-        } else {
-            self.time - self.time / 8 + time / 8
+    pub(super) fn count(&mut self, time: Option<u64>, search: Option<bool>) {
+        self.time = match (self.time, time) {
+            (known, None) => known,
+            (0, Some(time)) => time,
+            (known, Some(time)) => known - known / 8 + time / 8,
         };
         self.observations = self.observations.saturating_add(1);
         self.fruitless = match search {

@@ -65,7 +65,7 @@ impl Executed {
 
     pub(super) fn observed(&self) -> Observed<'_> {
         Observed {
-            time: self.time,
+            time: Some(self.time),
             accounts: &self.accounts,
             slots: &self.slots,
         }
