@@ -26,7 +26,7 @@ pub enum Crafted {
     HeavyWriter,
     /// Tiny transactions that look at the balance of the block's beneficiary, whom all of them pay.
     BeneficiaryReads,
-    /// Heavy transactions, of which each two neighbours write the same slot.
+    /// Heavy transactions, of which each two that are half a block apart write the same slot.
     HeavyPairs,
     /// Calls that share nothing, and whose access lists (EIP-2930) all name one slot.
     FalseLists,
@@ -145,7 +145,7 @@ impl Crafted {
         [&COUNT_DOWN, then].concat()
     }
 
-    fn call(self, random: &mut StdRng, index: usize, contract: Address) -> Call {
+    fn call(self, random: &mut StdRng, index: usize, count: usize, contract: Address) -> Call {
         let mask = U256::from(random.random::<u128>());
         let number = U256::from(index);
         match self {
@@ -154,7 +154,10 @@ impl Crafted {
             Self::HeavyWriter if index == 0 => Call::new(HEAVIEST_STEPS, [U256::ZERO; 2]),
             Self::HeavyWriter => Call::new(1, [number, U256::ZERO]),
             Self::BeneficiaryReads => Call::new(1, [U256::ZERO; 2]),
-            Self::HeavyPairs => Call::new(HEAVY_STEPS, [mask, mask ^ U256::from(index / 2)]),
+            Self::HeavyPairs => {
+                let pair = U256::from(index % (count / 2).max(1));
+                Call::new(HEAVY_STEPS, [mask, mask ^ pair])
+            }
             Self::FalseLists => Call {
                 list: AccessList(vec![AccessListItem {
                     address: contract,
@@ -200,7 +203,10 @@ impl Crafted {
         let transactions = senders
             .into_iter()
             .enumerate()
-            .map(|(index, sender)| self.call(random, index, contract).signed(sender, contract))
+            .map(|(index, sender)| {
+                let call = self.call(random, index, count, contract);
+                call.signed(sender, contract)
+            })
             .collect();
         Scenario::new(base, transactions)
     }
