@@ -2,6 +2,7 @@ use std::{cell::Cell, marker::PhantomData};
 
 use alloy_primitives::{Bytes, KECCAK256_EMPTY, U256};
 use revm::{
+    Database,
     context_interface::{
         Block, Cfg, ContextTr, JournalTr, Transaction,
         journaled_state::account::JournaledAccountTr,
@@ -127,6 +128,35 @@ where
     }
 }
 
+/// Checks the sender of a signed transaction and takes the fee. Does what revm does, without the
+/// code of senders that have none: all threads would count references to the same empty code.
+fn deduct_caller<CTX, ERROR>(context: &mut CTX) -> Result<(), ERROR>
+where
+    CTX: ContextTr,
+    ERROR: From<InvalidTransaction> + From<<CTX::Db as Database>::Error>,
+{
+    let (block, tx, cfg, journal, _, _) = context.all_mut();
+    let sender = journal.load_account(tx.caller())?.data;
+    let has_code = sender.info.code_hash != KECCAK256_EMPTY;
+    let mut sender = if has_code {
+        journal.load_account_with_code_mut(tx.caller())?.data
+    } else {
+        journal.load_account_mut(tx.caller())?.data
+    };
+    pre_execution::validate_account_nonce_and_code(
+        &sender.account().info,
+        tx.nonce(),
+        !has_code,
+        cfg.is_nonce_check_disabled(),
+    )?;
+    let balance = pre_execution::calculate_caller_fee(*sender.balance(), tx, block, cfg)?;
+    sender.set_balance(balance);
+    if tx.kind().is_call() {
+        sender.bump_nonce();
+    }
+    Ok(())
+}
+
 impl<'a, EVM, ERROR> Handler for TransactionHandler<'a, EVM, ERROR>
 where
     EVM: EvmTr<
@@ -166,7 +196,7 @@ where
         _gas: &mut InitialAndFloorGas,
     ) -> Result<(), ERROR> {
         match self.origin {
-            Origin::Signed => pre_execution::validate_against_state_and_deduct_caller(evm.ctx()),
+            Origin::Signed => deduct_caller(evm.ctx()),
             Origin::Deposit { mint } => {
                 let (_, tx, _, journal, _, _) = evm.ctx().all_mut();
                 let mut sender = journal.load_account_mut(tx.caller())?;

@@ -1,13 +1,9 @@
-use std::{
-    collections::{BTreeMap, HashMap},
-    iter::Peekable,
-    slice,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use weft_executor_core::{AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
 
-use super::lane::{Lane, Places};
+use super::lane::{Lane, LaneAccount, Places};
 use crate::crew::Crew;
 
 /// What the lanes changed together, the oldest first.
@@ -23,22 +19,19 @@ pub(super) fn gather(
     } else {
         1
     });
-    // Addresses are spread evenly, as they are hashes.
-    let width = (u64::MAX / u64::try_from(ranges).unwrap_or(1)).max(1);
-    let start = |range: usize| width.saturating_mul(u64::try_from(range).unwrap_or(0));
-    let gather = |orders: &[Order], range: usize| {
-        let next = range.saturating_add(1);
-        let end = (next < ranges).then(|| start(next));
-        changes_in(lanes, orders, start(range), end)
-    };
     let parts: Vec<_> = match crew {
         Some(crew) => {
-            let orders = crew.each(lanes.iter().collect(), |lane| written(&lane.places));
-            crew.each((0..ranges).collect(), |range| gather(&orders, range))
+            let written = crew.each(lanes.iter().collect(), |lane| Written::new(lane, ranges));
+            crew.each((0..ranges).collect(), |range| changes_in(&written, range))
         }
         None => {
-            let orders: Vec<_> = lanes.iter().map(|lane| written(&lane.places)).collect();
-            (0..ranges).map(|range| gather(&orders, range)).collect()
+            let written: Vec<_> = lanes
+                .iter()
+                .map(|lane| Written::new(lane, ranges))
+                .collect();
+            (0..ranges)
+                .map(|range| changes_in(&written, range))
+                .collect()
         }
     };
     let accounts = PartedMap::from_parts(parts);
@@ -52,12 +45,26 @@ const ACCOUNTS_PER_RANGE: usize = 2048;
 /// More ranges than threads: contracts with many slots are not spread evenly.
 const RANGES_PER_THREAD: usize = 4;
 
-/// What a lane changed, in order.
+/// What a lane changed.
 #[derive(Debug)]
-struct Order {
-    accounts: Vec<Keyed>,
-    /// The written slots of accounts that have many.
+struct Written<'a> {
+    places: &'a Places,
+    /// The changed accounts by ranges of addresses.
+    accounts: Vec<Vec<WrittenAccount>>,
+    /// The written slots of accounts that have many, in order.
     slots: HashMap<u32, Vec<Keyed>>,
+}
+
+/// An account that a lane changed.
+#[derive(Debug, Clone, Copy)]
+struct WrittenAccount {
+    /// The first 64 bits of the address.
+    bits: u64,
+    id: u32,
+    /// The lane's position among the lanes.
+    lane: u16,
+    /// Whether slots of it are written.
+    has_slots: bool,
 }
 
 /// Slots of an account that are put in order by the thread that does so for the whole lane.
@@ -66,36 +73,65 @@ const MANY_SLOTS: usize = 64;
 /// An id, with the first 64 bits of its key.
 type Keyed = (u64, u32);
 
-/// The accounts of a lane that are changed, in the order of addresses.
-fn written(places: &Places) -> Order {
-    let mut written_slots = vec![0usize; places.accounts.len()];
-    for slot in &places.slots {
-        if slot.written
-            && let Some(slots) = written_slots.get_mut(slot.account as usize)
-        {
-            *slots = slots.saturating_add(1);
+impl<'a> Written<'a> {
+    fn new(lane: &'a Lane, ranges: usize) -> Self {
+        let places = &lane.places;
+        let mut written_slots = vec![0u32; places.accounts.len()];
+        for slot in &places.slots {
+            if slot.written
+                && let Some(slots) = written_slots.get_mut(slot.account as usize)
+            {
+                *slots = slots.saturating_add(1);
+            }
+        }
+        let room = places.accounts.len() / ranges.max(1);
+        let mut accounts: Vec<_> = (0..ranges)
+            .map(|_| Vec::with_capacity(room.saturating_add(room / 4)))
+            .collect();
+        for ((account, slots), id) in places.accounts.iter().zip(&written_slots).zip(0..) {
+            if account.written || *slots > 0 {
+                let bits = first_bits(account.address);
+                if let Some(range) = accounts.get_mut(range_of(bits, ranges)) {
+                    range.push(WrittenAccount {
+                        bits,
+                        id,
+                        lane: 0,
+                        has_slots: *slots > 0,
+                    });
+                }
+            }
+        }
+        let slots = (0..)
+            .zip(&written_slots)
+            .filter(|(_, slots)| **slots as usize >= MANY_SLOTS)
+            .map(|(id, _)| (id, order_slots(places, id)))
+            .collect();
+        Self {
+            places,
+            accounts,
+            slots,
         }
     }
-    let mut accounts: Vec<Keyed> = places
-        .accounts
-        .iter()
-        .zip(&written_slots)
-        .zip(0..)
-        .filter(|((account, slots), _)| account.written || **slots > 0)
-        .map(|((account, _), id)| (first_bytes(account.address), id))
-        .collect();
-    sort(&mut accounts, |id| places.account(id).address);
-    let slots = (0..)
-        .zip(&written_slots)
-        .filter(|(_, slots)| **slots >= MANY_SLOTS)
-        .map(|(id, _)| (id, order_slots(places, id)))
-        .collect();
-    Order { accounts, slots }
+
+    fn part(&self, id: u32) -> Part<'_> {
+        Part {
+            places: self.places,
+            slots: &self.slots,
+            id,
+        }
+    }
 }
 
-fn first_bytes(address: Address) -> u64 {
+fn first_bits(address: Address) -> u64 {
     let bytes = address.0.first_chunk();
     bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The range of addresses that start with these bits. Addresses are spread evenly, as they are
+/// hashes.
+fn range_of(bits: u64, ranges: usize) -> usize {
+    let ranges = u64::try_from(ranges).unwrap_or(1);
+    usize::try_from(((bits >> 32) * ranges) >> 32).unwrap_or(0)
 }
 
 /// Sorts ids by their keys, of which the first 64 bits are given: mostly these differ.
@@ -107,102 +143,64 @@ fn sort<K: Ord>(order: &mut [Keyed], key: impl Fn(u32) -> K) {
     });
 }
 
-/// What the lanes changed in accounts whose addresses start with bits from `start` to before `end`.
-fn changes_in(
-    lanes: &[Lane],
-    orders: &[Order],
-    start: u64,
-    end: Option<u64>,
-) -> SortedMap<Address, AccountChange> {
-    let mut sources: Vec<_> = lanes
-        .iter()
-        .zip(orders)
-        .map(|(lane, order)| {
-            let accounts = &order.accounts;
-            let first = accounts.partition_point(|(bits, _)| *bits < start);
-            let last = end.map_or(accounts.len(), |end| {
-                accounts.partition_point(|(bits, _)| *bits < end)
-            });
-            let part = accounts.get(first..last).unwrap_or_default();
-            Source {
-                places: &lane.places,
-                order,
-                accounts: part.iter().peekable(),
-            }
+/// What the lanes changed in accounts of a range of addresses.
+fn changes_in(lanes: &[Written<'_>], range: usize) -> SortedMap<Address, AccountChange> {
+    let mut order: Vec<WrittenAccount> = Vec::with_capacity(
+        lanes
+            .iter()
+            .filter_map(|lane| Some(lane.accounts.get(range)?.len()))
+            .sum(),
+    );
+    for (lane, number) in lanes.iter().zip(0..) {
+        let accounts = lane.accounts.get(range).map(Vec::as_slice);
+        let accounts = accounts.unwrap_or_default().iter();
+        order.extend(accounts.map(|account| WrittenAccount {
+            lane: number,
+            ..*account
+        }));
+    }
+    let part = |account: &WrittenAccount| {
+        let lane = lanes.get(usize::from(account.lane))?;
+        Some(lane.part(account.id))
+    };
+    let address = |account: &WrittenAccount| part(account).map(|part| part.account().address);
+    // Accounts are looked at only where the bits are not enough: each look is a wait for memory.
+    order.sort_unstable_by(|left, right| {
+        left.bits.cmp(&right.bits).then_with(|| {
+            let addresses = address(left).cmp(&address(right));
+            addresses.then(left.lane.cmp(&right.lane))
         })
-        .filter(|source| source.accounts.len() > 0)
-        .collect();
-    let most = sources.iter().map(|source| source.accounts.len()).sum();
-    let mut changes = Vec::with_capacity(most);
-    let mut parts = Vec::with_capacity(sources.len());
-    while next_parts(&mut sources, &mut parts) {
-        if let Some(change) = change_of(&parts) {
-            changes.push(change);
-        }
+    });
+    let mut changes = Vec::with_capacity(order.len());
+    let same = |left: &WrittenAccount, right: &WrittenAccount| {
+        left.bits == right.bits && address(left) == address(right)
+    };
+    for group in order.chunk_by(same) {
+        let change = match group {
+            [alone] => part(alone).and_then(|part| part.change(alone.has_slots)),
+            _ => change_of(&group.iter().filter_map(part).collect::<Vec<_>>()),
+        };
+        changes.extend(change);
     }
     SortedMap::from_sorted(changes)
-}
-
-/// What one lane changed in a range of addresses.
-struct Source<'a> {
-    places: &'a Places,
-    order: &'a Order,
-    accounts: Peekable<slice::Iter<'a, Keyed>>,
 }
 
 /// What one lane did to an account.
 #[derive(Debug, Clone, Copy)]
 struct Part<'a> {
     places: &'a Places,
-    order: &'a Order,
+    slots: &'a HashMap<u32, Vec<Keyed>>,
     id: u32,
-}
-
-/// Puts what the lanes did to the account with the lowest address into `parts`, the oldest first.
-/// Whether there is one.
-fn next_parts<'a>(sources: &mut [Source<'a>], parts: &mut Vec<Part<'a>>) -> bool {
-    parts.clear();
-    let mut take = |source: &mut Source<'a>| {
-        if let Some((_, id)) = source.accounts.next() {
-            parts.push(Part {
-                places: source.places,
-                order: source.order,
-                id: *id,
-            });
-        }
-    };
-    if let [source] = sources {
-        take(source);
-        return !parts.is_empty();
-    }
-    let lowest = sources
-        .iter_mut()
-        .filter_map(|source| {
-            let (bits, id) = source.accounts.peek()?;
-            Some((*bits, source.places.account(*id).address))
-        })
-        .min();
-    let Some((_, lowest)) = lowest else {
-        return false;
-    };
-    for source in sources {
-        let places = source.places;
-        let is_next = |(_, id): &&Keyed| places.account(*id).address == lowest;
-        if source.accounts.peek().is_some_and(is_next) {
-            take(source);
-        }
-    }
-    true
 }
 
 /// What lanes together did to an account.
 fn change_of(parts: &[Part<'_>]) -> Option<(Address, AccountChange)> {
     let first = parts.first()?;
-    let account = first.places.account(first.id);
+    let account = first.account();
     let (address, before) = (account.address, account.before);
     let (mut after, mut wiped) = (account.current, account.wiped);
     for part in parts.iter().skip(1) {
-        let account = part.places.account(part.id);
+        let account = part.account();
         // A lane that has not changed the account may have run side by side with the one that has,
         // and has nothing to say of what it is now.
         if account.before != account.current || account.wiped {
@@ -210,18 +208,27 @@ fn change_of(parts: &[Part<'_>]) -> Option<(Address, AccountChange)> {
         }
         wiped |= account.wiped;
     }
-    let slots = match parts {
-        [part] => part.slots(),
-        _ => merge_slots(parts),
-    };
-    let change = AccountChange::from_sorted(before, after, wiped, slots)?;
+    let change = AccountChange::from_sorted(before, after, wiped, merge_slots(parts))?;
     Some((address, change))
 }
 
 impl Part<'_> {
+    fn account(&self) -> &LaneAccount {
+        self.places.account(self.id)
+    }
+
+    /// What the lane changed in the account, if no other has.
+    fn change(&self, has_slots: bool) -> Option<(Address, AccountChange)> {
+        let account = self.account();
+        let slots = if has_slots { self.slots() } else { Vec::new() };
+        let change =
+            AccountChange::from_sorted(account.before, account.current, account.wiped, slots)?;
+        Some((account.address, change))
+    }
+
     /// The written slots, in order.
     fn slots(&self) -> Vec<(U256, WrittenSlot)> {
-        match self.order.slots.get(&self.id) {
+        match self.slots.get(&self.id) {
             Some(order) => self.slots_in(order),
             None => self.slots_in(&order_slots(self.places, self.id)),
         }
@@ -263,7 +270,7 @@ fn order_slots(places: &Places, account: u32) -> Vec<Keyed> {
 fn merge_slots(parts: &[Part<'_>]) -> Vec<(U256, WrittenSlot)> {
     let mut merged = Vec::new();
     for part in parts {
-        let wiped = part.places.account(part.id).wiped;
+        let wiped = part.account().wiped;
         let slots = part.slots();
         merged = if merged.is_empty() {
             slots

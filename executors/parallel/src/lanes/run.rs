@@ -115,6 +115,10 @@ impl LaneMemory {
 /// A lane tells where one transaction of this many has been.
 const TELL_INTERVAL: usize = 8;
 
+/// Transactions whose accounts are looked up together: the memory answers several questions at once,
+/// if they are asked at once.
+const PRELOADED: usize = 16;
+
 /// Gas of a transaction of which a lane always tells.
 const TELL_GAS: u64 = 500_000;
 
@@ -153,8 +157,16 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             outcome: &mut self.outcome,
         };
         let transactions = self.transactions.get(range.clone()).unwrap_or_default();
-        for (index, transaction) in range.zip(transactions) {
-            turn.execute(index, transaction)?;
+        let mut next = range.start;
+        for together in transactions.chunks(PRELOADED) {
+            let mut view = turn.view();
+            for transaction in together {
+                view.preload(transaction);
+            }
+            for transaction in together {
+                turn.execute(next, transaction)?;
+                next = next.saturating_add(1);
+            }
         }
         let lane = turn.lane;
         self.settled.lanes.push(lane);
@@ -411,7 +423,8 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
         };
         let mut untold = 0usize;
         let (mut gas, mut suspect_gas) = (0u64, 0u64);
-        for index in indexes {
+        let mut preloaded = 0usize;
+        for (position, index) in indexes.iter().enumerate() {
             let index = *index as usize;
             if self.register.stopped() {
                 break;
@@ -419,6 +432,14 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             let Some(transaction) = self.transactions.get(index) else {
                 return;
             };
+            if position >= preloaded {
+                preloaded = position.saturating_add(PRELOADED).min(indexes.len());
+                for index in indexes.get(position..preloaded).unwrap_or_default() {
+                    if let Some(transaction) = self.transactions.get(*index as usize) {
+                        view.preload(transaction);
+                    }
+                }
+            }
             // What fails on a guess may well not fail at the turn.
             let Ok(result) = execute(self.layer, index, transaction, &mut view) else {
                 view.lane.log.drop_open();

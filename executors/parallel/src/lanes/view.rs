@@ -1,5 +1,7 @@
+use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use weft_executor_core::{Account, BlockEnv, StateView, TransactionChanges, credited};
+use weft_primitives::RecoveredTransaction;
 
 use super::{
     lane::Lane,
@@ -29,6 +31,15 @@ impl<S: StateView> LaneView<'_, S> {
                 Some(account) => Ok(account),
                 None => base.account(address),
             })
+    }
+
+    /// Looks up the accounts that the transaction names. If that fails, so will the execution, if it
+    /// needs them.
+    pub(super) fn preload(&mut self, transaction: &RecoveredTransaction) {
+        let _ = self.locate(transaction.signer());
+        if let Some(receiver) = transaction.to() {
+            let _ = self.locate(receiver);
+        }
     }
 
     pub(super) fn locate_slot(&mut self, account: u32, slot: U256) -> Result<u32, S::Error> {
