@@ -2,7 +2,10 @@ use std::{fmt, num::NonZeroUsize};
 
 use rayon::ThreadPoolBuildError;
 #[cfg(not(test))]
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use {
+    parking_lot::Mutex,
+    rayon::{ThreadPool, ThreadPoolBuilder},
+};
 
 /// The threads that work on a block: the one that asks, and those that help it. These stay from
 /// block to block.
@@ -49,7 +52,8 @@ impl Crew {
         }
     }
 
-    /// Does the work for each item, side by side, and gives what came out in their order.
+    /// Does the work for each item, side by side, and gives what came out in their order. Whoever is
+    /// done with an item takes the next one.
     #[cfg(not(test))]
     pub(crate) fn each<T: Send, R: Send>(
         &self,
@@ -57,16 +61,20 @@ impl Crew {
         work: impl Fn(T) -> R + Sync,
     ) -> Vec<R> {
         let mut results: Vec<Option<R>> = items.iter().map(|_| None).collect();
-        let mut tasks = items.into_iter().zip(&mut results);
-        let first = tasks.next();
-        self.helpers.in_place_scope(|scope| {
-            let work = &work;
-            for (item, result) in tasks {
-                scope.spawn(move |_| *result = Some(work(item)));
-            }
-            if let Some((item, result)) = first {
+        let helpers = self.threads.min(items.len()).saturating_sub(1);
+        let tasks = Mutex::new(items.into_iter().zip(&mut results));
+        let work_on = || {
+            // Apart from the work, so that nobody waits for it.
+            let next = || tasks.lock().next();
+            while let Some((item, result)) = next() {
                 *result = Some(work(item));
             }
+        };
+        self.helpers.in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| work_on());
+            }
+            work_on();
         });
         // All are there: the scope waits, and passes a panic on.
         results.into_iter().flatten().collect()
