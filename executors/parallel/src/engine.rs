@@ -178,7 +178,12 @@ impl Engine {
             self.execute_in_lanes(&mut planner, Some(crew), layer, block, transactions, state)?;
         let unknown = unknown.into_iter().map(|index| index as usize);
         let wanted = stale.into_iter().chain(unknown);
-        learner.hand_in(transactions, &execution.accesses, wanted);
+        learner.hand_in(
+            transactions,
+            &execution.accesses,
+            wanted,
+            planner.expected(),
+        );
         Ok(execution)
     }
 

@@ -31,6 +31,10 @@ const MOST: usize = 64;
 /// Transactions of a block that are learned from whatever is known of them.
 const SAMPLE: usize = 8;
 
+/// Transactions of a block whose times are compared with what was expected: of many, the errors
+/// even out.
+const MOST_COMPARED: usize = 1024;
+
 /// Blocks that wait to be learned from; of others nothing is learned.
 const MOST_WAITING: usize = 4;
 
@@ -81,21 +85,39 @@ impl Learner {
     }
 
     /// Hands in the transactions of a block that there is most to learn from: `wanted` has their
-    /// indexes in the block. Of the others a sample is handed in too, because times change.
+    /// indexes in the block. Those follow that took another time than the one in `expected`, and of
+    /// the others a sample, because times change.
     pub(crate) fn hand_in(
         &self,
         transactions: &[RecoveredTransaction],
         accesses: &BlockAccesses,
         wanted: impl Iterator<Item = usize>,
+        expected: &[u32],
     ) {
         let AccessRecord::Lanes(record) = &accesses.record else {
             return;
         };
         let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
         let mut seen = Vec::new();
-        let step = (transactions.len() / SAMPLE).next_multiple_of(TIMED);
+        let step = (transactions.len() / SAMPLE)
+            .next_multiple_of(TIMED)
+            .max(TIMED);
         let sample = (0..SAMPLE).map(|number| number.saturating_mul(step));
-        for index in wanted.chain(sample) {
+        let mistimed =
+            expected
+                .iter()
+                .enumerate()
+                .take(MOST_COMPARED)
+                .filter(|(index, expected)| {
+                    let Some(Recorded::Execution(execution)) = record.find(*index) else {
+                        return false;
+                    };
+                    execution
+                        .time
+                        .is_some_and(|time| is_other_time(time, **expected))
+                });
+        let mistimed = mistimed.map(|(index, _)| index);
+        for index in wanted.chain(mistimed).chain(sample) {
             let (Some(transaction), Some(Recorded::Execution(execution))) =
                 (transactions.get(index), record.find(index))
             else {
@@ -138,6 +160,12 @@ impl Drop for Learner {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether a time is worth another lesson. In nanoseconds.
+fn is_other_time(time: u32, expected: u32) -> bool {
+    let (short, long) = (time.min(expected), time.max(expected));
+    long > 50_000 && long / 2 > short
 }
 
 fn learn(predictor: &Predictor, lessons: &Receiver<Lesson>) {

@@ -51,6 +51,11 @@ pub(crate) struct Segment {
 /// Part of executions ahead of their turn, in percent, from which on they are not worth it.
 const TOO_MANY_STALE_PERCENT: usize = 30;
 
+const LANES_PER_THREAD: usize = 4;
+
+/// Transactions for each thread from which on there is one lane for each.
+const MANY_IN_A_LANE: usize = 2048;
+
 /// The first pause is one part of a block in this many.
 const FIRST_PAUSE: u64 = 16;
 
@@ -127,6 +132,11 @@ impl Planner {
         planner
     }
 
+    /// Expected times of the transactions, in nanoseconds.
+    pub(crate) fn expected(&self) -> &[u32] {
+        &self.costs
+    }
+
     /// Leaves out places that nobody changes: transactions do not meet there.
     fn keep_written(&mut self, written: &[bool]) {
         let mut kept = 0usize;
@@ -152,6 +162,17 @@ impl Planner {
     /// Whether more than one thread would pay for itself.
     const fn wants_threads(&self) -> bool {
         self.threads > 1 && self.cost_left >= self.parallel_from
+    }
+
+    /// Into how many lanes to deal this many transactions. More than threads, as expected times are
+    /// often wrong: a thread that is done with a lane takes another one. Fewer where there are so
+    /// many transactions that the errors even out.
+    const fn lanes(&self, transactions: usize) -> usize {
+        if self.only_transfers || transactions / self.threads > MANY_IN_A_LANE {
+            self.threads
+        } else {
+            self.threads.saturating_mul(LANES_PER_THREAD)
+        }
     }
 
     fn places_of(&self, index: usize) -> &[u32] {
@@ -359,7 +380,7 @@ impl Groups {
 
     /// Deals the groups to lanes: the large ones first, each to the lane with the least to do.
     fn deal(mut self, planner: &Planner, range: Range<usize>) -> Deal {
-        let lanes = planner.threads;
+        let lanes = planner.lanes(range.len());
         let mut loads = vec![0u64; lanes];
         let mut lane_of_root: Vec<Option<u16>> = vec![None; self.parents.len()];
         let large = self.total / u64::try_from(lanes.saturating_mul(8)).unwrap_or(1);
@@ -379,11 +400,10 @@ impl Groups {
         }
         let mut deal = Deal {
             lane_of: Vec::with_capacity(range.len()),
-            lanes: (0..lanes)
-                .map(|_| Vec::with_capacity(range.len() / lanes))
-                .collect(),
+            lanes: Vec::new(),
             transfers_apart: planner.only_transfers,
         };
+        let start = range.start;
         // The others by stretches of the block: what lies together stays with one core.
         let share = self.total / u64::try_from(lanes).unwrap_or(1);
         let mut current = 0;
@@ -414,10 +434,8 @@ impl Groups {
                 }
             };
             deal.lane_of.push(lane);
-            if let Some(indexes) = deal.lanes.get_mut(usize::from(lane)) {
-                indexes.push(u32::try_from(index).unwrap_or(u32::MAX));
-            }
         }
+        deal.number_by_load(&loads, start);
         deal
     }
 }

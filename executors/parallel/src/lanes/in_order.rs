@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use alloy_consensus::Transaction as _;
+
 use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
@@ -16,6 +18,9 @@ use crate::EngineError;
 /// Of this many transactions the time of one is taken: that of each whose index it divides.
 pub(crate) const TIMED: usize = 4;
 
+/// Gas limit from which on the time of every transaction is taken.
+const TIMED_GAS: u64 = 200_000;
+
 /// Executes one transaction on what the view shows, and leaves in its lane what it wrote.
 pub(super) fn execute<L: ExecutionLayer, S: StateView>(
     layer: &L,
@@ -23,7 +28,7 @@ pub(super) fn execute<L: ExecutionLayer, S: StateView>(
     transaction: &RecoveredTransaction,
     view: &mut LaneView<'_, S>,
 ) -> Result<LaneResult, EngineError<S::Error>> {
-    let timed = index.is_multiple_of(TIMED);
+    let timed = index.is_multiple_of(TIMED) || transaction.gas_limit() >= TIMED_GAS;
     if let Some(transfer) = layer.transfer(view.block, transaction)
         && let Some(done) = view.transfer(&transfer)
     {

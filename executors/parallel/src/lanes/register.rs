@@ -19,7 +19,7 @@ use crate::{
 pub(crate) struct Register {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     /// For each lane, where another has met it that it does not know of.
-    news: Box<[CachePadded<Mutex<Vec<Location>>>]>,
+    news: Vec<CachePadded<Mutex<Vec<Location>>>>,
     /// Whether there was ever any news.
     met: AtomicBool,
     stopped: AtomicBool,
@@ -54,15 +54,15 @@ impl Register {
             .next_power_of_two();
         Self {
             shards: (0..shards).map(|_| CachePadded::default()).collect(),
-            news: (0..threads).map(|_| CachePadded::default()).collect(),
+            news: Vec::new(),
             met: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             shift: u16::BITS - shards.trailing_zeros(),
         }
     }
 
-    /// Forgets all lanes.
-    pub(super) fn clear(&mut self) {
+    /// Forgets all lanes, and is there for this many.
+    pub(super) fn clear(&mut self, lanes: usize) {
         for shard in &mut self.shards {
             let shard = shard.get_mut();
             shard.accounts.clear();
@@ -71,6 +71,7 @@ impl Register {
         for news in &mut self.news {
             news.get_mut().clear();
         }
+        self.news.resize_with(lanes, CachePadded::default);
         *self.met.get_mut() = false;
         *self.stopped.get_mut() = false;
     }

@@ -52,6 +52,27 @@ pub(crate) enum LaneOutcome {
 }
 
 impl Deal {
+    /// Numbers the lanes by what they have to do, the most first, and lists their transactions,
+    /// which start at `start`.
+    pub(crate) fn number_by_load(&mut self, loads: &[u64], start: usize) {
+        let mut order: Vec<usize> = (0..loads.len()).collect();
+        order.sort_by_key(|lane| std::cmp::Reverse(loads.get(*lane).copied()));
+        let mut numbers = vec![0u16; loads.len()];
+        for (lane, number) in order.into_iter().zip(0..) {
+            if let Some(entry) = numbers.get_mut(lane) {
+                *entry = number;
+            }
+        }
+        let each = self.lane_of.len() / loads.len().max(1);
+        self.lanes = (0..loads.len()).map(|_| Vec::with_capacity(each)).collect();
+        for (lane, index) in self.lane_of.iter_mut().zip(start..) {
+            *lane = numbers.get(usize::from(*lane)).copied().unwrap_or(0);
+            if let Some(indexes) = self.lanes.get_mut(usize::from(*lane)) {
+                indexes.push(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+    }
+
     /// The transactions of a segment that starts at `start`, with their lanes.
     fn in_block_order(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
         (start..).zip(self.lane_of.iter().map(|lane| usize::from(*lane)))
@@ -96,7 +117,7 @@ impl LaneMemory {
         Self {
             ids: Vec::new(),
             // For a block that is being made and one that somebody still looks at.
-            attic: Attic::new(threads.saturating_mul(2).saturating_add(2)),
+            attic: Attic::new(threads.saturating_mul(8).saturating_add(2)),
             register: Register::new(threads),
             hasher: DefaultHashBuilder::default(),
             lengths: Lengths::default(),
@@ -180,7 +201,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         range: Range<usize>,
         deal: &Deal,
     ) -> Result<LaneOutcome, EngineError<S::Error>> {
-        self.memory.register.clear();
+        self.memory.register.clear(deal.lanes.len());
         let mut done: Vec<Lane> = Vec::with_capacity(deal.lanes.len());
         for indexes in &deal.lanes {
             done.push(self.memory.lane(indexes.len()));

@@ -148,7 +148,8 @@ impl Template {
         self.time = match (self.time, time) {
             (known, None) => known,
             (0, Some(time)) => time,
-            (known, Some(time)) => known - known / 8 + time / 8,
+            // One that was interrupted says little.
+            (known, Some(time)) => known - known / 4 + time.min(known.saturating_mul(4)) / 4,
         };
         self.observations = self.observations.saturating_add(1);
         self.fruitless = match search {
