@@ -25,6 +25,27 @@ struct Own {
     /// Number of the cache that the codes are from.
     cache: u64,
     shard: Shard,
+    /// Codes that were asked for in vain since it was full.
+    misses: usize,
+}
+
+/// Codes that a full list of a thread's own has not before it starts anew: copying a code takes
+/// longer than running a little of it.
+const MISSES: usize = 16_384;
+
+impl Own {
+    /// Whether there is no room for this code, for now.
+    fn is_full_with(&mut self, code: &Bytecode) -> bool {
+        if self.shard.bytes.saturating_add(code.len()) <= OWN_CAPACITY {
+            return false;
+        }
+        self.misses = self.misses.saturating_add(1);
+        if self.misses >= MISSES {
+            self.misses = 0;
+            self.shard = Shard::default();
+        }
+        true
+    }
 }
 
 /// Caches that there have been.
@@ -67,13 +88,16 @@ impl CodeCache {
             if own.cache != self.number {
                 *own = Own {
                     cache: self.number,
-                    shard: Shard::default(),
+                    ..Own::default()
                 };
             }
             if let Some(code) = own.shard.code.get(&code_hash) {
                 return Ok(code.clone());
             }
             let shared = self.get_or_load_shared(code_hash, load)?;
+            if own.is_full_with(&shared) {
+                return Ok(shared);
+            }
             let code = analyse(Bytes::copy_from_slice(shared.original_byte_slice()));
             own.shard.insert(code_hash, code.clone(), OWN_CAPACITY);
             Ok(code)

@@ -1,4 +1,9 @@
-use std::{fmt, mem, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{
+    fmt, mem,
+    num::NonZeroUsize,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_eip7928::BlockAccessList;
 use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
@@ -161,10 +166,12 @@ impl Engine {
             }
         }
         let time = stated_time(transactions);
-        if time < self.parallel_from {
-            return self.execute_in_order(layer, block, transactions, state);
-        }
         let Workers { crew, learner } = workers;
+        if time < self.parallel_from {
+            let execution = self.execute_in_order(layer, block, transactions, state)?;
+            learner.hand_in_new(transactions, &execution.accesses);
+            return Ok(execution);
+        }
         if time / 4 >= self.parallel_from {
             crew.wake();
         }
@@ -255,7 +262,11 @@ impl Engine {
                     let outcome = run.side_by_side(crew, range, &deal)?;
                     planner.note(outcome);
                 }
-                _ => run.in_order(range)?,
+                _ => {
+                    let start = Instant::now();
+                    run.in_order(range)?;
+                    planner.note_time(start.elapsed());
+                }
             }
         }
         let finished = run.finish(helpers)?;

@@ -18,7 +18,7 @@ pub(crate) struct Forecast {
     pub(crate) ends: Vec<u32>,
     /// Whether all transactions look like plain transfers, whose places are known for certain.
     pub(crate) only_transfers: bool,
-    /// Transactions from or to the block's beneficiary, which need what it has earned before them.
+    /// Transactions that need what the block's beneficiary has earned before them.
     pub(crate) alone: Vec<u32>,
     /// Transactions that nothing was known of, or too little.
     pub(crate) unknown: Vec<u32>,
@@ -28,11 +28,15 @@ pub(crate) struct Forecast {
 /// its accounts, which planning takes too.
 const TRANSFER_TIME: u32 = 200;
 
-/// Gas above which a limit says nothing about what a transaction uses.
-const MAX_CREDIBLE_GAS: u64 = 150_000;
-
-/// Gas of a call that nothing is known of for each nanosecond that it is expected to take.
+/// Gas for each nanosecond that execution takes.
 const GAS_PER_NANOSECOND: u64 = 5;
+
+/// Gas of a limit that is taken for more than room to spare.
+const MAX_STATED_GAS: u64 = 2_000_000;
+
+/// Gas that a call is expected to use that nothing is known of: what is learned soon shows whether
+/// it is more.
+const UNKNOWN_GAS: u64 = 30_000;
 
 /// Least transactions to predict that another thread is worth.
 const SMALLEST_PART: usize = 1024;
@@ -41,20 +45,20 @@ fn is_transfer(transaction: &RecoveredTransaction) -> bool {
     transaction.input().is_empty() && transaction.kind().is_call()
 }
 
-/// Time that the transactions take by what they say themselves, in nanoseconds.
+/// Time that the transactions take at most by what they say themselves, in nanoseconds.
 pub(crate) fn stated_time(transactions: &[RecoveredTransaction]) -> u64 {
     let times = transactions.iter().map(|transaction| {
         if is_transfer(transaction) {
             u64::from(TRANSFER_TIME)
         } else {
-            time_of_limit(transaction)
+            time_of_limit(transaction, MAX_STATED_GAS)
         }
     });
     times.fold(0, u64::saturating_add)
 }
 
-fn time_of_limit(transaction: &RecoveredTransaction) -> u64 {
-    transaction.gas_limit().min(MAX_CREDIBLE_GAS) / GAS_PER_NANOSECOND
+fn time_of_limit(transaction: &RecoveredTransaction, most: u64) -> u64 {
+    transaction.gas_limit().min(most) / GAS_PER_NANOSECOND
 }
 
 /// What the predictor expects of a block, by parts.
@@ -93,16 +97,22 @@ impl Forecast {
             alone: Vec::new(),
             unknown: Vec::new(),
         };
+        let paid = reader.account(beneficiary);
         for (transaction, index) in transactions.iter().zip(first..) {
             let index = u32::try_from(index).unwrap_or(u32::MAX);
-            if transaction.signer() == beneficiary || transaction.to() == Some(beneficiary) {
+            let first_place = forecast.places.len();
+            let prediction = reader.predict(transaction, &mut forecast.places);
+            let mut places = forecast.places.iter().skip(first_place);
+            if places.any(|access| access.place == paid) {
                 forecast.alone.push(index);
             }
-            let prediction = reader.predict(transaction, &mut forecast.places);
             forecast.only_transfers &= is_transfer(transaction);
             let time = match prediction.time {
                 _ if is_transfer(transaction) => TRANSFER_TIME,
-                0 => u32::try_from(time_of_limit(transaction)).unwrap_or(u32::MAX),
+                0 => {
+                    let time = time_of_limit(transaction, UNKNOWN_GAS);
+                    u32::try_from(time).unwrap_or(u32::MAX)
+                }
                 known => u32::try_from(known).unwrap_or(u32::MAX),
             };
             if !prediction.known || !prediction.complete {

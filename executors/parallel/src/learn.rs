@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     io,
     sync::{
         Arc,
@@ -9,7 +8,7 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, map::AddressMap};
 use weft_primitives::RecoveredTransaction;
 
 use crate::{
@@ -25,8 +24,14 @@ use crate::{
 /// Transactions with the same contract and function that are learned from in one block.
 const MOST_ALIKE: usize = 4;
 
+/// Functions of one contract that are learned from in one block.
+const MOST_FUNCTIONS: usize = 8;
+
 /// Transactions of a block that are learned from.
 const MOST: usize = 64;
+
+/// Transactions of a block that are looked at for that.
+const MOST_LOOKED_AT: usize = 1024;
 
 /// Transactions of a block that are learned from whatever is known of them.
 const SAMPLE: usize = 8;
@@ -97,38 +102,55 @@ impl Learner {
         let AccessRecord::Lanes(record) = &accesses.record else {
             return;
         };
-        let mut alike: HashMap<(Option<Address>, Option<[u8; 4]>), usize> = HashMap::new();
-        let mut seen = Vec::new();
         let step = (transactions.len() / SAMPLE)
             .next_multiple_of(TIMED)
             .max(TIMED);
         let sample = (0..SAMPLE).map(|number| number.saturating_mul(step));
-        let mistimed =
-            expected
-                .iter()
-                .enumerate()
-                .take(MOST_COMPARED)
-                .filter(|(index, expected)| {
-                    let Some(Recorded::Execution(execution)) = record.find(*index) else {
-                        return false;
-                    };
-                    execution
-                        .time
-                        .is_some_and(|time| is_other_time(time, **expected))
-                });
+        let compared = expected.iter().enumerate().take(MOST_COMPARED);
+        let mistimed = compared.filter(|(index, expected)| {
+            let Some(Recorded::Execution(execution)) = record.find(*index) else {
+                return false;
+            };
+            execution
+                .time
+                .is_some_and(|time| is_other_time(time, **expected))
+        });
         let mistimed = mistimed.map(|(index, _)| index);
-        for index in wanted.chain(mistimed).chain(sample) {
-            let (Some(transaction), Some(Recorded::Execution(execution))) =
-                (transactions.get(index), record.find(index))
-            else {
+        self.hand_in_these(transactions, accesses, wanted.chain(mistimed).chain(sample));
+    }
+
+    fn hand_in_these(
+        &self,
+        transactions: &[RecoveredTransaction],
+        accesses: &BlockAccesses,
+        indexes: impl Iterator<Item = usize>,
+    ) {
+        let AccessRecord::Lanes(record) = &accesses.record else {
+            return;
+        };
+        let mut alike: AddressMap<Vec<(Option<[u8; 4]>, usize)>> = AddressMap::default();
+        let mut seen = Vec::new();
+        for index in indexes.take(MOST_LOOKED_AT) {
+            let Some(transaction) = transactions.get(index) else {
+                continue;
+            };
+            // Creations are not alike.
+            let Some(contract) = transaction.to() else {
                 continue;
             };
             let selector = transaction.input().first_chunk().copied();
-            let count = alike.entry((transaction.to(), selector)).or_default();
-            if *count >= MOST_ALIKE {
-                continue;
+            let functions = alike.entry(contract).or_default();
+            let full = functions.len() >= MOST_FUNCTIONS;
+            match functions.iter_mut().find(|(known, _)| *known == selector) {
+                Some((_, count)) if *count >= MOST_ALIKE => continue,
+                Some((_, count)) => *count = count.saturating_add(1),
+                // One that is called by always another name has nothing to teach.
+                None if full => continue,
+                None => functions.push((selector, 1)),
             }
-            *count = count.saturating_add(1);
+            let Some(Recorded::Execution(execution)) = record.find(index) else {
+                continue;
+            };
             seen.push(Seen::new(transaction, &execution));
             if seen.len() >= MOST {
                 break;
@@ -137,6 +159,31 @@ impl Learner {
         if let (false, Some(lessons)) = (seen.is_empty(), &self.lessons) {
             // When it is behind, there will be other blocks to learn from.
             let _ = lessons.try_send(Lesson::Transactions(seen));
+        }
+    }
+
+    /// Hands in those among the first transactions of a small block that nothing is known of.
+    pub(crate) fn hand_in_new(
+        &self,
+        transactions: &[RecoveredTransaction],
+        accesses: &BlockAccesses,
+    ) {
+        let mut new = Vec::new();
+        {
+            let reader = self.predictor.reader();
+            let mut places = Vec::new();
+            let calls = transactions.iter().enumerate();
+            let calls = calls.filter(|(_, transaction)| !transaction.input().is_empty());
+            for (index, transaction) in calls.take(SAMPLE) {
+                places.clear();
+                let prediction = reader.predict(transaction, &mut places);
+                if !prediction.known || !prediction.complete {
+                    new.push(index);
+                }
+            }
+        }
+        if !new.is_empty() {
+            self.hand_in_these(transactions, accesses, new.into_iter());
         }
     }
 

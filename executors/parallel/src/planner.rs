@@ -1,4 +1,4 @@
-use std::{collections::HashMap, hash::BuildHasherDefault, ops::Range};
+use std::{collections::HashMap, hash::BuildHasherDefault, mem, ops::Range, time::Duration};
 
 use weft_primitives::RecoveredTransaction;
 
@@ -35,6 +35,10 @@ pub(crate) struct Planner {
     /// Cost from there to the end.
     cost_left: u64,
     cost_of_block: u64,
+    /// Whether expected times are not known to be near the real ones.
+    doubtful: bool,
+    /// Expected time of the transactions that are executed to find that out.
+    trial: u64,
     /// Cost of the next transactions to execute in order, after lanes that have met too often.
     pause: u64,
     last_pause: u64,
@@ -50,6 +54,17 @@ pub(crate) struct Segment {
 
 /// Part of executions ahead of their turn, in percent, from which on they are not worth it.
 const TOO_MANY_STALE_PERCENT: usize = 30;
+
+/// The first trial is one part of a block in this many, and at most so many transactions. A block that
+/// only seems to be long is done before another thread is awake.
+const FIRST_TRIAL: usize = 32;
+const LONGEST_FIRST_TRIAL: usize = 16;
+
+/// Other trials are one part of a block in this many.
+const NEXT_TRIAL: usize = 8;
+
+/// Expected times are not believed when real ones are one part of them in this many.
+const TOO_SHORT: u128 = 4;
 
 const LANES_PER_THREAD: usize = 4;
 
@@ -75,15 +90,15 @@ impl Planner {
             next: 0,
             cost_left: 0,
             cost_of_block: 0,
+            doubtful: false,
+            trial: 0,
             pause: 0,
             last_pause: 0,
         }
     }
 
-    /// A planner for this many threads. `parallel_from` is the expected time from which
+    /// A planner for at most this many threads. `parallel_from` is the expected time from which
     /// on transactions are worth more than one, in nanoseconds.
-    ///
-    /// On a thread of a pool, which helps to predict.
     pub(crate) fn new(
         transactions: &[RecoveredTransaction],
         forecasts: Vec<Forecast>,
@@ -129,6 +144,11 @@ impl Planner {
         planner.keep_written(&written);
         planner.cost_left = planner.costs.iter().map(|cost| u64::from(*cost)).sum();
         planner.cost_of_block = planner.cost_left;
+        let worth = planner.cost_left / (parallel_from / 2).max(1);
+        planner.threads = usize::try_from(worth)
+            .unwrap_or(threads)
+            .clamp(2.min(threads), threads);
+        planner.doubtful = !planner.only_transfers && parallel_from > 0;
         planner
     }
 
@@ -200,9 +220,18 @@ impl Planner {
         if !self.wants_threads() {
             return Some(self.take(start..end, None));
         }
-        let (apart, alone) = self.next_alone(start);
-        if start == apart {
-            return Some(self.take(start..alone, None));
+        if self.doubtful {
+            let first = start == 0;
+            let count = end / if first { FIRST_TRIAL } else { NEXT_TRIAL };
+            let count = count.clamp(1, if first { LONGEST_FIRST_TRIAL } else { end });
+            let trial = self.take(start..start.saturating_add(count).min(end), None);
+            self.trial = self.cost_of(trial.range.clone());
+            return Some(trial);
+        }
+        let (apart, end_of_alone) = self.next_alone(start);
+        let is_near = start == apart || self.cost_of(start..apart) < self.parallel_from;
+        if end_of_alone > start && is_near {
+            return Some(self.take(start..self.end_in_order(end_of_alone), None));
         }
         let end = end.min(apart);
         let groups = Groups::new(self, start..end);
@@ -211,20 +240,37 @@ impl Planner {
         Some(self.take(range, deal))
     }
 
-    /// The next transactions from `start` on that are executed at their turn.
+    /// The next transactions from `start` on that are executed at their turn. Without any, they
+    /// begin at the block's end and end at `start`.
     fn next_alone(&self, start: usize) -> (usize, usize) {
         let first = self
             .alone
             .partition_point(|index| (*index as usize) < start);
         let mut next = self.alone.iter().skip(first).map(|index| *index as usize);
         let Some(begin) = next.next() else {
-            return (self.transactions, self.transactions);
+            return (self.transactions, start);
         };
         let mut end = begin.saturating_add(1);
         while next.next() == Some(end) {
             end = end.saturating_add(1);
         }
         (begin, end)
+    }
+
+    /// Where transactions end that are executed in order at least to `end`: before the next ones that
+    /// are worth more than one thread. Each segment has its price, so there must not be too many.
+    fn end_in_order(&self, mut end: usize) -> usize {
+        loop {
+            let (apart, end_of_alone) = self.next_alone(end);
+            if end_of_alone == end || self.cost_of(end..apart) >= self.parallel_from {
+                return end;
+            }
+            end = end_of_alone;
+        }
+    }
+
+    fn cost_of(&self, range: Range<usize>) -> u64 {
+        range.map(|index| self.cost(index)).sum()
     }
 
     /// Where the next transactions of this cost end; at the end of the block rather than just
@@ -244,10 +290,18 @@ impl Planner {
     }
 
     fn take(&mut self, range: Range<usize>, deal: Option<Deal>) -> Segment {
-        let cost: u64 = range.clone().map(|index| self.cost(index)).sum();
+        let cost = self.cost_of(range.clone());
         self.cost_left = self.cost_left.saturating_sub(cost);
         self.next = range.end;
         Segment { range, deal }
+    }
+
+    /// Takes note of how long the last segment took, which was executed in order.
+    pub(crate) fn note_time(&mut self, time: Duration) {
+        let expected = u128::from(mem::take(&mut self.trial));
+        if expected > 0 {
+            self.doubtful = time.as_nanos() < expected / TOO_SHORT;
+        }
     }
 
     /// Takes note of how the lanes of the last segment went.
@@ -260,7 +314,7 @@ impl Planner {
                 end,
             } => {
                 let stopped = end < self.next;
-                let left: u64 = (end..self.next).map(|index| self.cost(index)).sum();
+                let left = self.cost_of(end..self.next);
                 self.cost_left = self.cost_left.saturating_add(left);
                 self.next = end;
                 let tolerable = speculated.saturating_mul(TOO_MANY_STALE_PERCENT) / 100;

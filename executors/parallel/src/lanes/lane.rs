@@ -63,11 +63,24 @@ pub(crate) struct LaneSlot {
     pub(crate) slot: U256,
     /// What the lane's transactions found first, or what there was before it was removed.
     pub(crate) before: U256,
+    /// Whether it was removed before it was met: the lane's transactions found zero.
+    pub(super) removed: bool,
     pub(crate) current: U256,
     /// Whether it was ever changed, even if it was changed back.
     pub(crate) written: bool,
     /// Whether lanes are known to have met there.
     pub(super) met: bool,
+}
+
+impl LaneSlot {
+    /// What the lane's transactions found first.
+    pub(super) const fn found(&self) -> U256 {
+        if self.removed {
+            U256::ZERO
+        } else {
+            self.before
+        }
+    }
 }
 
 /// An id of a new place. More of them do not fit into memory.
@@ -193,6 +206,7 @@ impl Lane {
                     previous,
                     slot,
                     before,
+                    removed,
                     current: if removed { U256::ZERO } else { before },
                     written: removed && !before.is_zero(),
                     met: false,

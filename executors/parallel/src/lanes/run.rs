@@ -99,6 +99,8 @@ pub(crate) struct LaneRun<'a, L, S> {
 /// Memory of the last block for the next one.
 pub(crate) struct LaneMemory {
     ids: Vec<Ids>,
+    /// Most maps and lists that are kept.
+    room: usize,
     attic: Attic,
     register: Register,
     hasher: DefaultHashBuilder,
@@ -114,13 +116,23 @@ impl fmt::Debug for LaneMemory {
 
 impl LaneMemory {
     pub(crate) fn new(threads: usize) -> Self {
+        // For a block that is being made and one that somebody still looks at.
+        let room = threads.saturating_mul(8).saturating_add(2);
         Self {
             ids: Vec::new(),
-            // For a block that is being made and one that somebody still looks at.
-            attic: Attic::new(threads.saturating_mul(8).saturating_add(2)),
+            room,
+            attic: Attic::new(room),
             register: Register::new(threads),
             hasher: DefaultHashBuilder::default(),
             lengths: Lengths::default(),
+        }
+    }
+
+    /// Keeps the maps of a lane, if there is room. Nothing can be looked up in it any more.
+    fn keep_ids(&mut self, lane: &mut Lane) {
+        let ids = lane.take_ids();
+        if self.ids.len() < self.room {
+            self.ids.push(ids);
         }
     }
 
@@ -351,7 +363,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         self.settled.lanes.push(lane);
         for followed in followed {
             let mut lane = followed.into_lane();
-            self.memory.ids.push(lane.take_ids());
+            self.memory.keep_ids(&mut lane);
             self.memory.attic.put(&mut lane);
         }
         Ok(end)
@@ -381,7 +393,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             memory.lengths = longest;
         }
         for lane in &mut settled.lanes {
-            memory.ids.push(lane.take_ids());
+            memory.keep_ids(lane);
         }
         let execution = BlockExecution {
             receipts: outcome.receipts,
@@ -468,6 +480,10 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             };
             if !matches!(result, LaneResult::Transfer(_)) {
                 view.lane.executed = true;
+            }
+            if view.lane.saw_beneficiary {
+                // Others will, and none of them holds.
+                self.register.stop();
             }
             untold = untold.saturating_add(1);
             let gas_used = result.gas_used();

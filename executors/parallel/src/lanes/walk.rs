@@ -4,7 +4,7 @@ use weft_primitives::RecoveredTransaction;
 
 use super::{
     in_order::InOrder,
-    lane::Lane,
+    lane::{Lane, LaneSlot},
     log::{LaneResult, LaneTransaction, Look},
     outcome::InvalidDeposit,
     view::LaneView,
@@ -30,7 +30,7 @@ impl Followed {
         let places = &lane.places;
         Self {
             accounts: places.accounts.iter().map(|entry| entry.before).collect(),
-            slots: places.slots.iter().map(|entry| entry.before).collect(),
+            slots: places.slots.iter().map(LaneSlot::found).collect(),
             account_ids: vec![None; places.accounts.len()],
             slot_ids: vec![None; places.slots.len()],
             lane,

@@ -263,6 +263,11 @@ impl Reader<'_> {
         prediction
     }
 
+    /// The place of an account.
+    pub(crate) fn account(&self, address: Address) -> u64 {
+        self.names.word(&address.into_word())
+    }
+
     fn predict_template(
         &self,
         template: &Template,
