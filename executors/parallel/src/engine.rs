@@ -45,7 +45,7 @@ struct Workers {
 
 /// Expected time from which on a block is executed by more than one thread: waking one takes some 50
 /// microseconds.
-const DEFAULT_PARALLEL_FROM: Duration = Duration::from_micros(1_500);
+const DEFAULT_PARALLEL_FROM: Duration = Duration::from_micros(800);
 
 /// Functions of contracts that an engine knows what to expect of, at 8 KiB each at most.
 pub const PREDICTOR_CAPACITY: usize = 4096;
@@ -180,7 +180,13 @@ impl Engine {
             .iter_mut()
             .flat_map(|forecast| mem::take(&mut forecast.unknown))
             .collect();
-        let mut planner = Planner::new(transactions, forecasts, crew.threads(), self.parallel_from);
+        let costs = forecasts.iter().flat_map(|forecast| &forecast.costs);
+        let is_small = costs.map(|cost| u64::from(*cost)).sum::<u64>() < self.parallel_from;
+        let mut planner = if is_small {
+            Planner::in_order(transactions)
+        } else {
+            Planner::new(transactions, forecasts, crew.threads(), self.parallel_from)
+        };
         let (execution, stale) =
             self.execute_in_lanes(&mut planner, Some(crew), layer, block, transactions, state)?;
         let unknown = unknown.into_iter().map(|index| index as usize);

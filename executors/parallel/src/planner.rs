@@ -5,7 +5,7 @@ use weft_primitives::RecoveredTransaction;
 use crate::{
     forecast::Forecast,
     hash::AsItIs,
-    lanes::{Deal, LaneOutcome},
+    lanes::{AT_TURN, Deal, LaneOutcome},
 };
 
 /// Decides before transactions run which of them are executed side by side. It goes by what they
@@ -65,6 +65,12 @@ const NEXT_TRIAL: usize = 8;
 
 /// Expected times are not believed when real ones are one part of them in this many.
 const TOO_SHORT: u128 = 4;
+
+/// Transactions that are executed at their turn are among lanes if they are at most one in this many.
+const FEW_ALONE: usize = 8;
+
+/// Most transactions to settle one by one because there are such.
+const MOST_WALKED: usize = 4096;
 
 const LANES_PER_THREAD: usize = 4;
 
@@ -228,16 +234,41 @@ impl Planner {
             self.trial = self.cost_of(trial.range.clone());
             return Some(trial);
         }
-        let (apart, end_of_alone) = self.next_alone(start);
-        let is_near = start == apart || self.cost_of(start..apart) < self.parallel_from;
-        if end_of_alone > start && is_near {
-            return Some(self.take(start..self.end_in_order(end_of_alone), None));
+        let end = self.end_of_lanes(start);
+        if start == end {
+            return Some(self.take(start..self.end_in_order(start), None));
         }
-        let end = end.min(apart);
         let groups = Groups::new(self, start..end);
         let range = start..groups.end;
         let deal = groups.worth_it.then(|| groups.deal(self, range.clone()));
         Some(self.take(range, deal))
+    }
+
+    /// Where transactions from `start` on end that can be in lanes; `start` for none.
+    fn end_of_lanes(&self, start: usize) -> usize {
+        let first = self
+            .alone
+            .partition_point(|index| (*index as usize) < start);
+        let alone = self.alone.get(first..).unwrap_or_default();
+        let left = self.transactions.saturating_sub(start);
+        if alone.len().saturating_mul(FEW_ALONE) <= left && left <= MOST_WALKED {
+            // All between can go by what the others have left, the last need not.
+            let last = alone.iter().rev().map(|index| *index as usize);
+            let ends = (start..self.transactions).rev().zip(last);
+            let run = ends.take_while(|(index, alone)| index == alone).count();
+            return self.transactions.saturating_sub(run);
+        }
+        let (apart, end_of_alone) = self.next_alone(start);
+        if end_of_alone > start && self.cost_of(start..apart) < self.parallel_from {
+            return start;
+        }
+        apart
+    }
+
+    /// Whether the transaction is executed at its turn, be it among lanes.
+    fn is_alone(&self, index: usize) -> bool {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        !self.alone.is_empty() && self.alone.binary_search(&index).is_ok()
     }
 
     /// The next transactions from `start` on that are executed at their turn. Without any, they
@@ -257,9 +288,11 @@ impl Planner {
         (begin, end)
     }
 
-    /// Where transactions end that are executed in order at least to `end`: before the next ones that
-    /// are worth more than one thread. Each segment has its price, so there must not be too many.
-    fn end_in_order(&self, mut end: usize) -> usize {
+    /// Where transactions from `start` on end that are executed in order, with the next ones that are
+    /// executed at their turn: before those that are worth more than one thread. Each segment has its
+    /// price, so there must not be too many.
+    fn end_in_order(&self, start: usize) -> usize {
+        let (_, mut end) = self.next_alone(start);
         loop {
             let (apart, end_of_alone) = self.next_alone(end);
             if end_of_alone == end || self.cost_of(end..apart) >= self.parallel_from {
@@ -290,6 +323,7 @@ impl Planner {
     }
 
     fn take(&mut self, range: Range<usize>, deal: Option<Deal>) -> Segment {
+        debug_assert!(!range.is_empty(), "no progress at {}", range.start);
         let cost = self.cost_of(range.clone());
         self.cost_left = self.cost_left.saturating_sub(cost);
         self.next = range.end;
@@ -355,6 +389,9 @@ impl Groups {
         let mut largest = 0;
         let mut balanced = None;
         for index in start..all {
+            if planner.is_alone(index) {
+                continue;
+            }
             let cost = groups.add(planner.places_of(index), planner.cost(index));
             largest = largest.max(cost);
             groups.total = groups.total.saturating_add(planner.cost(index));
@@ -377,7 +414,7 @@ impl Groups {
                     total,
                     worth_it: true,
                 };
-                for index in start..end {
+                for index in (start..end).filter(|index| !planner.is_alone(*index)) {
                     parts.add(planner.places_of(index), planner.cost(index));
                 }
                 return parts;
@@ -462,6 +499,10 @@ impl Groups {
         let share = self.total / u64::try_from(lanes).unwrap_or(1);
         let mut current = 0;
         for index in range {
+            if planner.is_alone(index) {
+                deal.lane_of.push(AT_TURN);
+                continue;
+            }
             let root = planner
                 .places_of(index)
                 .first()

@@ -1,4 +1,7 @@
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    convert::Infallible,
+};
 
 use alloy_primitives::{
     Address, Bytes, U256,
@@ -17,8 +20,8 @@ pub(crate) struct Lane {
     /// Code that came into being.
     pub(super) code: B256Map<Bytes>,
     pub(super) log: LaneLog,
-    /// Whether somebody looked at the beneficiary without knowing what it has earned.
-    pub(super) saw_beneficiary: bool,
+    /// Looks at the beneficiary without knowing what it has earned.
+    pub(super) saw_beneficiary: u32,
     /// Whether the open transaction has looked at a place where lanes have met.
     pub(super) suspect: bool,
     /// Whether a transaction was more than a transfer.
@@ -63,7 +66,7 @@ pub(crate) struct LaneSlot {
     pub(crate) slot: U256,
     /// What the lane's transactions found first, or what there was before it was removed.
     pub(crate) before: U256,
-    /// Whether it was removed before it was met: the lane's transactions found zero.
+    /// Whether it was removed in this block before the lane: the lane's transactions found zero.
     pub(super) removed: bool,
     pub(crate) current: U256,
     /// Whether it was ever changed, even if it was changed back.
@@ -200,20 +203,38 @@ impl Lane {
                 let id = next_id(self.places.slots.len());
                 let owner = self.places.account_mut(account);
                 let previous = owner.last_slot.replace(id);
-                let removed = removed || owner.wiped;
+                let gone = removed || owner.wiped;
                 self.places.slots.push(LaneSlot {
                     account,
                     previous,
                     slot,
                     before,
                     removed,
-                    current: if removed { U256::ZERO } else { before },
-                    written: removed && !before.is_zero(),
+                    current: if gone { U256::ZERO } else { before },
+                    written: gone && !before.is_zero(),
                     met: false,
                 });
                 Ok(*entry.insert(id))
             }
         }
+    }
+
+    /// The id of an account that was this before the lane.
+    pub(super) fn account_before(&mut self, address: Address, before: Option<Account>) -> u32 {
+        let Ok(id) = self.account_id(address, || Ok::<_, Infallible>(before));
+        id
+    }
+
+    /// The id of a slot that was this before the lane; `removed` says whether it was removed since.
+    pub(super) fn slot_before(
+        &mut self,
+        account: u32,
+        slot: U256,
+        before: U256,
+        removed: bool,
+    ) -> u32 {
+        let Ok(id) = self.slot_id(account, slot, || Ok::<_, Infallible>((before, removed)));
+        id
     }
 
     /// Sets an account, and leaves its storage as it is.

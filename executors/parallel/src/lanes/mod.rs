@@ -15,4 +15,4 @@ mod view;
 mod walk;
 
 pub(crate) use in_order::TIMED;
-pub(crate) use run::{Deal, LaneMemory, LaneOutcome, LaneRun};
+pub(crate) use run::{AT_TURN, Deal, LaneMemory, LaneOutcome, LaneRun};

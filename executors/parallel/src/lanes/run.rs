@@ -36,6 +36,9 @@ pub(crate) struct Deal {
     pub(crate) transfers_apart: bool,
 }
 
+/// The lane of a transaction that no lane executes: it is executed when those before it are settled.
+pub(crate) const AT_TURN: u16 = u16::MAX;
+
 /// How lanes that ran side by side went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LaneOutcome {
@@ -66,7 +69,10 @@ impl Deal {
         let each = self.lane_of.len() / loads.len().max(1);
         self.lanes = (0..loads.len()).map(|_| Vec::with_capacity(each)).collect();
         for (lane, index) in self.lane_of.iter_mut().zip(start..) {
-            *lane = numbers.get(usize::from(*lane)).copied().unwrap_or(0);
+            let Some(number) = numbers.get(usize::from(*lane)) else {
+                continue;
+            };
+            *lane = *number;
             if let Some(indexes) = self.lanes.get_mut(usize::from(*lane)) {
                 indexes.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
@@ -144,6 +150,9 @@ impl LaneMemory {
         )
     }
 }
+
+/// Looks at the beneficiary in one lane from which on all stop.
+const TOO_MANY_SAW_BENEFICIARY: u32 = 2;
 
 /// A lane tells where one transaction of this many has been.
 const TELL_INTERVAL: usize = 8;
@@ -240,9 +249,13 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             // At once, while the lane's places are near.
             (!certain).then(|| marks(lane, hasher, parts))
         });
-        let complete = done.iter().zip(&deal.lanes).all(|(lane, indexes)| {
-            !lane.saw_beneficiary && lane.log.transactions.len() == indexes.len()
-        });
+        let finished = done
+            .iter()
+            .zip(&deal.lanes)
+            .all(|(lane, indexes)| lane.log.transactions.len() == indexes.len());
+        let complete = finished
+            && done.iter().all(|lane| lane.saw_beneficiary == 0)
+            && !deal.lane_of.contains(&AT_TURN);
         let apart = complete
             && if certain {
                 done.iter().all(|lane| !lane.executed) || {
@@ -255,7 +268,8 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             };
         if !apart || !self.has_room(range.clone(), &mut done) {
             let (speculated, stale) = (self.outcome.speculated, self.outcome.stale.len());
-            let end = self.follow(range, deal, done)?;
+            let end = finished.then_some(range.end);
+            let end = self.follow(range, end, deal, done)?;
             return Ok(LaneOutcome::Met {
                 end,
                 speculated: self.outcome.speculated.saturating_sub(speculated),
@@ -325,11 +339,12 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         Ok(())
     }
 
-    /// Settles the transactions of lanes that have met, one after another, as far as the lanes have
-    /// come. Where that is.
+    /// Settles the transactions of lanes that have met, one after another, up to `end` or as far as
+    /// the lanes have come. Where that is.
     fn follow(
         &mut self,
         range: Range<usize>,
+        end: Option<usize>,
         deal: &Deal,
         done: Vec<Lane>,
     ) -> Result<usize, EngineError<S::Error>> {
@@ -339,7 +354,8 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             .map(|entry| entry.index as usize)
             .max();
         // The first one at least, which the lanes may have left open because of an error.
-        let end = last.unwrap_or(range.start).saturating_add(1).min(range.end);
+        let reached = last.unwrap_or(range.start).saturating_add(1).min(range.end);
+        let end = end.unwrap_or(reached);
         let mut followed: Vec<Followed> = done.into_iter().map(Followed::new).collect();
         let mut turn = InOrder {
             layer: self.layer,
@@ -353,10 +369,12 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             .in_block_order(range.start)
             .take_while(|(index, _)| *index < end)
         {
-            if let Some(transaction) = self.transactions.get(index)
-                && let Some(lane) = followed.get_mut(lane)
-            {
-                lane.settle(index, transaction, &mut turn)?;
+            let Some(transaction) = self.transactions.get(index) else {
+                continue;
+            };
+            match followed.get_mut(lane) {
+                Some(lane) => lane.settle(index, transaction, &mut turn)?,
+                None => turn.execute(index, transaction)?,
             }
         }
         let lane = turn.lane;
@@ -481,7 +499,7 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             if !matches!(result, LaneResult::Transfer(_)) {
                 view.lane.executed = true;
             }
-            if view.lane.saw_beneficiary {
+            if view.lane.saw_beneficiary > TOO_MANY_SAW_BENEFICIARY {
                 // Others will, and none of them holds.
                 self.register.stop();
             }

@@ -74,7 +74,8 @@ impl<S: StateView> LaneView<'_, S> {
         let earned = match &mut self.earned {
             Some(earned) => earned.take(),
             None => {
-                self.lane.saw_beneficiary = true;
+                let seen = &mut self.lane.saw_beneficiary;
+                *seen = seen.saturating_add(1);
                 None
             }
         };

@@ -71,7 +71,7 @@ impl Followed {
         }
         turn.outcome.speculated = turn.outcome.speculated.saturating_add(1);
         if self.holds(position, turn).map_err(EngineError::State)? {
-            self.copy(position, turn).map_err(EngineError::State)?;
+            self.copy(position, turn);
             self.follow(position);
             let result = self.take_result(position);
             return match result {
@@ -94,7 +94,7 @@ impl Followed {
         for look in self.lane.log.traces(position).looks {
             let same = match *look {
                 Look::Account(id) => {
-                    let now = account_id(&self.lane, &mut self.account_ids, id, &mut view)?;
+                    let now = account_id(&self.lane, &mut self.account_ids, id, &mut view);
                     Some(view.account_at(now)?) == self.accounts.get(id as usize).copied()
                 }
                 Look::Slot(id) => {
@@ -104,7 +104,7 @@ impl Followed {
                         &mut self.slot_ids,
                         id,
                         &mut view,
-                    )?;
+                    );
                     Some(view.slot_at(now)) == self.slots.get(id as usize).copied()
                 }
                 // Rare enough to be executed again.
@@ -122,35 +122,29 @@ impl Followed {
         &mut self,
         position: usize,
         turn: &mut InOrder<'_, L, S>,
-    ) -> Result<(), S::Error> {
+    ) {
         let mut view = turn.view();
         let traces = self.lane.log.traces(position);
         for look in traces.looks {
             let look = match *look {
-                Look::Account(id) => Look::Account(account_id(
-                    &self.lane,
-                    &mut self.account_ids,
-                    id,
-                    &mut view,
-                )?),
-                Look::HasStorage(id) => Look::HasStorage(account_id(
-                    &self.lane,
-                    &mut self.account_ids,
-                    id,
-                    &mut view,
-                )?),
+                Look::Account(id) => {
+                    Look::Account(account_id(&self.lane, &mut self.account_ids, id, &mut view))
+                }
+                Look::HasStorage(id) => {
+                    Look::HasStorage(account_id(&self.lane, &mut self.account_ids, id, &mut view))
+                }
                 Look::Slot(id) => Look::Slot(slot_id(
                     &self.lane,
                     &mut self.account_ids,
                     &mut self.slot_ids,
                     id,
                     &mut view,
-                )?),
+                )),
             };
             view.lane.log.look(look);
         }
         for write in traces.account_writes {
-            let id = account_id(&self.lane, &mut self.account_ids, write.id, &mut view)?;
+            let id = account_id(&self.lane, &mut self.account_ids, write.id, &mut view);
             if write.wiped {
                 view.lane.wipe(id);
             }
@@ -164,7 +158,7 @@ impl Followed {
                 &mut self.slot_ids,
                 *slot,
                 &mut view,
-            )?;
+            );
             view.lane.write_slot(id, *value);
         }
         if let Some(LaneTransaction {
@@ -176,7 +170,6 @@ impl Followed {
                 view.lane.code.insert(*hash, code.clone());
             }
         }
-        Ok(())
     }
 
     /// Goes forward by one transaction of the lane, whether it counts or not: this is what the
@@ -226,38 +219,44 @@ impl Followed {
     }
 }
 
+/// The account's id in the lane of what counts. Before the lanes it was what the lane has found
+/// first, so nobody need be asked.
 fn account_id<S: StateView>(
     lane: &Lane,
     ids: &mut [Option<u32>],
     id: u32,
     view: &mut LaneView<'_, S>,
-) -> Result<u32, S::Error> {
+) -> u32 {
     let known = ids.get_mut(id as usize);
     if let Some(Some(known)) = known {
-        return Ok(*known);
+        return *known;
     }
-    let now = view.locate(lane.places.account(id).address)?;
+    let account = lane.places.account(id);
+    let now = view.lane.account_before(account.address, account.before);
     if let Some(known) = known {
         *known = Some(now);
     }
-    Ok(now)
+    now
 }
 
+/// As [`account_id`], for a slot.
 fn slot_id<S: StateView>(
     lane: &Lane,
     account_ids: &mut [Option<u32>],
     ids: &mut [Option<u32>],
     id: u32,
     view: &mut LaneView<'_, S>,
-) -> Result<u32, S::Error> {
+) -> u32 {
     if let Some(Some(known)) = ids.get(id as usize) {
-        return Ok(*known);
+        return *known;
     }
     let slot = lane.places.slot(id);
-    let account = account_id(lane, account_ids, slot.account, view)?;
-    let now = view.locate_slot(account, slot.slot)?;
+    let account = account_id(lane, account_ids, slot.account, view);
+    let now = view
+        .lane
+        .slot_before(account, slot.slot, slot.before, slot.removed);
     if let Some(known) = ids.get_mut(id as usize) {
         *known = Some(now);
     }
-    Ok(now)
+    now
 }
