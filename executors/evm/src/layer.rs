@@ -99,7 +99,10 @@ impl EvmLayer {
         &self,
         message: Message<'_>,
         state: &mut dyn State,
-    ) -> (Result<(ExecutionResult, Option<U256>), Failure>, Scratch) {
+    ) -> (
+        Result<(ExecutionResult, Option<U256>), Failure>,
+        Box<Scratch>,
+    ) {
         let Message {
             block,
             tx,
@@ -114,7 +117,7 @@ impl EvmLayer {
             journal,
             frames,
             local,
-        } = Scratch::take(block);
+        } = *Scratch::take(block);
         let spec = rules.spec;
         rules.tx_gas_limit_cap = uncapped_gas.then_some(u64::MAX);
         env.basefee = if no_base_fee { 0 } else { block.base_fee };
@@ -146,14 +149,14 @@ impl EvmLayer {
         let result: Result<_, EVMError<ReadFailed>> = handler.run(&mut evm);
         let credit = handler.beneficiary_credit();
         let context = evm.ctx;
-        let scratch = Scratch {
+        let scratch = Box::new(Scratch {
             block,
             rules: context.cfg,
             env: context.block,
             journal: context.journaled_state.inner,
             frames: evm.frame_stack,
             local: context.local,
-        };
+        });
         let result = result
             .map(|result| (result, credit))
             .map_err(|error| match error {

@@ -18,7 +18,7 @@ const MAX_KEPT_ACCOUNTS: usize = 1024;
 const MAX_KEPT_MEMORY: usize = 1 << 20;
 
 /// What an execution needs and the next one on the same thread can use again: stacks, memory and
-/// the journal's maps. They are empty between executions.
+/// the journal's maps. They are empty between executions. It is large, and so stays in a box.
 pub(crate) struct Scratch {
     /// The block that `rules` and `env` belong to.
     pub(crate) block: Box<BlockEnv>,
@@ -30,35 +30,35 @@ pub(crate) struct Scratch {
 }
 
 thread_local! {
-    static SCRATCH: Cell<Option<Scratch>> = const { Cell::new(None) };
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
 }
 
 impl Scratch {
     /// This thread's scratch for a block, or a new one when an execution below this one on the
     /// stack has it or the last execution was of another fork, whose precompiles the journal
     /// remembers.
-    pub(crate) fn take(block: &BlockEnv) -> Self {
+    pub(crate) fn take(block: &BlockEnv) -> Box<Self> {
         match SCRATCH.take() {
             Some(scratch) if *scratch.block == *block => scratch,
-            Some(scratch) if scratch.block.fork == block.fork => Self {
-                block: Box::new(block.clone()),
-                rules: Box::new(rules(block)),
-                env: Box::new(block_env(block)),
-                ..scratch
-            },
-            _ => Self {
+            Some(mut scratch) if scratch.block.fork == block.fork => {
+                *scratch.block = block.clone();
+                *scratch.rules = rules(block);
+                *scratch.env = block_env(block);
+                scratch
+            }
+            _ => Box::new(Self {
                 block: Box::new(block.clone()),
                 rules: Box::new(rules(block)),
                 env: Box::new(block_env(block)),
                 journal: JournalInner::new(),
                 frames: FrameStack::new_prealloc(8),
                 local: LocalContext::new(),
-            },
+            }),
         }
     }
 
     /// Keeps the scratch for the thread's next execution.
-    pub(crate) fn keep(mut self) {
+    pub(crate) fn keep(mut self: Box<Self>) {
         if self.journal.state.capacity() > MAX_KEPT_ACCOUNTS
             || self.local.shared_memory_buffer.borrow().capacity() > MAX_KEPT_MEMORY
         {
