@@ -185,7 +185,9 @@ impl Engine {
         let mut planner = if is_small {
             Planner::in_order(transactions)
         } else {
+            let all_known = unknown.is_empty();
             Planner::new(transactions, forecasts, crew.threads(), self.parallel_from)
+                .with_all_known(all_known)
         };
         let (execution, stale) =
             self.execute_in_lanes(&mut planner, Some(crew), layer, block, transactions, state)?;

@@ -28,6 +28,8 @@ pub(crate) struct Planner {
     alone: Vec<u32>,
     /// Whether all transactions look like plain transfers, whose places are known for certain.
     only_transfers: bool,
+    /// Whether something is known of all transactions.
+    all_known: bool,
     /// Expected time from which on transactions are worth more than one thread, in nanoseconds.
     parallel_from: u64,
     /// First transaction that has no segment yet.
@@ -80,6 +82,9 @@ const MANY_IN_A_LANE: usize = 2048;
 /// The first pause is one part of a block in this many.
 const FIRST_PAUSE: u64 = 16;
 
+/// How many times longer the next pause is.
+const PAUSE_GROWTH: u64 = 4;
+
 impl Planner {
     /// A planner that puts all of the block into one segment, in order.
     pub(crate) const fn in_order(transactions: &[RecoveredTransaction]) -> Self {
@@ -92,6 +97,7 @@ impl Planner {
             place_count: 0,
             alone: Vec::new(),
             only_transfers: false,
+            all_known: false,
             parallel_from: u64::MAX,
             next: 0,
             cost_left: 0,
@@ -156,6 +162,13 @@ impl Planner {
             .clamp(2.min(threads), threads);
         planner.doubtful = !planner.only_transfers && parallel_from > 0;
         planner
+    }
+
+    /// Says whether something is known of all transactions: then lanes look less often whether they
+    /// meet.
+    pub(crate) const fn with_all_known(mut self, all_known: bool) -> Self {
+        self.all_known = all_known;
+        self
     }
 
     /// Expected times of the transactions, in nanoseconds.
@@ -354,7 +367,11 @@ impl Planner {
                 let tolerable = speculated.saturating_mul(TOO_MANY_STALE_PERCENT) / 100;
                 if stopped || stale > tolerable {
                     let first = self.cost_of_block / FIRST_PAUSE;
-                    self.pause = self.last_pause.saturating_mul(2).max(first).max(1);
+                    self.pause = self
+                        .last_pause
+                        .saturating_mul(PAUSE_GROWTH)
+                        .max(first)
+                        .max(1);
                     self.last_pause = self.pause;
                 }
             }
@@ -493,6 +510,7 @@ impl Groups {
             lane_of: Vec::with_capacity(range.len()),
             lanes: Vec::new(),
             transfers_apart: planner.only_transfers,
+            all_known: planner.all_known,
         };
         let start = range.start;
         // The others by stretches of the block: what lies together stays with one core.

@@ -1,7 +1,12 @@
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    iter::Peekable,
+    slice,
+};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
-use weft_executor_core::{AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
+use weft_executor_core::{Account, AccountChange, ChangeSet, PartedMap, SortedMap, WrittenSlot};
 
 use super::lane::{Lane, LaneAccount, Places};
 use crate::crew::Crew;
@@ -208,8 +213,84 @@ fn change_of(parts: &[Part<'_>]) -> Option<(Address, AccountChange)> {
         }
         wiped |= account.wiped;
     }
-    let change = AccountChange::from_sorted(before, after, wiped, merge_slots(parts))?;
+    let change = if wiped {
+        AccountChange::from_sorted(before, after, wiped, merge_slots(parts))?
+    } else {
+        change_without_wipe(before, after, changed_slots(parts))?
+    };
     Some((address, change))
+}
+
+fn change_without_wipe(
+    before: Option<Account>,
+    after: Option<Account>,
+    storage: Vec<(U256, (U256, U256))>,
+) -> Option<AccountChange> {
+    (before != after || !storage.is_empty()).then(|| AccountChange {
+        before,
+        after,
+        storage_wiped: false,
+        storage: SortedMap::from_sorted(storage),
+    })
+}
+
+/// The slots that the lanes together have changed, in order, with the values before and after, of an
+/// account whose storage none of them has removed. Of a slot that several have written, the value
+/// before is the oldest lane's, the value after the newest one's.
+fn changed_slots(parts: &[Part<'_>]) -> Vec<(U256, (U256, U256))> {
+    let orders: Vec<Cow<'_, [Keyed]>> = parts.iter().map(Part::order).collect();
+    let mut sources: Vec<_> = parts
+        .iter()
+        .zip(&orders)
+        .map(|(part, order)| (part.places, order.iter().copied().peekable()))
+        .filter(|(_, order)| order.len() > 0)
+        .collect();
+    let most = orders.iter().map(|order| order.len()).sum();
+    let mut changed = Vec::with_capacity(most);
+    let mut add = |slot: U256, before: U256, after: U256| {
+        if before != after {
+            changed.push((slot, (before, after)));
+        }
+    };
+    if let [(places, order)] = sources.as_mut_slice() {
+        for (_, id) in order {
+            let slot = places.slot(id);
+            add(slot.slot, slot.before, slot.current);
+        }
+        return changed;
+    }
+    loop {
+        let bits = sources.iter_mut().filter_map(|(_, order)| order.peek());
+        let Some(lowest) = bits.map(|(bits, _)| *bits).min() else {
+            return changed;
+        };
+        // Slots whose first bits are the same: mostly one slot.
+        let mut found: Option<(U256, U256, U256)> = None;
+        let at_lowest = |(places, order): &mut (&Places, _)| next_slot(places, order, lowest);
+        let key = sources.iter_mut().filter_map(at_lowest).min();
+        for (places, order) in &mut sources {
+            let next =
+                order.next_if(|(bits, id)| *bits == lowest && Some(places.slot(*id).slot) == key);
+            if let Some((_, id)) = next {
+                let slot = places.slot(id);
+                let (_, _, after) = found.get_or_insert((slot.slot, slot.before, slot.current));
+                *after = slot.current;
+            }
+        }
+        if let Some((slot, before, after)) = found {
+            add(slot, before, after);
+        }
+    }
+}
+
+/// The key of the next slot in the order, if it starts with these bits.
+fn next_slot(
+    places: &Places,
+    order: &mut Peekable<impl Iterator<Item = Keyed>>,
+    bits: u64,
+) -> Option<U256> {
+    let (_, id) = order.peek().filter(|(first, _)| *first == bits)?;
+    Some(places.slot(*id).slot)
 }
 
 impl Part<'_> {
@@ -220,22 +301,28 @@ impl Part<'_> {
     /// What the lane changed in the account, if no other has.
     fn change(&self, has_slots: bool) -> Option<(Address, AccountChange)> {
         let account = self.account();
-        let slots = if has_slots { self.slots() } else { Vec::new() };
-        let change =
-            AccountChange::from_sorted(account.before, account.current, account.wiped, slots)?;
+        let (before, after) = (account.before, account.current);
+        let change = if account.wiped {
+            AccountChange::from_sorted(before, after, true, self.slots())?
+        } else if has_slots {
+            change_without_wipe(before, after, changed_slots(slice::from_ref(self)))?
+        } else {
+            change_without_wipe(before, after, Vec::new())?
+        };
         Some((account.address, change))
+    }
+
+    /// The written slots' ids, in the order of their keys.
+    fn order(&self) -> Cow<'_, [Keyed]> {
+        match self.slots.get(&self.id) {
+            Some(order) => Cow::Borrowed(order),
+            None => Cow::Owned(order_slots(self.places, self.id)),
+        }
     }
 
     /// The written slots, in order.
     fn slots(&self) -> Vec<(U256, WrittenSlot)> {
-        match self.slots.get(&self.id) {
-            Some(order) => self.slots_in(order),
-            None => self.slots_in(&order_slots(self.places, self.id)),
-        }
-    }
-
-    fn slots_in(&self, order: &[Keyed]) -> Vec<(U256, WrittenSlot)> {
-        order
+        self.order()
             .iter()
             .map(|(_, id)| {
                 let slot = self.places.slot(*id);

@@ -34,6 +34,8 @@ pub(crate) struct Deal {
     pub(crate) lanes: Vec<Vec<u32>>,
     /// Whether lanes cannot meet as long as all their transactions are transfers.
     pub(crate) transfers_apart: bool,
+    /// Whether something is known of all transactions.
+    pub(crate) all_known: bool,
 }
 
 /// The lane of a transaction that no lane executes: it is executed when those before it are settled.
@@ -98,6 +100,8 @@ pub(crate) struct LaneRun<'a, L, S> {
     transactions: &'a [RecoveredTransaction],
     base: S,
     settled: Settled,
+    /// Whether the newest settled lane was executed in order, and so can go on.
+    open: bool,
     outcome: Outcome,
     memory: &'a mut LaneMemory,
 }
@@ -157,6 +161,9 @@ const TOO_MANY_SAW_BENEFICIARY: u32 = 2;
 /// A lane tells where one transaction of this many has been.
 const TELL_INTERVAL: usize = 8;
 
+/// As [`TELL_INTERVAL`], where something is known of all transactions.
+const TELL_INTERVAL_OF_KNOWN: usize = 32;
+
 /// Transactions whose accounts are looked up together: the memory answers several questions at once,
 /// if they are asked at once.
 const PRELOADED: usize = 16;
@@ -183,6 +190,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             transactions,
             base,
             settled: Settled::default(),
+            open: false,
             outcome: Outcome::with_capacity(transactions.len()),
             memory,
         }
@@ -190,12 +198,13 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
 
     /// Executes these transactions one after another.
     pub(crate) fn in_order(&mut self, range: Range<usize>) -> Result<(), EngineError<S::Error>> {
+        let lane = self.open_lane(range.len());
         let mut turn = InOrder {
             layer: self.layer,
             block: self.block,
             base: self.base.clone(),
             settled: &self.settled,
-            lane: self.memory.lane(range.len()),
+            lane,
             outcome: &mut self.outcome,
         };
         let transactions = self.transactions.get(range.clone()).unwrap_or_default();
@@ -212,7 +221,17 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         }
         let lane = turn.lane;
         self.settled.lanes.push(lane);
+        self.open = true;
         Ok(())
+    }
+
+    /// The newest lane if it was executed in order, for what comes next, or a new one: the more lanes
+    /// there are the longer it takes to find out what they have.
+    fn open_lane(&mut self, transactions: usize) -> Lane {
+        let open = mem::take(&mut self.open)
+            .then(|| self.settled.lanes.pop())
+            .flatten();
+        open.unwrap_or_else(|| self.memory.lane(transactions))
     }
 
     /// Executes these transactions in lanes that run side by side.
@@ -234,6 +253,11 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             settled: &self.settled,
             register: &self.memory.register,
             transfers_apart: deal.transfers_apart,
+            tell_interval: if deal.all_known {
+                TELL_INTERVAL_OF_KNOWN
+            } else {
+                TELL_INTERVAL
+            },
         };
         let bases = vec![self.base.clone(); done.len()];
         let work = done
@@ -336,6 +360,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             }
         }
         self.settled.lanes.append(&mut done);
+        self.open = false;
         Ok(())
     }
 
@@ -357,12 +382,13 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         let reached = last.unwrap_or(range.start).saturating_add(1).min(range.end);
         let end = end.unwrap_or(reached);
         let mut followed: Vec<Followed> = done.into_iter().map(Followed::new).collect();
+        let lane = self.open_lane(range.len());
         let mut turn = InOrder {
             layer: self.layer,
             block: self.block,
             base: self.base.clone(),
             settled: &self.settled,
-            lane: self.memory.lane(range.len()),
+            lane,
             outcome: &mut self.outcome,
         };
         for (index, lane) in deal
@@ -379,6 +405,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         }
         let lane = turn.lane;
         self.settled.lanes.push(lane);
+        self.open = true;
         for followed in followed {
             let mut lane = followed.into_lane();
             self.memory.keep_ids(&mut lane);
@@ -439,7 +466,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         if !self.outcome.earned.is_owed() {
             return Ok(());
         }
-        let mut lane = self.memory.lane(0);
+        let mut lane = self.open_lane(0);
         let mut view = LaneView {
             lane: &mut lane,
             settled: &self.settled,
@@ -461,6 +488,7 @@ struct Speculation<'a, L> {
     settled: &'a Settled,
     register: &'a Register,
     transfers_apart: bool,
+    tell_interval: usize,
 }
 
 impl<L: ExecutionLayer> Speculation<'_, L> {
@@ -517,7 +545,7 @@ impl<L: ExecutionLayer> Speculation<'_, L> {
             if self.transfers_apart && !view.lane.executed {
                 continue;
             }
-            if long || untold >= TELL_INTERVAL {
+            if long || untold >= self.tell_interval {
                 self.register.tell(number, view.lane);
                 untold = 0;
             }
