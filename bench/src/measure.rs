@@ -58,6 +58,8 @@ pub(crate) struct BlockMeasurement {
     pub(crate) stats: ExecutionStats,
     /// Groups of transactions that share nothing.
     pub(crate) lanes: usize,
+    /// Gas of the longest chain of transactions that wait for each other.
+    pub(crate) critical_path_gas: u64,
 }
 
 /// The contestants that outlive a block.
@@ -104,10 +106,12 @@ impl Contestants {
             }
         };
         let (_, expected) = self.oracle(scenario, &plain)?;
+        let conflicts = expected.conflicts();
         let mut measurement = BlockMeasurement {
             transactions: scenario.transactions.len(),
             gas: expected.gas_used,
-            lanes: expected.conflicts().lanes,
+            lanes: conflicts.lanes,
+            critical_path_gas: conflicts.critical_path_gas,
             ..BlockMeasurement::default()
         };
         for run in 0..=runs {

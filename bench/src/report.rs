@@ -47,6 +47,9 @@ pub struct Report {
     pub reexecutions: usize,
     /// Groups of transactions that share nothing; of several blocks, the most.
     pub lanes: usize,
+    /// How many times faster than one thread any number of threads can be, by gas: gas divided by
+    /// that of the longest chain of transactions that wait for each other. Blocks wait for each other.
+    pub speed_up_bound: f64,
     /// The fixtures one by one; empty for a generated workload.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlockReport>,
@@ -74,6 +77,16 @@ pub struct BlockReport {
     pub ratio: f64,
     pub reexecutions: usize,
     pub lanes: usize,
+    pub speed_up_bound: f64,
+}
+
+/// Without gas there is nothing to do faster.
+fn speed_up_bound(gas: u64, critical_path_gas: u64) -> f64 {
+    if critical_path_gas == 0 {
+        1.0
+    } else {
+        gas as f64 / critical_path_gas as f64
+    }
 }
 
 impl BlockReport {
@@ -90,6 +103,7 @@ impl BlockReport {
             ratio: plain_ms / engine_ms,
             reexecutions: block.stats.reexecutions,
             lanes: block.lanes,
+            speed_up_bound: speed_up_bound(block.gas, block.critical_path_gas),
         }
     }
 }
@@ -154,11 +168,13 @@ impl Report {
         let oracle_ms = sum(|block| block.oracle.median_ms());
         let engine_ms = sum(|block| block.engine.median_ms());
         let txs: usize = blocks().map(|block| block.transactions).sum();
+        let gas = blocks().map(|block| block.gas).sum();
+        let critical_path_gas = blocks().map(|block| block.critical_path_gas).sum();
         Self {
             workload: workload.to_owned(),
             threads,
             txs,
-            gas: blocks().map(|block| block.gas).sum(),
+            gas,
             seed: None,
             runs,
             plain_ms,
@@ -173,12 +189,13 @@ impl Report {
             min_ratio_block: None,
             reexecutions: blocks().map(|block| block.stats.reexecutions).sum(),
             lanes: blocks().map(|block| block.lanes).max().unwrap_or_default(),
+            speed_up_bound: speed_up_bound(gas, critical_path_gas),
             blocks: Vec::new(),
         }
     }
 
     /// The head of the table that reports are the rows of.
-    pub const TABLE_HEAD: &str = "workload            txs   plain ms  oracle ms  engine ms   ratio  (oracle)  re-executed   lanes";
+    pub const TABLE_HEAD: &str = "workload            txs   plain ms  oracle ms  engine ms   ratio  (oracle)  re-executed   lanes   bound";
 }
 
 /// A row, and for fixtures a row for each block.
@@ -193,6 +210,7 @@ impl fmt::Display for Report {
                 engine_ms: block.engine_ms,
                 reexecutions: block.reexecutions,
                 lanes: block.lanes,
+                speed_up_bound: block.speed_up_bound,
             };
             writeln!(f, "{row}")?;
         }
@@ -204,6 +222,7 @@ impl fmt::Display for Report {
             engine_ms: self.engine_ms,
             reexecutions: self.reexecutions,
             lanes: self.lanes,
+            speed_up_bound: self.speed_up_bound,
         };
         write!(f, "{row}")?;
         if let Some(BlockRatio { number, ratio }) = self.min_ratio_block {
@@ -224,13 +243,14 @@ struct Row<'a> {
     engine_ms: f64,
     reexecutions: usize,
     lanes: usize,
+    speed_up_bound: f64,
 }
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<16} {:>6} {:>10.3} {:>10.3} {:>10.3} {:>7.2} {:>9.2} {:>12} {:>7}",
+            "{:<16} {:>6} {:>10.3} {:>10.3} {:>10.3} {:>7.2} {:>9.2} {:>12} {:>7} {:>7.1}",
             self.name,
             self.txs,
             self.plain_ms,
@@ -240,6 +260,7 @@ impl fmt::Display for Row<'_> {
             self.plain_ms / self.oracle_ms,
             self.reexecutions,
             self.lanes,
+            self.speed_up_bound,
         )
     }
 }

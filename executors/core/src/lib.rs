@@ -22,7 +22,7 @@ pub use change_set::{
 };
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
-pub use overlay::{MemoryState, Overlay, OverlayMemory, Place};
+pub use overlay::{MemoryState, Overlay, Place};
 pub use parted_map::PartedMap;
 pub use sorted_map::SortedMap;
 pub use state_view::{Account, StateView, credited};

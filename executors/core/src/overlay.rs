@@ -41,26 +41,13 @@ struct OverlayAccount {
     slots: Option<Box<U256Map<WrittenSlot>>>,
 }
 
-/// Memory of an [`Overlay`] that the next one can use again, which saves the system from clearing
-/// it for every block.
-#[derive(Debug, Default)]
-pub struct OverlayMemory {
-    places: AddressMap<Place>,
-    accounts: Vec<OverlayAccount>,
-}
-
 impl<S: StateView> Overlay<S> {
     /// An overlay without changes.
     pub fn new(base: S) -> Self {
-        Self::with_memory(base, OverlayMemory::default())
-    }
-
-    /// An overlay without changes in the memory of an earlier one.
-    pub fn with_memory(base: S, memory: OverlayMemory) -> Self {
         Self {
             base,
-            places: memory.places,
-            accounts: memory.accounts,
+            places: AddressMap::default(),
+            accounts: Vec::new(),
             code: HashMap::default(),
             new_code: BTreeMap::new(),
         }
@@ -207,12 +194,7 @@ impl<S: StateView> Overlay<S> {
 
     /// What the block changed. Accounts and slots that were written back to what they had been
     /// are left out.
-    pub fn into_changes(self) -> ChangeSet {
-        self.into_changes_and_memory().0
-    }
-
-    /// As [`Overlay::into_changes`], with the memory for another overlay.
-    pub fn into_changes_and_memory(mut self) -> (ChangeSet, OverlayMemory) {
+    pub fn into_changes(mut self) -> ChangeSet {
         let mut order: Vec<(Address, usize)> = self
             .accounts
             .iter()
@@ -226,17 +208,10 @@ impl<S: StateView> Overlay<S> {
             let change = self.accounts.get_mut(index)?.take_change()?;
             Some((address, change))
         }));
-        self.places.clear();
-        self.accounts.clear();
-        let changes = ChangeSet {
+        ChangeSet {
             accounts: PartedMap::from_parts([SortedMap::from_sorted(accounts)]),
             code: self.new_code,
-        };
-        let memory = OverlayMemory {
-            places: self.places,
-            accounts: self.accounts,
-        };
-        (changes, memory)
+        }
     }
 }
 

@@ -66,6 +66,9 @@ enum Failure {
     Layer(String),
 }
 
+/// A result with what the beneficiary earns apart from the journal, in wei.
+type Ran = Result<(ExecutionResult, Option<U256>), Failure>;
+
 impl EvmLayer {
     /// The EVM with an empty code cache.
     pub fn new() -> Self {
@@ -95,14 +98,7 @@ impl EvmLayer {
     }
 
     /// [`Self::run`] without its types. The journal in the scratch has the loaded accounts.
-    fn run_message(
-        &self,
-        message: Message<'_>,
-        state: &mut dyn State,
-    ) -> (
-        Result<(ExecutionResult, Option<U256>), Failure>,
-        Box<Scratch>,
-    ) {
+    fn run_message(&self, message: Message<'_>, state: &mut dyn State) -> (Ran, Box<Scratch>) {
         let Message {
             block,
             tx,

@@ -7,21 +7,20 @@ use crate::{
     EngineError,
     access::Recorder,
     listed::{Listed, ListedView},
-    pending::{Pending, PendingView},
     plan::Plan,
     schedule::{MAX_WINDOW, Schedule},
     settlement::{Prepared, Settlement, Speculation},
     space::{Place, Space, SpaceView},
-    sync::{AtomicUsize, Mutex, Ordering},
+    sync::Mutex,
     turn::Turn,
 };
 
 /// A block that several threads execute.
 ///
-/// Each thread executes transactions ahead of their turn, on whatever it takes for the state, and
-/// leaves what came out in a slot. In the order of the block the slots are settled, by one thread
+/// Each thread executes transactions ahead of their turn, on what an access list says that they find,
+/// and leaves what came out in a slot. In the order of the block the slots are settled, by one thread
 /// at a time: an execution counts if everything that it had read is what is there now, and is done
-/// again otherwise. So the result is that of the sequential execution, whatever was guessed.
+/// again otherwise. So the result is that of the sequential execution, whatever the list says.
 pub(crate) struct BlockRun<'a, 's, L, S: StateView> {
     layer: &'a L,
     block: &'a BlockEnv,
@@ -29,13 +28,11 @@ pub(crate) struct BlockRun<'a, 's, L, S: StateView> {
     schedule: Schedule<'a>,
     space: &'s Space,
     /// What the transactions are said to change.
-    list: Option<&'a Listed<'a>>,
+    list: &'a Listed<'a>,
     /// What was prepared for transaction `i` is in slot `i % MAX_WINDOW`.
     slots: Vec<Mutex<Option<Prepared<Place>>>>,
     turn: Turn,
     settler: Mutex<Settler<'a, L, S>>,
-    /// Number of settled transactions.
-    settled: AtomicUsize,
 }
 
 struct Settler<'a, L, S: StateView> {
@@ -49,11 +46,13 @@ struct Settler<'a, L, S: StateView> {
 const REPORT_INTERVAL: usize = 32;
 
 impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L, S> {
+    #[expect(clippy::too_many_arguments, reason = "what is executed, and what with")]
     pub(crate) fn new(
         layer: &'a L,
         block: &'a BlockEnv,
         transactions: &'a [RecoveredTransaction],
         plan: &'a Plan,
+        list: &'a Listed<'a>,
         state: &S,
         space: &'s Space,
         threads: usize,
@@ -65,7 +64,7 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             transactions,
             schedule: Schedule::new(plan, threads),
             space,
-            list: None,
+            list,
             slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             turn: Turn::default(),
             settler: Mutex::new(Settler {
@@ -74,25 +73,17 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
                 pace: Pace::default(),
                 error: None,
             }),
-            settled: AtomicUsize::new(0),
         }
-    }
-
-    /// Executes on what the list says instead of on guesses.
-    pub(crate) const fn with_list(mut self, list: Option<&'a Listed<'a>>) -> Self {
-        self.list = list;
-        self
     }
 
     /// Takes part until no transaction is left to claim.
     pub(crate) fn work(&self, worker: usize, state: S) {
         let _stop = StopOnPanic(&self.schedule);
         let mut view = SpaceView::new(self.space, state);
-        let mut pending = Pending::default();
         let mut batch = Vec::new();
         while self.schedule.claim(worker, &mut batch) {
             for index in batch.drain(..) {
-                let prepared = self.prepare(index, &mut view, &mut pending);
+                let prepared = self.prepare(index, &mut view);
                 if let Some(slot) = self.slot(index) {
                     *slot.lock() = Some(prepared);
                 }
@@ -105,12 +96,7 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
         self.slots.get(index % MAX_WINDOW)
     }
 
-    fn prepare(
-        &self,
-        index: usize,
-        view: &mut SpaceView<'_, S>,
-        pending: &mut Pending,
-    ) -> Prepared<Place> {
+    fn prepare(&self, index: usize, view: &mut SpaceView<'_, S>) -> Prepared<Place> {
         let Some(transaction) = self.transactions.get(index) else {
             return Prepared::Nothing;
         };
@@ -118,31 +104,19 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
         if matches!(transfer, Prepared::Transfer(..)) {
             return transfer;
         }
-        let settled = self.settled.load(Ordering::Acquire);
-        pending.forget_settled(settled);
-        let mut listed = ListedView {
+        let mut view = ListedView {
             settled_state: view,
             list: self.list,
             position: index,
-        };
-        let mut view = PendingView {
-            settled_state: &mut listed,
-            pending,
-            settled,
         };
         let mut recorder = Recorder::new(&mut view);
         let result = self.layer.execute(self.block, transaction, &mut recorder);
         let reads = recorder.reads;
         match result {
-            Ok(execution) => {
-                if self.list.is_none() {
-                    pending.add(index, &execution.changes);
-                }
-                Prepared::Speculated(Box::new(Speculation {
-                    reads,
-                    result: Ok(execution),
-                }))
-            }
+            Ok(execution) => Prepared::Speculated(Box::new(Speculation {
+                reads,
+                result: Ok(execution),
+            })),
             Err(ExecuteError::Invalid(reason)) => Prepared::Speculated(Box::new(Speculation {
                 reads,
                 result: Err(reason),
@@ -197,7 +171,6 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             } else {
                 return Ok(());
             }
-            self.settled.store(settlement.pushed, Ordering::Release);
             if settlement.pushed % REPORT_INTERVAL == 0 {
                 self.schedule.settled(settlement.pushed);
             }

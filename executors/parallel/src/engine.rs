@@ -119,8 +119,8 @@ impl Engine {
     }
 
     /// As [`Engine::execute`], for a block that is said to have this access list. Each transaction
-    /// is executed on what the list says that it finds, all at the same time. The list is checked
-    /// and never believed: the execution is the same without it, and what is wrong with the list
+    /// is executed on what the list says that it finds, all at the same time, if there is more than
+    /// one thread and the block is worth it. The list is checked and never believed: the execution is the same without it, and what is wrong with the list
     /// comes with it.
     ///
     /// # Errors
@@ -154,13 +154,13 @@ impl Engine {
         if let Some(list) = list {
             let plan = Plan::new(transactions);
             if plan.is_worth_threads() {
-                return self.execute_parallel(
+                return self.execute_listed(
                     &workers.crew,
                     &plan,
                     layer,
                     block,
                     transactions,
-                    Some(list),
+                    list,
                     state,
                 );
             }
@@ -217,14 +217,14 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "what is executed, and what with")]
-    fn execute_parallel<L: ExecutionLayer, S: StateView + Clone + Send>(
+    fn execute_listed<L: ExecutionLayer, S: StateView + Clone + Send>(
         &self,
         crew: &Crew,
         plan: &Plan,
         layer: &L,
         block: &BlockEnv,
         transactions: &[RecoveredTransaction],
-        list: Option<&Listed<'_>>,
+        list: &Listed<'_>,
         state: S,
     ) -> Result<BlockExecution, EngineError<S::Error>> {
         let mut space = self.memory.space(self.threads);
@@ -233,11 +233,11 @@ impl Engine {
             block,
             transactions,
             plan,
+            list,
             &state,
             &space,
             self.threads,
-        )
-        .with_list(list);
+        );
         let states: Vec<_> = vec![state; self.threads].into_iter().enumerate().collect();
         crew.each(states, |(worker, state)| run.work(worker, state));
         let settlement = run.finish()?;

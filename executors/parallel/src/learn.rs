@@ -5,6 +5,7 @@ use std::{
         mpsc::{self, Receiver, SyncSender},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use alloy_consensus::Transaction as _;
@@ -39,6 +40,9 @@ const SAMPLE: usize = 8;
 /// Transactions of a block whose times are compared with what was expected: of many, the errors
 /// even out.
 const MOST_COMPARED: usize = 1024;
+
+/// Time that is spent on one block's transactions: the thread may have no core for itself.
+const MOST_TIME: Duration = Duration::from_millis(20);
 
 /// Blocks that wait to be learned from; of others nothing is learned.
 const MOST_WAITING: usize = 4;
@@ -219,7 +223,11 @@ fn learn(predictor: &Predictor, lessons: &Receiver<Lesson>) {
     while let Ok(lesson) = lessons.recv() {
         match lesson {
             Lesson::Transactions(transactions) => {
+                let start = Instant::now();
                 for seen in transactions {
+                    if start.elapsed() > MOST_TIME {
+                        break;
+                    }
                     predictor.learn(
                         &seen.transaction,
                         &Observed {

@@ -22,7 +22,6 @@ mod listed;
 mod memory;
 #[cfg(test)]
 mod model;
-mod pending;
 mod plan;
 mod planner;
 mod predict;

@@ -63,10 +63,10 @@ fn value_before<T, V>(
 }
 
 /// What a transaction finds if the list is true: the settled state with the list's values of all
-/// earlier transactions on top. Without a list it is the settled state.
+/// earlier transactions on top.
 pub(crate) struct ListedView<'a, V> {
     pub(crate) settled_state: &'a mut V,
-    pub(crate) list: Option<&'a Listed<'a>>,
+    pub(crate) list: &'a Listed<'a>,
     /// The transaction's position in the block.
     pub(crate) position: usize,
 }
@@ -76,7 +76,7 @@ impl<V: StateView> StateView for ListedView<'_, V> {
 
     fn account(&mut self, address: Address) -> Result<Option<Account>, V::Error> {
         let settled = self.settled_state.account(address)?;
-        let Some(listed) = self.list.and_then(|list| list.accounts.get(&address)) else {
+        let Some(listed) = self.list.accounts.get(&address) else {
             return Ok(settled);
         };
         let position = self.position;
@@ -100,14 +100,12 @@ impl<V: StateView> StateView for ListedView<'_, V> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, V::Error> {
-        let listed = self
-            .list
-            .and_then(|list| list.slots.get(&(address, slot)))
-            .and_then(|changes| {
-                value_before(changes, self.position, |change| {
-                    (change.block_access_index, change.new_value)
-                })
-            });
+        let changes = self.list.slots.get(&(address, slot));
+        let listed = changes.and_then(|changes| {
+            value_before(changes, self.position, |change| {
+                (change.block_access_index, change.new_value)
+            })
+        });
         match listed {
             Some(value) => Ok(value),
             None => self.settled_state.storage(address, slot),
@@ -119,7 +117,7 @@ impl<V: StateView> StateView for ListedView<'_, V> {
     }
 
     fn code(&mut self, code_hash: B256) -> Result<Bytes, V::Error> {
-        match self.list.and_then(|list| list.code.get(&code_hash)) {
+        match self.list.code.get(&code_hash) {
             Some(code) => Ok(code.clone()),
             None => self.settled_state.code(code_hash),
         }

@@ -1,6 +1,6 @@
-//! The primitives that threads meet at, and nothing else in the crate does.
+//! The primitives that the threads of a block meet at while they execute it.
 //!
-//! In unit tests they are a model checker's and work in its runs only (see `model.rs`).
+//! In unit tests they are a model checker's and work in its runs only (see `model/mod.rs`).
 
 #[cfg(not(test))]
 pub(crate) use parking_lot::{Condvar, Mutex};

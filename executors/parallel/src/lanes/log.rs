@@ -163,6 +163,11 @@ impl Lengths {
 /// Entries for each transaction that a list has room for from the start, at most.
 const MOST_EXPECTED: usize = 16;
 
+/// Memory that a list has taken, used or not, in bytes.
+pub(super) const fn size_of_room<T>(list: &Vec<T>) -> usize {
+    list.capacity().saturating_mul(size_of::<T>())
+}
+
 fn end<T>(list: &[T]) -> u32 {
     u32::try_from(list.len()).unwrap_or(u32::MAX)
 }
@@ -261,9 +266,9 @@ impl LaneLog {
 
     /// Memory that it takes, in bytes, roughly.
     pub(crate) fn size(&self) -> usize {
-        size_of_val(self.looks.as_slice())
-            .saturating_add(size_of_val(self.account_writes.as_slice()))
-            .saturating_add(size_of_val(self.slot_writes.as_slice()))
-            .saturating_add(size_of_val(self.transactions.as_slice()))
+        size_of_room(&self.looks)
+            .saturating_add(size_of_room(&self.account_writes))
+            .saturating_add(size_of_room(&self.slot_writes))
+            .saturating_add(size_of_room(&self.transactions))
     }
 }

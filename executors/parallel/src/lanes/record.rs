@@ -4,7 +4,7 @@ use weft_executor_core::Account;
 use super::{
     attic::Attic,
     lane::Lane,
-    log::{LaneResult, LaneTransfer, Look, Traces},
+    log::{LaneResult, LaneTransfer, Look, Traces, size_of_room},
 };
 use crate::conflicts::Location;
 
@@ -130,8 +130,8 @@ impl LaneRecord {
         let lanes = self.lanes.iter().map(|lane| {
             lane.log
                 .size()
-                .saturating_add(size_of_val(lane.places.accounts.as_slice()))
-                .saturating_add(size_of_val(lane.places.slots.as_slice()))
+                .saturating_add(size_of_room(&lane.places.accounts))
+                .saturating_add(size_of_room(&lane.places.slots))
         });
         lanes.fold(size_of_val(self.included.as_slice()), usize::saturating_add)
     }

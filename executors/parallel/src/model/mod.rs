@@ -11,6 +11,7 @@ mod toy;
 
 use std::{convert::Infallible, fmt, sync::Arc};
 
+use alloy_eip7928::BlockAccessList;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use toy::{SHARED, Step, env, plain, state, transaction};
@@ -23,6 +24,7 @@ use crate::{
     crew::Crew,
     execute_sequential,
     lanes::{Deal, LaneMemory, LaneOutcome, LaneRun},
+    listed::Listed,
     plan::Plan,
     space::Space,
 };
@@ -117,13 +119,24 @@ fn execute_in_lanes(
 fn execute_with_list(
     block: &BlockEnv,
     transactions: &[RecoveredTransaction],
+    list: &BlockAccessList,
     view: View<'_>,
     threads: usize,
 ) -> Result<BlockExecution, EngineError<Unreadable>> {
     let layer = plain();
     let mut space = Space::new(threads);
     let plan = Plan::new(transactions);
-    let run = BlockRun::new(&layer, block, transactions, &plan, &view, &space, threads);
+    let list = Listed::new(list);
+    let run = BlockRun::new(
+        &layer,
+        block,
+        transactions,
+        &plan,
+        &list,
+        &view,
+        &space,
+        threads,
+    );
     shuttle::thread::scope(|scope| {
         for worker in 1..threads {
             let run = &run;
@@ -174,24 +187,46 @@ impl Case {
             unreadable: self.unreadable,
         };
         let expected = execute_sequential(&plain(), &self.env, &self.transactions, view);
-        for execute in [execute_in_lanes, execute_with_list] {
-            let found = execute(&self.env, &self.transactions, view, self.threads);
-            match (found, &expected) {
-                (Ok(found), Ok(expected)) => {
-                    assert_eq!(found.receipts, expected.receipts);
-                    assert_eq!(found.dropped, expected.dropped);
-                    assert_eq!(found.changes, expected.changes);
-                    let (list, expected_list) = (found.access_list(), expected.access_list());
-                    for (entry, expected) in list.iter().zip(&expected_list) {
-                        assert_eq!(entry, expected);
-                    }
-                    assert!(found == *expected);
+        let agree = |found| self.agree(found, &expected);
+        agree(execute_in_lanes(
+            &self.env,
+            &self.transactions,
+            view,
+            self.threads,
+        ));
+        // A list without entries says that nobody changes anything.
+        let list = expected.as_ref().map(BlockExecution::access_list);
+        for list in [list.unwrap_or_default(), BlockAccessList::default()] {
+            agree(execute_with_list(
+                &self.env,
+                &self.transactions,
+                &list,
+                view,
+                self.threads,
+            ));
+        }
+    }
+
+    fn agree(
+        &self,
+        found: Result<BlockExecution, EngineError<Unreadable>>,
+        expected: &Result<BlockExecution, EngineError<Unreadable>>,
+    ) {
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => {
+                assert_eq!(found.receipts, expected.receipts);
+                assert_eq!(found.dropped, expected.dropped);
+                assert_eq!(found.changes, expected.changes);
+                let (list, expected_list) = (found.access_list(), expected.access_list());
+                for (entry, expected) in list.iter().zip(&expected_list) {
+                    assert_eq!(entry, expected);
                 }
-                (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
-                    assert_eq!(found, *expected);
-                }
-                (found, expected) => panic!("found {found:?}, expected {expected:?}"),
+                assert!(found == *expected);
             }
+            (Err(EngineError::State(found)), Err(EngineError::State(expected))) => {
+                assert_eq!(found, *expected);
+            }
+            (found, expected) => panic!("found {found:?}, expected {expected:?}, {:?}", self.env),
         }
     }
 }
