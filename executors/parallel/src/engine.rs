@@ -191,7 +191,9 @@ impl Engine {
         };
         let (execution, stale) =
             self.execute_in_lanes(&mut planner, Some(crew), layer, block, transactions, state)?;
-        let unknown = unknown.into_iter().map(|index| index as usize);
+        // The last ones first: the first ones of a block wait for memory, which says little of how
+        // long others take.
+        let unknown = unknown.into_iter().rev().map(|index| index as usize);
         let wanted = stale.into_iter().chain(unknown);
         learner.hand_in(
             transactions,
@@ -262,11 +264,9 @@ impl Engine {
     ) -> Result<(BlockExecution, Vec<usize>), EngineError<S::Error>> {
         let mut memory = self.memory.lanes(self.threads);
         let mut run = LaneRun::new(layer, block, transactions, state, &mut memory);
-        let mut helpers = None;
         while let Some(Segment { range, deal }) = planner.next_segment() {
             match (deal, crew) {
                 (Some(deal), Some(crew)) => {
-                    helpers = Some(crew);
                     let outcome = run.side_by_side(crew, range, &deal)?;
                     planner.note(outcome);
                 }
@@ -277,7 +277,7 @@ impl Engine {
                 }
             }
         }
-        let finished = run.finish(helpers)?;
+        let finished = run.finish(crew)?;
         self.memory.keep_lanes(memory);
         Ok(finished)
     }

@@ -346,8 +346,11 @@ impl Planner {
     /// Takes note of how long the last segment took, which was executed in order.
     pub(crate) fn note_time(&mut self, time: Duration) {
         let expected = u128::from(mem::take(&mut self.trial));
-        if expected > 0 {
-            self.doubtful = time.as_nanos() < expected / TOO_SHORT;
+        let time = time.as_nanos();
+        // As if the others took as much less than expected.
+        let left = u128::from(self.cost_left).saturating_mul(time);
+        if let Some(left) = left.checked_div(expected) {
+            self.doubtful = time < expected / TOO_SHORT && left < u128::from(self.parallel_from);
         }
     }
 

@@ -102,6 +102,8 @@ pub(crate) struct LaneRun<'a, L, S> {
     settled: Settled,
     /// Whether the newest settled lane was executed in order, and so can go on.
     open: bool,
+    /// Threads that have executed transactions.
+    threads: usize,
     outcome: Outcome,
     memory: &'a mut LaneMemory,
 }
@@ -158,6 +160,9 @@ impl LaneMemory {
 /// Looks at the beneficiary in one lane from which on all stop.
 const TOO_MANY_SAW_BENEFICIARY: u32 = 2;
 
+/// Places whose changes several threads gather even if one has executed all transactions.
+const MANY_PLACES: usize = 4096;
+
 /// A lane tells where one transaction of this many has been.
 const TELL_INTERVAL: usize = 8;
 
@@ -191,6 +196,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             base,
             settled: Settled::default(),
             open: false,
+            threads: 1,
             outcome: Outcome::with_capacity(transactions.len()),
             memory,
         }
@@ -241,6 +247,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         range: Range<usize>,
         deal: &Deal,
     ) -> Result<LaneOutcome, EngineError<S::Error>> {
+        self.threads = crew.threads();
         self.memory.register.clear(deal.lanes.len());
         let mut done: Vec<Lane> = Vec::with_capacity(deal.lanes.len());
         for indexes in &deal.lanes {
@@ -425,8 +432,15 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             outcome,
             memory,
             block,
+            threads,
             ..
         } = self;
+        let places = settled.lanes.iter().map(Lane::lengths);
+        let places: usize = places
+            .map(|lengths| lengths.accounts.max(lengths.slots))
+            .sum();
+        // Otherwise it is done before a helper is awake.
+        let crew = crew.filter(|_| threads > 1 || places >= MANY_PLACES);
         let code: BTreeMap<_, _> = settled
             .lanes
             .iter_mut()
@@ -454,7 +468,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
                 )),
             },
             stats: ExecutionStats {
-                threads: crew.map_or(1, Crew::threads),
+                threads,
                 speculated: outcome.speculated,
                 reexecutions: outcome.stale.len(),
             },
