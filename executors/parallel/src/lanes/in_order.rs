@@ -1,7 +1,6 @@
 use std::time::Instant;
 
 use alloy_consensus::Transaction as _;
-
 use weft_executor_core::{BlockEnv, ExecuteError, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
@@ -20,6 +19,10 @@ pub(crate) const TIMED: usize = 4;
 
 /// Gas limit from which on the time of every transaction is taken.
 const TIMED_GAS: u64 = 200_000;
+
+/// Transactions whose accounts are looked up together: the memory answers several questions at once,
+/// if they are asked at once.
+pub(super) const PRELOADED: usize = 16;
 
 /// Executes one transaction on what the view shows, and leaves in its lane what it wrote.
 pub(super) fn execute<L: ExecutionLayer, S: StateView>(

@@ -8,7 +8,8 @@ use weft_primitives::RecoveredTransaction;
 use super::{
     attic::Attic,
     changes::gather,
-    in_order::{InOrder, execute},
+    deal::{AT_TURN, Deal, LaneOutcome},
+    in_order::{InOrder, PRELOADED},
     lane::{Ids, Lane},
     log::{LaneResult, Lengths},
     meeting::{have_met, marks},
@@ -16,6 +17,7 @@ use super::{
     record::{Included, LaneRecord},
     register::Register,
     settled::Settled,
+    speculation::Speculation,
     view::LaneView,
     walk::Followed,
 };
@@ -24,68 +26,6 @@ use crate::{
     accesses::{AccessRecord, BlockAccesses},
     crew::Crew,
 };
-
-/// How the transactions of a segment are dealt to lanes.
-#[derive(Debug, Default)]
-pub(crate) struct Deal {
-    /// The lane of each transaction.
-    pub(crate) lane_of: Vec<u16>,
-    /// The transactions of each lane, by their indexes in the block, in order.
-    pub(crate) lanes: Vec<Vec<u32>>,
-    /// Whether lanes cannot meet as long as all their transactions are transfers.
-    pub(crate) transfers_apart: bool,
-    /// Whether something is known of all transactions.
-    pub(crate) all_known: bool,
-}
-
-/// The lane of a transaction that no lane executes: it is executed when those before it are settled.
-pub(crate) const AT_TURN: u16 = u16::MAX;
-
-/// How lanes that ran side by side went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LaneOutcome {
-    /// None has looked at what another has changed.
-    Apart,
-    Met {
-        /// Executions ahead of their turn.
-        speculated: usize,
-        /// Those that did not hold.
-        stale: usize,
-        /// First transaction that is not executed yet: the lanes have stopped early.
-        end: usize,
-    },
-}
-
-impl Deal {
-    /// Numbers the lanes by what they have to do, the most first, and lists their transactions,
-    /// which start at `start`.
-    pub(crate) fn number_by_load(&mut self, loads: &[u64], start: usize) {
-        let mut order: Vec<usize> = (0..loads.len()).collect();
-        order.sort_by_key(|lane| std::cmp::Reverse(loads.get(*lane).copied()));
-        let mut numbers = vec![0u16; loads.len()];
-        for (lane, number) in order.into_iter().zip(0..) {
-            if let Some(entry) = numbers.get_mut(lane) {
-                *entry = number;
-            }
-        }
-        let each = self.lane_of.len() / loads.len().max(1);
-        self.lanes = (0..loads.len()).map(|_| Vec::with_capacity(each)).collect();
-        for (lane, index) in self.lane_of.iter_mut().zip(start..) {
-            let Some(number) = numbers.get(usize::from(*lane)) else {
-                continue;
-            };
-            *lane = *number;
-            if let Some(indexes) = self.lanes.get_mut(usize::from(*lane)) {
-                indexes.push(u32::try_from(index).unwrap_or(u32::MAX));
-            }
-        }
-    }
-
-    /// The transactions of a segment that starts at `start`, with their lanes.
-    fn in_block_order(&self, start: usize) -> impl Iterator<Item = (usize, usize)> {
-        (start..).zip(self.lane_of.iter().map(|lane| usize::from(*lane)))
-    }
-}
 
 /// A block that is executed in lanes, segment by segment.
 ///
@@ -157,29 +97,8 @@ impl LaneMemory {
     }
 }
 
-/// Looks at the beneficiary in one lane from which on all stop.
-const TOO_MANY_SAW_BENEFICIARY: u32 = 2;
-
 /// Places whose changes several threads gather even if one has executed all transactions.
 const MANY_PLACES: usize = 4096;
-
-/// A lane tells where one transaction of this many has been.
-const TELL_INTERVAL: usize = 8;
-
-/// As [`TELL_INTERVAL`], where something is known of all transactions.
-const TELL_INTERVAL_OF_KNOWN: usize = 32;
-
-/// Transactions whose accounts are looked up together: the memory answers several questions at once,
-/// if they are asked at once.
-const PRELOADED: usize = 16;
-
-/// Gas of a transaction of which a lane always tells.
-const TELL_GAS: u64 = 500_000;
-
-/// Gas of transactions that may not hold, from which on lanes stop if it is more than one part of
-/// this many of all their gas.
-const SUSPECT_GAS: u64 = 300_000;
-const SUSPECT_SHARE: u64 = 4;
 
 impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
     pub(crate) fn new(
@@ -260,11 +179,7 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
             settled: &self.settled,
             register: &self.memory.register,
             transfers_apart: deal.transfers_apart,
-            tell_interval: if deal.all_known {
-                TELL_INTERVAL_OF_KNOWN
-            } else {
-                TELL_INTERVAL
-            },
+            all_known: deal.all_known,
         };
         let bases = vec![self.base.clone(); done.len()];
         let work = done
@@ -491,78 +406,5 @@ impl<'a, L: ExecutionLayer, S: StateView + Clone + Send> LaneRun<'a, L, S> {
         view.pay().map_err(EngineError::State)?;
         self.settled.lanes.push(lane);
         Ok(())
-    }
-}
-
-/// What lanes that run side by side share.
-struct Speculation<'a, L> {
-    layer: &'a L,
-    block: &'a BlockEnv,
-    transactions: &'a [RecoveredTransaction],
-    settled: &'a Settled,
-    register: &'a Register,
-    transfers_apart: bool,
-    tell_interval: usize,
-}
-
-impl<L: ExecutionLayer> Speculation<'_, L> {
-    fn execute<S: StateView>(&self, number: u16, lane: &mut Lane, indexes: &[u32], base: S) {
-        let mut view = LaneView {
-            lane,
-            settled: self.settled,
-            base,
-            block: self.block,
-            earned: None,
-        };
-        let mut untold = 0usize;
-        let (mut gas, mut suspect_gas) = (0u64, 0u64);
-        let mut preloaded = 0usize;
-        for (position, index) in indexes.iter().enumerate() {
-            let index = *index as usize;
-            if self.register.stopped() {
-                break;
-            }
-            let Some(transaction) = self.transactions.get(index) else {
-                return;
-            };
-            if position >= preloaded {
-                preloaded = position.saturating_add(PRELOADED).min(indexes.len());
-                for index in indexes.get(position..preloaded).unwrap_or_default() {
-                    if let Some(transaction) = self.transactions.get(*index as usize) {
-                        view.preload(transaction);
-                    }
-                }
-            }
-            // What fails on a guess may well not fail at the turn.
-            let Ok(result) = execute(self.layer, index, transaction, &mut view) else {
-                view.lane.log.drop_open();
-                return;
-            };
-            if !matches!(result, LaneResult::Transfer(_)) {
-                view.lane.executed = true;
-            }
-            if view.lane.saw_beneficiary > TOO_MANY_SAW_BENEFICIARY {
-                // Others will, and none of them holds.
-                self.register.stop();
-            }
-            untold = untold.saturating_add(1);
-            let gas_used = result.gas_used();
-            gas = gas.saturating_add(gas_used);
-            if mem::take(&mut view.lane.suspect) {
-                suspect_gas = suspect_gas.saturating_add(gas_used);
-                if suspect_gas >= SUSPECT_GAS && suspect_gas > gas / SUSPECT_SHARE {
-                    self.register.stop();
-                }
-            }
-            let long = gas_used >= TELL_GAS;
-            view.lane.log.push(index, result);
-            if self.transfers_apart && !view.lane.executed {
-                continue;
-            }
-            if long || untold >= self.tell_interval {
-                self.register.tell(number, view.lane);
-                untold = 0;
-            }
-        }
     }
 }
