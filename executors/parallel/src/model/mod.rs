@@ -272,6 +272,26 @@ fn storage_that_is_wiped() {
     case.check(500);
 }
 
+/// The storage goes in one segment; in the next, one lane writes a slot as it was before, and the other
+/// had found it empty.
+#[test]
+fn a_slot_that_is_written_as_it_was_before_a_wipe() {
+    let steps = |number: u16| -> &[Step] {
+        match number {
+            0 => &[Step::Wipe],
+            8 => &[Step::Write(0)],
+            9 => &[Step::Read(0), Step::Write(1)],
+            _ => &[],
+        }
+    };
+    let transactions = (0..10).map(|number| transaction(number, 0, steps(number)));
+    let mut case = Case::new(10, 2, transactions.collect());
+    let slot = (U256::ZERO, U256::ONE);
+    case.state
+        .insert(SHARED, 1, U256::ZERO, Bytes::new(), [slot]);
+    case.check(100);
+}
+
 #[test]
 fn one_senders_chain_beside_others_with_nonces_that_do_not_fit() {
     let chain = (0..5).map(|nonce| transaction(0, nonce, COUNT));
