@@ -136,17 +136,16 @@ where
     ERROR: From<InvalidTransaction> + From<<CTX::Db as Database>::Error>,
 {
     let (block, tx, cfg, journal, _, _) = context.all_mut();
-    let sender = journal.load_account(tx.caller())?.data;
-    let has_code = sender.info.code_hash != KECCAK256_EMPTY;
-    let mut sender = if has_code {
-        journal.load_account_with_code_mut(tx.caller())?.data
-    } else {
-        journal.load_account_mut(tx.caller())?.data
-    };
+    let mut sender = journal.load_account_mut(tx.caller())?.data;
+    if *sender.code_hash() != KECCAK256_EMPTY {
+        drop(sender);
+        return pre_execution::validate_against_state_and_deduct_caller(context);
+    }
+    // There is no code that EIP-3607 could refuse.
     pre_execution::validate_account_nonce_and_code(
         &sender.account().info,
         tx.nonce(),
-        !has_code,
+        true,
         cfg.is_nonce_check_disabled(),
     )?;
     let balance = pre_execution::calculate_caller_fee(*sender.balance(), tx, block, cfg)?;

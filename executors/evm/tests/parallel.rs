@@ -425,7 +425,7 @@ impl Tally {
         ];
         for hints in kinds {
             let parallel = self.parallel.get(&hints).copied().unwrap_or(0);
-            assert!(parallel * 32 > self.runs, "{hints:?}: {self:?}");
+            assert!(parallel * 16 > self.runs, "{hints:?}: {self:?}");
         }
     }
 }
@@ -464,7 +464,7 @@ fn random_blocks_are_what_the_oracle_says() {
                     _ => Hints::Forged,
                 },
                 // From some on, a block is tried before it is dealt.
-                parallel_from: Duration::from_micros(if rng.random_ratio(1, 4) { 20 } else { 0 }),
+                parallel_from: Duration::from_micros(if rng.random_ratio(1, 16) { 20 } else { 0 }),
             };
             let (stats, hints) = check(&layer, seed, &scenario, &expected, run);
             tally.runs += 1;

@@ -108,10 +108,14 @@ impl<'a, 's, L: ExecutionLayer, S: StateView + Clone + Send> BlockRun<'a, 's, L,
             settled_state: view,
             list: self.list,
             position: index,
+            unsaid: false,
         };
         let mut recorder = Recorder::new(&mut view);
         let result = self.layer.execute(self.block, transaction, &mut recorder);
         let reads = recorder.reads;
+        if view.unsaid {
+            return Prepared::Nothing;
+        }
         match result {
             Ok(execution) => Prepared::Speculated(Box::new(Speculation {
                 reads,

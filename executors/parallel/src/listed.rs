@@ -69,6 +69,9 @@ pub(crate) struct ListedView<'a, V> {
     pub(crate) list: &'a Listed<'a>,
     /// The transaction's position in the block.
     pub(crate) position: usize,
+    /// Whether the transaction looked at an empty account that exists. One that somebody touches is
+    /// deleted (EIP-161), of which no list says anything.
+    pub(crate) unsaid: bool,
 }
 
 impl<V: StateView> StateView for ListedView<'_, V> {
@@ -88,6 +91,7 @@ impl<V: StateView> StateView for ListedView<'_, V> {
         });
         let code_hash = value_before(&listed.code, position, |change| *change);
         if balance.is_none() && nonce.is_none() && code_hash.is_none() {
+            self.unsaid |= settled.is_some_and(|account| account.is_empty());
             return Ok(settled);
         }
         let known = settled.unwrap_or_default();

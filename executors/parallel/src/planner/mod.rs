@@ -78,6 +78,7 @@ const FEW_ALONE: usize = 8;
 /// Most transactions to settle one by one because there are such.
 const MOST_WALKED: usize = 4096;
 
+/// Lanes for each thread where there are few transactions.
 const LANES_PER_THREAD: usize = 4;
 
 /// Transactions for each thread from which on there is one lane for each.
