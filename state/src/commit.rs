@@ -30,7 +30,7 @@ pub struct BlockBundle {
     pub receipts: Vec<Receipt>,
     /// What the block changed.
     pub changes: Arc<ChangeSet>,
-    /// Trie nodes of `changes`, from [`Store::state_root`] or [`Store::state_root_on`].
+    /// Trie nodes of `changes`, from [`Sealer::apply`](crate::Sealer::apply).
     pub trie: TrieUpdates,
 }
 
@@ -107,7 +107,6 @@ pub(crate) fn write_genesis(
     let nodes = AccountNodes {
         tables,
         snapshot: &snapshot,
-        layers: &[],
     };
     let trie = trie::state_root(&nodes, TrieUpdates::default().root(), &changes)?;
     let header = spec.genesis_header(trie.root());

@@ -145,6 +145,9 @@ pub enum StateError {
         /// State root that they start from.
         found: B256,
     },
+    /// A [`Sealer`](crate::Sealer) could not read the trie before, and lost its place in it.
+    #[error("trie: an earlier block could not be applied, nothing more is; restart the node")]
+    SealerFailed,
     /// Senders or receipts do not belong to the block's transactions.
     #[error(
         "commit: expected {transactions} senders and receipts, one for each transaction, found {senders} and {receipts}"

@@ -14,6 +14,7 @@ mod open;
 mod options;
 mod proof;
 mod reader;
+mod sealer;
 mod store;
 mod tables;
 mod trie;
@@ -24,6 +25,7 @@ pub use genesis::genesis_header;
 pub use options::StoreOptions;
 pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
+pub use sealer::Sealer;
 pub use store::{BlockWithReceipts, Store, TransactionLocation};
 pub use trie::TrieUpdates;
 

@@ -57,7 +57,7 @@ impl Store {
         let header = write_genesis(&tables, spec)?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
-        Ok(Self::assemble(folder, tables, writer, header))
+        Ok(Self::assemble(folder, tables, writer, header, options))
     }
 
     fn recover(
@@ -87,6 +87,7 @@ impl Store {
             tables,
             Writer::new(acknowledged),
             header,
+            options,
         ))
     }
 
@@ -95,6 +96,7 @@ impl Store {
         tables: Tables,
         writer: Writer,
         header: Sealed<Header>,
+        options: &StoreOptions,
     ) -> Self {
         let snapshot = tables.database.snapshot();
         Self {
@@ -102,6 +104,7 @@ impl Store {
                 tables,
                 head: RwLock::new(Arc::new(Head { header, snapshot })),
                 writer: Mutex::new(writer),
+                trie_bytes: options.trie_bytes,
                 _folder: folder,
             }),
         }

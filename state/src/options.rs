@@ -11,6 +11,9 @@ pub struct StoreOptions {
     pub journal_bytes: u64,
     /// Background threads that write memtables and compact; at least 1.
     pub worker_threads: usize,
+    /// Trie nodes that a [`Sealer`](crate::Sealer) keeps from block to block, in bytes. It holds
+    /// more while the blocks that changed them are not durable.
+    pub trie_bytes: u64,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -25,6 +28,7 @@ impl Default for StoreOptions {
             memtable_bytes: 32 * MIB,
             journal_bytes: 256 * MIB,
             worker_threads: 2,
+            trie_bytes: 256 * MIB,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) head: RwLock<Arc<Head>>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) trie_bytes: u64,
     pub(crate) _folder: DataFolder,
 }
 
@@ -99,55 +100,18 @@ impl Store {
     }
 
     /// State root after `changes` on top of the last durable block, and the trie nodes to commit.
+    /// It is computed from what is on disk alone; whoever computes one root after another is better
+    /// off with [`Store::sealer`].
     ///
     /// # Errors
     /// When the trie cannot be read.
     pub fn state_root(&self, changes: &ChangeSet) -> Result<(B256, TrieUpdates), StateError> {
-        self.state_root_on(&[], changes)
-    }
-
-    /// State root after `changes` on top of blocks that are not durable yet, whose trie nodes are
-    /// `parents`, oldest first. The first of them stands on the last durable block, or is durable
-    /// by now itself.
-    ///
-    /// # Errors
-    /// [`StateError::TrieBase`] when the parents do not follow on the last durable block or on each
-    /// other, and when the trie cannot be read.
-    pub fn state_root_on(
-        &self,
-        parents: &[&TrieUpdates],
-        changes: &ChangeSet,
-    ) -> Result<(B256, TrieUpdates), StateError> {
         let head = self.head_state();
-        let base = head.header.state_root;
-        for pair in parents.windows(2) {
-            if let [below, above] = pair
-                && below.root() != above.parent_root()
-            {
-                return Err(StateError::TrieBase {
-                    expected: below.root(),
-                    found: above.parent_root(),
-                });
-            }
-        }
-        // A block becomes durable while its child's root is computed: nodes that are on disk and
-        // in a layer are the same.
-        if let Some(first) = parents.first()
-            && first.parent_root() != base
-            && parents.iter().all(|layer| layer.root() != base)
-        {
-            return Err(StateError::TrieBase {
-                expected: base,
-                found: first.parent_root(),
-            });
-        }
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: parents,
         };
-        let parent_root = parents.last().map_or(base, |layer| layer.root());
-        let updates = trie::state_root(&nodes, parent_root, changes)?;
+        let updates = trie::state_root(&nodes, head.header.state_root, changes)?;
         Ok((updates.root(), updates))
     }
 
@@ -276,7 +240,6 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: &[],
         };
         let proof = proof::account_proof(&nodes, head.header.state_root, address, slots)?;
         Ok((head.header.clone(), proof))

@@ -3,7 +3,11 @@
 //!
 //! Only the latest version is on disk, each node under its path. A node that is shorter than its
 //! hash stands inside its parent and has no entry of its own; a root always has one.
+//!
+//! The node computes roots with [`live`]. [`state_root`] computes the same from what is on disk
+//! alone, and is the oracle of its tests.
 
+pub(crate) mod live;
 mod node;
 mod partial;
 mod root;

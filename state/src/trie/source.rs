@@ -3,7 +3,7 @@ use alloy_trie::Nibbles;
 use fjall::{Snapshot, UserValue};
 
 use crate::{
-    StateError, TrieUpdates,
+    StateError,
     encoding::{account_node_key, storage_node_key},
     tables::Tables,
 };
@@ -27,21 +27,14 @@ impl<S: NodeSource> NodeSource for &S {
     }
 }
 
-/// The account trie: on disk, with the changes of blocks that are not durable yet on top, oldest
-/// first.
+/// The account trie on disk.
 pub(crate) struct AccountNodes<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) layers: &'a [&'a TrieUpdates],
 }
 
 impl NodeSource for AccountNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<UserValue>, StateError> {
-        for layer in self.layers.iter().rev() {
-            if let Some(node) = layer.accounts.get(path) {
-                return Ok(node.clone());
-            }
-        }
         self.tables
             .account_trie
             .get(self.snapshot, &account_node_key(path))
@@ -66,17 +59,6 @@ impl NodeSource for StorageNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<UserValue>, StateError> {
         if self.wiped {
             return Ok(None);
-        }
-        for layer in self.accounts.layers.iter().rev() {
-            let Some(storage) = layer.storage.get(&self.address_hash) else {
-                continue;
-            };
-            if let Some(node) = storage.nodes.get(path) {
-                return Ok(node.clone());
-            }
-            if storage.wiped {
-                return Ok(None);
-            }
         }
         self.accounts.tables.storage_trie.get(
             self.accounts.snapshot,

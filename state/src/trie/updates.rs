@@ -1,20 +1,18 @@
-use alloy_primitives::{B256, map::B256Map};
+use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles};
 use fjall::UserValue;
 
-use alloy_primitives::map::HashMap;
+/// Nodes of one trie that changed, by path, each path once; `None` is a node that is no more.
+pub(crate) type NodeChanges = Vec<(Nibbles, Option<UserValue>)>;
 
-/// Nodes of one trie that changed, by path; `None` is a node that is no more.
-pub(crate) type NodeChanges = HashMap<Nibbles, Option<UserValue>>;
-
-/// Trie nodes that a block changed; made by [`Store::state_root`](crate::Store::state_root).
+/// Trie nodes that a block changed; made by [`Sealer::apply`](crate::Sealer::apply).
 #[derive(Debug, Clone)]
 pub struct TrieUpdates {
     pub(crate) parent_root: B256,
     pub(crate) root: B256,
     pub(crate) accounts: NodeChanges,
-    /// By the hash of the address.
-    pub(crate) storage: B256Map<StorageTrieUpdates>,
+    /// By the hash of the address, each once.
+    pub(crate) storage: Vec<(B256, StorageTrieUpdates)>,
 }
 
 impl TrieUpdates {
@@ -36,7 +34,7 @@ impl Default for TrieUpdates {
             parent_root: EMPTY_ROOT_HASH,
             root: EMPTY_ROOT_HASH,
             accounts: NodeChanges::default(),
-            storage: B256Map::default(),
+            storage: Vec::new(),
         }
     }
 }
