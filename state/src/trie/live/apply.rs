@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     Link, Output, PARALLEL_FROM, Scope,
-    node::{Kind, Leaf},
+    node::{Kind, Leaf, Node},
 };
 use crate::StateError;
 
@@ -87,7 +87,7 @@ pub(crate) fn apply<C: LeafChange>(
                 return Ok(false);
             }
             link.changed = true;
-            settle_extension(link, depth, inside_key, out);
+            settle_extension(link, depth, inside_key, scope, out);
             Ok(true)
         }
         Kind::Branch(children) => {
@@ -287,7 +287,13 @@ fn split(link: &mut Link, shared: usize, scope: &Scope<'_>, out: &mut Output) {
 }
 
 /// Puts an extension right whose child has changed. `key` is one that goes through the child.
-fn settle_extension(link: &mut Link, depth: usize, key: &B256, out: &mut Output) {
+fn settle_extension(
+    link: &mut Link,
+    depth: usize,
+    key: &B256,
+    scope: &Scope<'_>,
+    out: &mut Output,
+) {
     let Some(Kind::Extension { key: own, child }) = link.node.as_mut().map(|node| &mut node.kind)
     else {
         return;
@@ -306,7 +312,7 @@ fn settle_extension(link: &mut Link, depth: usize, key: &B256, out: &mut Output)
     let own = *own;
     let below = depth.saturating_add(own.len());
     let merged = child.vacate(|| path(key, below), out);
-    replace(link, own, merged, out);
+    replace(link, own, merged, scope, out);
 }
 
 /// Puts a branch right of which children have changed: it may have too few. `key` is one that goes
@@ -350,18 +356,26 @@ fn settle_branch(
         }
     } else {
         let merged = child.vacate(child_path, out);
-        replace(link, step, merged, out);
+        replace(link, step, merged, scope, out);
     }
     Ok(())
 }
 
 /// Puts a leaf or an extension from below in the place of the node behind `link`, with `key` in
 /// front of its own.
-fn replace(link: &mut Link, key: Nibbles, below: Option<Box<super::node::Node>>, out: &mut Output) {
+fn replace(
+    link: &mut Link,
+    key: Nibbles,
+    below: Option<Box<Node>>,
+    scope: &Scope<'_>,
+    out: &mut Output,
+) {
     if let Some(node) = &link.node {
         out.shrunk(node.size());
     }
     link.node = below.map(|mut node| {
+        // It is another node now, which is not on disk before this block is.
+        node.used = scope.block;
         match &mut node.kind {
             Kind::Leaf(Leaf { key: own, .. }) | Kind::Extension { key: own, .. } => {
                 *own = key.join(own);
