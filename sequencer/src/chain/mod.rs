@@ -4,10 +4,12 @@ mod access_lists;
 mod engine;
 mod handle;
 mod layers;
+mod pending;
 mod predictions;
 mod producer;
 mod recent;
 mod replay;
+mod stages;
 mod writer;
 
 pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};

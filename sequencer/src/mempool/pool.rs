@@ -1,6 +1,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Instant,
 };
 
 use alloy_primitives::{Address, B256, U256};
@@ -9,6 +10,7 @@ use weft_primitives::RecoveredTransaction;
 
 use super::{
     AdmissionRules, MempoolError, MempoolLimits, PooledTransaction,
+    executed::Executed,
     price_index::PriceIndex,
     recent_accounts::RecentAccounts,
     sender::{Entry, SenderQueue, newer},
@@ -26,6 +28,7 @@ pub(super) struct Pool {
     /// fee are the ones that a block can be made of.
     heads: BTreeSet<(u128, Address)>,
     recent: RecentAccounts,
+    pub(super) executed: Executed,
     /// Bytes of all encodings.
     bytes: usize,
     executable: usize,
@@ -44,6 +47,7 @@ impl Pool {
             prices: PriceIndex::default(),
             heads: BTreeSet::new(),
             recent: RecentAccounts::default(),
+            executed: Executed::default(),
             bytes: 0,
             executable: 0,
             next_sequence: 0,
@@ -92,9 +96,10 @@ impl Pool {
         transaction: RecoveredTransaction,
         size: usize,
         account: Account,
+        received: Instant,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
-        let new = PooledTransaction::new(transaction, size, self.next_sequence);
-        if self.by_hash.contains_key(&new.hash) {
+        let new = PooledTransaction::new(transaction, size, self.next_sequence, received);
+        if self.by_hash.contains_key(&new.hash) || self.executed.get(&new.hash).is_some() {
             return Err(MempoolError::AlreadyKnown);
         }
         let account = self.newest_account(new.sender(), account);
@@ -116,7 +121,7 @@ impl Pool {
         Ok(new)
     }
 
-    /// Follows a new head: see [`super::Mempool::on_block`].
+    /// Follows a new head: see [`super::Mempool::on_executed`].
     pub(super) fn on_block(
         &mut self,
         rules: AdmissionRules,
