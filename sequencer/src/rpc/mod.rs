@@ -11,6 +11,11 @@ mod config;
 mod context;
 mod dispatch;
 mod error;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "admission in batches takes from it")
+)]
+mod fair_queue;
 mod filters;
 mod ingress;
 mod json;
