@@ -3,6 +3,7 @@
 mod access_lists;
 mod engine;
 mod handle;
+mod inclusions;
 mod layers;
 mod pending;
 mod predictions;

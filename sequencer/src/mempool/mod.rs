@@ -230,6 +230,12 @@ impl Mempool {
         pool.get(hash).or_else(|| pool.executed.get(hash))
     }
 
+    /// Whether [`Self::get`] has the transaction with this hash.
+    pub fn contains(&self, hash: &B256) -> bool {
+        let pool = self.shared.pool.lock();
+        pool.contains(hash)
+    }
+
     /// Nonce after the sender's last transaction that is executable or in a block that is not
     /// durable yet; `None` when it has none such.
     pub fn next_nonce(&self, sender: Address) -> Option<u64> {

@@ -63,6 +63,11 @@ impl Pool {
         self.by_hash.get(hash).cloned()
     }
 
+    /// Whether the transaction waits or is in a block that is not durable yet.
+    pub(super) fn contains(&self, hash: &B256) -> bool {
+        self.by_hash.contains_key(hash) || self.executed.get(hash).is_some()
+    }
+
     pub(super) fn sender(&self, sender: Address) -> Option<&SenderQueue> {
         self.senders.get(&sender)
     }
@@ -99,7 +104,7 @@ impl Pool {
         received: Instant,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
         let new = PooledTransaction::new(transaction, size, self.next_sequence, received);
-        if self.by_hash.contains_key(&new.hash) || self.executed.get(&new.hash).is_some() {
+        if self.contains(&new.hash) {
             return Err(MempoolError::AlreadyKnown);
         }
         let account = self.newest_account(new.sender(), account);
