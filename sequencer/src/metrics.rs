@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
@@ -365,9 +366,7 @@ pub(crate) struct MethodMetrics {
 impl MethodMetrics {
     pub(crate) fn new(chain_id: u64, method: &'static str) -> Self {
         let chain = chain_id.to_string();
-        let requests = |outcome: &'static str| {
-            counter!("weft_rpc_requests_total", "chain_id" => chain.clone(), "method" => method, "outcome" => outcome)
-        };
+        let requests = |outcome: &'static str| counter!("weft_rpc_requests_total", "chain_id" => chain.clone(), "method" => method, "outcome" => outcome);
         Self {
             succeeded: requests("ok"),
             failed: requests("error"),

@@ -105,12 +105,7 @@ impl Node {
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
 
-        let producer = Producer::new(
-            writer,
-            mempool.clone(),
-            origins,
-            config.producer,
-        );
+        let producer = Producer::new(writer, mempool.clone(), origins, config.producer);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {

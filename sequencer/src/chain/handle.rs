@@ -8,9 +8,7 @@ use weft_executor_parallel::{BlockAccesses, EngineError, execute_sequential};
 use weft_primitives::{BlockAttributes, ChainSpec, RecoveredTransaction, child_header};
 use weft_state::{BlockBundle, StateError, Store};
 
-use super::{
-    AccessListRecord, BlockRecord, Layers, inclusions::Inclusions, recent::RecentBlocks,
-};
+use super::{AccessListRecord, BlockRecord, Layers, inclusions::Inclusions, recent::RecentBlocks};
 
 /// The last durable block.
 #[derive(Debug, Clone)]

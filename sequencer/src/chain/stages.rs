@@ -309,11 +309,7 @@ impl Sealer {
 
 impl Publisher {
     /// The committing stage: makes blocks durable, and only then the head (invariants I2 and I6).
-    fn run(
-        self,
-        blocks: &Receiver<ToCommit>,
-        metrics: &BlockMetrics,
-    ) -> Result<(), NodeError> {
+    fn run(self, blocks: &Receiver<ToCommit>, metrics: &BlockMetrics) -> Result<(), NodeError> {
         while let Ok(message) = blocks.recv() {
             match message {
                 // Whoever asked may be gone.

@@ -215,7 +215,11 @@ impl ChainWriter {
         self.forget_durable()?;
         let (hash, promise) = BlockHash::promised();
         self.tip.clone_from(&block.header);
-        if let Some(origin) = block.transactions.first().and_then(parse_attributes_deposit) {
+        if let Some(origin) = block
+            .transactions
+            .first()
+            .and_then(parse_attributes_deposit)
+        {
             self.origin = Some(origin);
         }
         self.pending.push_back(PendingBlock {

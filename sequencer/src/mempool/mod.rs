@@ -177,7 +177,12 @@ impl Mempool {
         let added = checked
             .into_iter()
             .map(|(size, arrival)| {
-                pool.add(arrival.transaction, size?, arrival.account, arrival.received)
+                pool.add(
+                    arrival.transaction,
+                    size?,
+                    arrival.account,
+                    arrival.received,
+                )
             })
             .collect();
         self.publish(&mut pool);

@@ -43,10 +43,7 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    pub(super) fn new(
-        config: RpcConfig,
-        context: RpcContext,
-    ) -> Result<Self, StartError> {
+    pub(super) fn new(config: RpcConfig, context: RpcContext) -> Result<Self, StartError> {
         let workers = Workers::new(
             config.threads,
             config.call_timeout,

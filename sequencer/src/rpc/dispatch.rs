@@ -184,7 +184,10 @@ impl Dispatcher {
             }
             if let Some(send) = SendRequest::parse(request) {
                 let mut sends = vec![send];
-                while let Some(send) = requests.peek().and_then(|request| SendRequest::parse(request)) {
+                while let Some(send) = requests
+                    .peek()
+                    .and_then(|request| SendRequest::parse(request))
+                {
                     sends.push(send);
                     requests.next();
                 }
@@ -284,7 +287,9 @@ impl Dispatcher {
         };
         let params = Params::new(envelope.params.map(RawValue::get));
         let notification = id.is_none();
-        let answer = self.call(answer_to(), &method, params, connection, origin).await;
+        let answer = self
+            .call(answer_to(), &method, params, connection, origin)
+            .await;
         (!notification).then_some(answer)
     }
 

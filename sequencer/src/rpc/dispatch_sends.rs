@@ -29,7 +29,11 @@ impl<'a> SendRequest<'a> {
             return None;
         }
         let envelope: Envelope<'a> = serde_json::from_str(text).ok()?;
-        let named = envelope.method?.get().strip_prefix('"')?.strip_suffix('"')?;
+        let named = envelope
+            .method?
+            .get()
+            .strip_prefix('"')?
+            .strip_suffix('"')?;
         if named != SEND || envelope.jsonrpc?.get() != "\"2.0\"" {
             return None;
         }
