@@ -8,6 +8,7 @@
 mod admission;
 mod error;
 mod executed;
+mod fee_order;
 mod pool;
 mod price_index;
 mod recent_accounts;
