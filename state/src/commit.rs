@@ -14,6 +14,7 @@ use crate::{
     data_folder::Acknowledged,
     encoding::{self, L1Progress},
     genesis::genesis_changes,
+    history::ChangedKeys,
     store::{Head, read_l1_progress},
     tables::Tables,
     trie::{self, AccountNodes, wipes_storage, written_slots},
@@ -277,7 +278,8 @@ fn stage_trie(
     Ok(())
 }
 
-/// Flat state and code, and with a block's number the values that it found. Genesis found nothing.
+/// Flat state and code, and with a block's number the values that it found and a list of their keys.
+/// Genesis found nothing.
 fn stage_changes(
     tables: &Tables,
     snapshot: &Snapshot,
@@ -285,6 +287,7 @@ fn stage_changes(
     changes: &ChangeSet,
     block: Option<u64>,
 ) -> Result<(), StateError> {
+    let mut changed = ChangedKeys::default();
     for (hash, code) in &changes.code {
         tables.code.put(batch, hash.as_slice(), code.as_ref());
     }
@@ -308,7 +311,14 @@ fn stage_changes(
                 None => tables.accounts.delete(batch, address.as_slice()),
             }
         }
-        for (slot, (before, after)) in slot_changes(tables, snapshot, *address, change)? {
+        let slots = slot_changes(tables, snapshot, *address, change)?;
+        changed.push(
+            *address,
+            change.before != change.after,
+            slots.len(),
+            slots.keys(),
+        );
+        for (slot, (before, after)) in slots {
             if let Some(block) = block {
                 tables.storage_history.put(
                     batch,
@@ -323,6 +333,11 @@ fn stage_changes(
                 tables.storage.put(batch, key, encoding::encode_word(after));
             }
         }
+    }
+    if let Some(block) = block {
+        tables
+            .changes
+            .put(batch, encoding::number_key(block), changed.into_bytes());
     }
     Ok(())
 }

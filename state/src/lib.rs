@@ -9,6 +9,7 @@ mod encoding;
 mod error;
 mod files;
 mod genesis;
+mod history;
 mod journal;
 mod open;
 mod options;

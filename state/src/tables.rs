@@ -174,6 +174,8 @@ tables! {
         b'a' account_history,
         /// Slots before the blocks that changed them.
         b's' storage_history,
+        /// Keys that a block changed.
+        b'c' changes,
     }
     blocks {
         /// Headers with their hashes.

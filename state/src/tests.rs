@@ -181,6 +181,7 @@ fn undecodable_values_are_errors() {
             &tables.storage_history,
             encoding::storage_history_key(ADDRESS, SLOT, 2).to_vec(),
         ),
+        (&tables.changes, number.to_vec()),
         (&tables.account_trie, root),
         (&tables.storage_trie, storage_root),
         (&tables.headers, number.to_vec()),
