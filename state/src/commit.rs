@@ -14,7 +14,7 @@ use crate::{
     data_folder::Acknowledged,
     encoding::{self, L1Progress},
     genesis::genesis_changes,
-    history::ChangedKeys,
+    history::{ChangedKeys, stage_oldest_state, stage_pruning},
     store::{Head, read_l1_progress},
     tables::Tables,
     trie::{self, AccountNodes, wipes_storage, written_slots},
@@ -75,13 +75,26 @@ impl Store {
         let progress = after_block(before, &bundle.block);
         stage_block(tables, &mut batch, bundle, progress);
         stage_trie(tables, &head.snapshot, &mut batch, &bundle.trie)?;
-        stage_changes(
+        let changed = stage_changes(
             tables,
             &head.snapshot,
             &mut batch,
             &bundle.changes,
             Some(number),
         )?;
+        stage_pruning(
+            tables,
+            &head.snapshot,
+            &mut batch,
+            self.inner.history,
+            number,
+            &changed,
+        )?;
+        tables.changes.put(
+            &mut batch,
+            encoding::number_key(number),
+            changed.into_bytes(),
+        );
 
         writer.poisoned = true;
         batch
@@ -115,6 +128,7 @@ pub(crate) fn write_genesis(
 
     let mut batch = durable_batch(tables);
     stage_changes(tables, &snapshot, &mut batch, &changes, None)?;
+    stage_oldest_state(tables, &mut batch, 0);
     stage_trie(tables, &snapshot, &mut batch, &trie)?;
     let bundle = BlockBundle {
         block: SealedBlock {
@@ -278,15 +292,15 @@ fn stage_trie(
     Ok(())
 }
 
-/// Flat state and code, and with a block's number the values that it found and a list of their keys.
-/// Genesis found nothing.
+/// Flat state and code, and with a block's number the values that it found. Genesis found nothing.
+/// Returns the keys that were changed.
 fn stage_changes(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
     changes: &ChangeSet,
     block: Option<u64>,
-) -> Result<(), StateError> {
+) -> Result<ChangedKeys, StateError> {
     let mut changed = ChangedKeys::default();
     for (hash, code) in &changes.code {
         tables.code.put(batch, hash.as_slice(), code.as_ref());
@@ -334,12 +348,7 @@ fn stage_changes(
             }
         }
     }
-    if let Some(block) = block {
-        tables
-            .changes
-            .put(batch, encoding::number_key(block), changed.into_bytes());
-    }
-    Ok(())
+    Ok(changed)
 }
 
 /// Slots that the block changed, with the values before and after. Those that went with a wiped

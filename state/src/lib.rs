@@ -22,6 +22,7 @@ mod trie;
 pub use commit::BlockBundle;
 pub use error::StateError;
 pub use genesis::genesis_header;
+pub use history::{History, ParseHistoryError};
 pub use options::StoreOptions;
 pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use weft_primitives::ChainSpec;
 
 use crate::{
-    StateError, Store, StoreOptions,
+    History, StateError, Store, StoreOptions,
     commit::{Writer, write_genesis},
     data_folder::DataFolder,
     encoding, files,
@@ -57,7 +57,13 @@ impl Store {
         let header = write_genesis(&tables, spec)?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
-        Ok(Self::assemble(folder, tables, writer, header))
+        Ok(Self::assemble(
+            folder,
+            tables,
+            writer,
+            header,
+            options.history,
+        ))
     }
 
     fn recover(
@@ -87,6 +93,7 @@ impl Store {
             tables,
             Writer::new(acknowledged),
             header,
+            options.history,
         ))
     }
 
@@ -95,6 +102,7 @@ impl Store {
         tables: Tables,
         writer: Writer,
         header: Sealed<Header>,
+        history: History,
     ) -> Self {
         let snapshot = tables.database.snapshot();
         Self {
@@ -102,6 +110,7 @@ impl Store {
                 tables,
                 head: RwLock::new(Arc::new(Head { header, snapshot })),
                 writer: Mutex::new(writer),
+                history,
                 _folder: folder,
             }),
         }

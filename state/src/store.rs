@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, U256};
@@ -12,6 +12,7 @@ use crate::{
     commit::Writer,
     data_folder::DataFolder,
     encoding::{self, L1Progress},
+    history::{self, History},
     proof,
     tables::Tables,
     trie::{self, AccountNodes},
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) head: RwLock<Arc<Head>>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) history: History,
     pub(crate) _folder: DataFolder,
 }
 
@@ -88,14 +90,31 @@ impl Store {
         Ok(StateReader::new(self.inner.clone(), head, number))
     }
 
-    /// State after block `number`; `None` when there is no such block.
+    /// State after block `number`; `None` when there is no such block or its state is not kept.
     ///
     /// # Errors
-    /// None at present: making a reader reads nothing.
+    /// When it cannot be read how far back states are kept.
     pub fn state_at(&self, number: u64) -> Result<Option<StateReader>, StateError> {
         let head = self.head_state();
-        Ok((number <= head.header.number)
+        Ok(self
+            .keeps_state(&head, number)?
             .then(|| StateReader::new(self.inner.clone(), head, number)))
+    }
+
+    pub(crate) fn keeps_state(&self, head: &Head, number: u64) -> Result<bool, StateError> {
+        Ok(match number.cmp(&head.header.number) {
+            Ordering::Less => number >= history::oldest_state(&self.inner.tables, &head.snapshot)?,
+            Ordering::Equal => true,
+            Ordering::Greater => false,
+        })
+    }
+
+    /// The oldest block whose state is kept: [`Store::state_at`] has it and all later ones.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn oldest_state(&self) -> Result<u64, StateError> {
+        history::oldest_state(&self.inner.tables, &self.head_state().snapshot)
     }
 
     /// State root after `changes` on top of the last durable block, and the trie nodes to commit.

@@ -112,6 +112,13 @@ impl Table {
     pub(crate) fn delete(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
         batch.remove(&self.keyspace, self.tagged(key.as_ref()));
     }
+
+    /// Removes an entry that is written once and, when it is removed, never read or written again:
+    /// entry and removal vanish where a compaction brings them together, while a plain removal stays
+    /// until it has reached the last level.
+    pub(crate) fn delete_once(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
+        batch.remove_weak(&self.keyspace, self.tagged(key.as_ref()));
+    }
 }
 
 /// Key, without the tag, and value.
@@ -176,6 +183,8 @@ tables! {
         b's' storage_history,
         /// Keys that a block changed.
         b'c' changes,
+        /// The oldest block whose state is kept.
+        b'o' oldest_state,
     }
     blocks {
         /// Headers with their hashes.
