@@ -1,7 +1,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use alloy_consensus::{Header, Sealed};
@@ -12,6 +12,7 @@ use weft_primitives::ChainSpec;
 
 use crate::{
     StateError, Store, StoreOptions,
+    cache::HotState,
     commit::{Writer, write_genesis},
     data_folder::DataFolder,
     encoding, files,
@@ -99,12 +100,20 @@ impl Store {
         options: &StoreOptions,
     ) -> Self {
         let snapshot = tables.database.snapshot();
+        let hot = HotState::new(
+            header.number,
+            options.hot_state_bytes,
+            options.hot_code_bytes,
+        );
         Self {
             inner: Arc::new(Inner {
                 tables,
                 head: RwLock::new(Arc::new(Head { header, snapshot })),
                 writer: Mutex::new(writer),
+                hot,
                 trie_bytes: options.trie_bytes,
+                trie_depths: AtomicU64::new(0),
+                history: options.history,
                 _folder: folder,
             }),
         }
@@ -189,7 +198,7 @@ fn last_header(
     }
     let root = tables
         .account_trie
-        .get(&snapshot, &encoding::account_node_key(&Nibbles::new()))
+        .get(&snapshot, encoding::account_node_key(&Nibbles::new()))
         .map_err(|error| error.to_string())?
         .map_or(EMPTY_ROOT_HASH, |node| keccak256(&node));
     if root != header.state_root {

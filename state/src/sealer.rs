@@ -1,4 +1,8 @@
-use std::{collections::VecDeque, fmt, mem, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt, mem,
+    sync::{Arc, atomic::Ordering},
+};
 
 use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, nodes::RlpNode};
@@ -127,6 +131,7 @@ impl Sealer {
 
         self.blocks.push_back((scope.block, root));
         self.memory.bytes = self.memory.bytes.saturating_add(out.bytes);
+        self.store.trie_depths.store(out.depths, Ordering::Relaxed);
         self.memory.shrink(&mut self.root, scope.block, durable);
         self.failed = false;
         let updates = TrieUpdates {

@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, U256};
@@ -8,10 +12,12 @@ use weft_executor_core::ChangeSet;
 use weft_primitives::{L1Origin, Receipt, SealedBlock};
 
 use crate::{
-    AccountProof, StateError, StateReader, TrieUpdates,
+    AccountProof, CacheCounters, StateError, StateReader, TrieUpdates,
+    cache::HotState,
     commit::Writer,
     data_folder::DataFolder,
     encoding::{self, L1Progress},
+    history::{self, History},
     proof,
     tables::Tables,
     trie::{self, AccountNodes},
@@ -28,7 +34,11 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) head: RwLock<Arc<Head>>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) hot: HotState,
     pub(crate) trie_bytes: u64,
+    /// The depths in the account trie at which the last root had to read nodes, a bit each.
+    pub(crate) trie_depths: AtomicU64,
+    pub(crate) history: History,
     pub(crate) _folder: DataFolder,
 }
 
@@ -79,6 +89,11 @@ impl Store {
         Ok(self.head_state().header.clone())
     }
 
+    /// How often reads of accounts and slots were answered from memory, since the store was opened.
+    pub fn cache_counters(&self) -> CacheCounters {
+        self.inner.hot.counters()
+    }
+
     /// State after the last durable block.
     ///
     /// # Errors
@@ -89,14 +104,31 @@ impl Store {
         Ok(StateReader::new(self.inner.clone(), head, number))
     }
 
-    /// State after block `number`; `None` when there is no such block.
+    /// State after block `number`; `None` when there is no such block or its state is not kept.
     ///
     /// # Errors
-    /// None at present: making a reader reads nothing.
+    /// When it cannot be read how far back states are kept.
     pub fn state_at(&self, number: u64) -> Result<Option<StateReader>, StateError> {
         let head = self.head_state();
-        Ok((number <= head.header.number)
+        Ok(self
+            .keeps_state(&head, number)?
             .then(|| StateReader::new(self.inner.clone(), head, number)))
+    }
+
+    pub(crate) fn keeps_state(&self, head: &Head, number: u64) -> Result<bool, StateError> {
+        Ok(match number.cmp(&head.header.number) {
+            Ordering::Less => number >= history::oldest_state(&self.inner.tables, &head.snapshot)?,
+            Ordering::Equal => true,
+            Ordering::Greater => false,
+        })
+    }
+
+    /// The oldest block whose state is kept: [`Store::state_at`] has it and all later ones.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn oldest_state(&self) -> Result<u64, StateError> {
+        history::oldest_state(&self.inner.tables, &self.head_state().snapshot)
     }
 
     /// State root after `changes` on top of the last durable block, and the trie nodes to commit.
@@ -110,6 +142,7 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
+            layers: &[],
         };
         let updates = trie::state_root(&nodes, head.header.state_root, changes)?;
         Ok((updates.root(), updates))
@@ -240,6 +273,7 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
+            layers: &[],
         };
         let proof = proof::account_proof(&nodes, head.header.state_root, address, slots)?;
         Ok((head.header.clone(), proof))

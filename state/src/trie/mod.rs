@@ -18,6 +18,7 @@ pub(crate) use node::{Link, Node};
 pub(crate) use partial::load;
 pub(crate) use root::{state_root, wipes_storage, written_slots};
 pub(crate) use source::{AccountNodes, NodeSource, StorageNodes};
+pub(crate) use updates::TrieLayer;
 pub use updates::TrieUpdates;
 
 #[cfg(test)]

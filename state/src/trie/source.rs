@@ -6,6 +6,7 @@ use crate::{
     StateError,
     encoding::{account_node_key, storage_node_key},
     tables::Tables,
+    trie::TrieLayer,
 };
 
 /// Where a trie's nodes come from.
@@ -27,23 +28,28 @@ impl<S: NodeSource> NodeSource for &S {
     }
 }
 
-/// The account trie on disk.
+/// The account trie on disk, with changes on top, oldest first.
 pub(crate) struct AccountNodes<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) layers: &'a [TrieLayer],
 }
 
 impl NodeSource for AccountNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<UserValue>, StateError> {
+        let mut newest_first = self.layers.iter().rev();
+        if let Some(node) = newest_first.find_map(|layer| layer.account_node(path)) {
+            return Ok(node);
+        }
         self.tables
             .account_trie
-            .get(self.snapshot, &account_node_key(path))
+            .get(self.snapshot, account_node_key(path))
     }
 
     fn corrupt(&self, path: &Nibbles, reason: String) -> StateError {
         self.tables
             .account_trie
-            .corrupt(&account_node_key(path), reason)
+            .corrupt(account_node_key(path).as_ref(), reason)
     }
 }
 
@@ -60,9 +66,15 @@ impl NodeSource for StorageNodes<'_> {
         if self.wiped {
             return Ok(None);
         }
+        let mut newest_first = self.accounts.layers.iter().rev();
+        if let Some(node) =
+            newest_first.find_map(|layer| layer.storage_node(self.address_hash, path))
+        {
+            return Ok(node);
+        }
         self.accounts.tables.storage_trie.get(
             self.accounts.snapshot,
-            &storage_node_key(self.address_hash, path),
+            storage_node_key(self.address_hash, path),
         )
     }
 
@@ -70,6 +82,6 @@ impl NodeSource for StorageNodes<'_> {
         self.accounts
             .tables
             .storage_trie
-            .corrupt(&storage_node_key(self.address_hash, path), reason)
+            .corrupt(storage_node_key(self.address_hash, path).as_ref(), reason)
     }
 }

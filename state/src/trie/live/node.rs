@@ -71,6 +71,8 @@ pub(crate) struct Output {
     pub(crate) storage: Vec<(B256, StorageTrieUpdates)>,
     /// Bytes of memory that nodes have taken more than they have given back.
     pub(crate) bytes: i64,
+    /// Depths at which nodes of the account trie were read from disk, a bit each.
+    pub(crate) depths: u64,
     pub(super) scratch: Vec<u8>,
 }
 
@@ -83,6 +85,7 @@ impl Output {
         }
         self.storage.append(&mut other.storage);
         self.bytes = self.bytes.saturating_add(other.bytes);
+        self.depths |= other.depths;
     }
 
     pub(super) fn grown(&mut self, bytes: usize) {
@@ -101,11 +104,11 @@ impl Scope<'_> {
             None => self
                 .tables
                 .account_trie
-                .get(self.snapshot, &account_node_key(path)),
+                .get(self.snapshot, account_node_key(path)),
             Some(owner) => self
                 .tables
                 .storage_trie
-                .get(self.snapshot, &storage_node_key(owner, path)),
+                .get(self.snapshot, storage_node_key(owner, path)),
         }
     }
 
@@ -115,11 +118,11 @@ impl Scope<'_> {
             None => self
                 .tables
                 .account_trie
-                .corrupt(&account_node_key(path), reason),
+                .corrupt(account_node_key(path).as_ref(), reason),
             Some(owner) => self
                 .tables
                 .storage_trie
-                .corrupt(&storage_node_key(owner, path), reason),
+                .corrupt(storage_node_key(owner, path).as_ref(), reason),
         }
     }
 }
@@ -171,6 +174,10 @@ impl Link {
             stored = scope.stored(&path)?.ok_or_else(|| {
                 scope.corrupt(&path, "its parent names this node, found no entry")
             })?;
+            if scope.owner.is_none() {
+                // A path of 64 nibbles is only a leaf's whose parent is as deep as can be.
+                out.depths |= 1u64.checked_shl(path.len() as u32).unwrap_or_default();
+            }
             &stored
         } else {
             &self.reference
