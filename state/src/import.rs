@@ -66,6 +66,8 @@ impl Store {
         let changes = genesis_changes(spec);
         let trie = write_trie(&tables, &changes, accounts)?;
         let header = write_genesis_block(&tables, spec, changes, trie)?;
+        // What the tables hold is from before block 0 was written. They must name it, too.
+        tables.flush().map_err(failed)?;
         folder.finish(spec, header.hash())?;
         Ok(Self::assemble(folder, tables, writer, header, options))
     }

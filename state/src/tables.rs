@@ -267,6 +267,14 @@ impl Tables {
         Self::new(database, options)
     }
 
+    /// Writes all memtables to disk and waits for it.
+    pub(crate) fn flush(&self) -> fjall::Result<()> {
+        for (_, keyspace) in &self.keyspaces {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        Ok(())
+    }
+
     /// Writes the number of the last block into every keyspace.
     pub(crate) fn mark(&self, batch: &mut OwnedWriteBatch, number: u64) {
         for (_, keyspace) in &self.keyspaces {
