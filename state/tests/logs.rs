@@ -18,7 +18,7 @@ use weft_primitives::TxDeposit;
 use weft_state::{LogQuery, Store};
 
 /// More blocks than entries that are read before another set of values is tried, several times.
-const BLOCKS: u64 = 1500;
+const BLOCKS: u64 = 1000;
 
 /// Value 0 is in most blocks, the others are rarer the higher they are.
 fn value(random: &mut StdRng) -> u8 {
@@ -139,7 +139,7 @@ fn the_index_finds_what_a_search_finds() {
     let folder = tempfile::tempdir().unwrap();
     let (store, blocks) = chain(folder.path(), &mut random);
     let (mut found_some, mut wanted, mut in_vain) = (0, 0, 0);
-    for _ in 0..500 {
+    for _ in 0..200 {
         let query = Query::random(&mut random);
         let asked = LogQuery::new(&query.addresses, &query.topics);
         let (found, next) = store
@@ -165,7 +165,7 @@ fn the_index_finds_what_a_search_finds() {
         }
         found_some += u32::from(!found.is_empty() && found.len() < blocks.len() / 2);
     }
-    assert!(found_some > 50, "{found_some}");
+    assert!(found_some > 20, "{found_some}");
     println!("{wanted} blocks found, {in_vain} in vain");
     assert!(in_vain < wanted);
 }
