@@ -63,6 +63,7 @@ impl OwnNode {
             format!("chain.data_dir={}", data_dir(&folder).display()),
             format!("chain.genesis={}", genesis.display()),
             "rpc.port=0".to_owned(),
+            "batcher.enabled=false".to_owned(),
             format!("block.gas_limit={GAS_LIMIT}"),
             "log.filter=info".to_owned(),
             "log.format=json".to_owned(),
