@@ -16,6 +16,7 @@ use crate::{
     encoding::{self, L1Progress},
     genesis::genesis_changes,
     history::{ChangedKeys, stage_oldest_state, stage_pruning},
+    log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
     trie::{self, AccountNodes, wipes_storage, written_slots},
@@ -274,6 +275,7 @@ fn stage_block(
             encoding::encode_location(location),
         );
     }
+    stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
 }
 

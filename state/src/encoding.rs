@@ -25,6 +25,17 @@ pub(crate) fn storage_history_key(address: Address, slot: U256, block: u64) -> [
     concat(&storage_key(address, slot), &block.to_be_bytes())
 }
 
+pub(crate) fn log_index_key(hash: u64, block: u64) -> [u8; 16] {
+    concat(&hash.to_be_bytes(), &block.to_be_bytes())
+}
+
+/// The block's number.
+pub(crate) fn decode_log_index_key(key: &[u8]) -> Result<u64, alloy_rlp::Error> {
+    key.split_at_checked(8)
+        .ok_or(alloy_rlp::Error::InputTooShort)
+        .and_then(|(_, number)| decode_number(number))
+}
+
 /// The key of a trie's node: the length in nibbles, then the nibbles, two a byte, so that no two
 /// paths share a key. Behind the owner's hash, if there is one.
 #[derive(Clone, Copy)]

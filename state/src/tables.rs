@@ -52,12 +52,19 @@ impl Table {
         snapshot: &Snapshot,
         keys: RangeInclusive<&[u8]>,
     ) -> Result<Option<Entry>, StateError> {
+        self.range(snapshot, keys).next().transpose()
+    }
+
+    /// Every entry of a range of keys, in key order.
+    pub(crate) fn range(
+        &self,
+        snapshot: &Snapshot,
+        keys: RangeInclusive<&[u8]>,
+    ) -> impl Iterator<Item = Result<Entry, StateError>> {
         let (start, end) = keys.into_inner();
         snapshot
             .range(&self.keyspace, self.tagged(start)..=self.tagged(end))
-            .next()
-            .map(|entry| self.entry(start, entry))
-            .transpose()
+            .map(move |entry| self.entry(start, entry))
     }
 
     /// Every entry whose key starts with `prefix`, in key order.
@@ -253,6 +260,8 @@ tables! {
         b'n' block_numbers,
         /// Transaction locations by transaction hash.
         b't' transactions,
+        /// Blocks by what their logs have.
+        b'i' log_index,
     }
 }
 

@@ -249,7 +249,7 @@ impl Sealer {
     }
 
     fn seal(&mut self, block: ExecutedBlock) -> Result<SealedUnit, NodeError> {
-        let root = || self.states.apply(&block.changes);
+        let mut root = || self.states.apply(&block.changes);
         let rest = || {
             (
                 proofs::calculate_transaction_root(&block.transactions),
