@@ -281,7 +281,7 @@ impl Sealer {
             senders: block.senders,
             receipts: block.receipts,
             changes: block.changes,
-            trie,
+            trie: Arc::new(trie),
         });
         Ok(SealedUnit {
             bundle,
