@@ -24,6 +24,8 @@ const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often the independence of a block's transactions is computed, at most.
 const PARALLELISM_PERIOD: Duration = Duration::from_secs(1);
+/// Least time between two reports about how far back states are kept.
+const HISTORY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often what histograms have taken in is folded into their buckets; until then it takes memory.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -100,6 +102,12 @@ const METRICS: [(Kind, &str, Unit, &str); 25] = [
         "weft_finalized_block_number",
         Unit::Count,
         "Number of the last finalized block",
+    ),
+    (
+        Kind::Gauge,
+        "weft_oldest_state_block_number",
+        Unit::Count,
+        "Oldest block whose state is kept",
     ),
     (
         Kind::Gauge,
@@ -503,6 +511,35 @@ pub(crate) fn watch_parallelism(tasks: &mut Tasks, chain: &ChainHandle) {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = time::sleep(PARALLELISM_PERIOD) => {}
+            }
+        }
+    });
+}
+
+/// Reports how far back states are kept, at most once in a period.
+pub(crate) fn watch_history(tasks: &mut Tasks, chain: &ChainHandle) {
+    let chain = chain.clone();
+    let chain_id = chain.spec().chain_id().to_string();
+    let stop = tasks.stop().clone();
+    tasks.spawn("history metrics", async move {
+        let mut head = chain.watch_head();
+        loop {
+            let store = chain.store().clone();
+            let read = tokio::task::spawn_blocking(move || store.oldest_state());
+            let oldest = read.await.map_err(|error| {
+                NodeError::Setup(format!("history metrics panicked: {error}"))
+            })??;
+            gauge!("weft_oldest_state_block_number", "chain_id" => chain_id.clone())
+                .set(oldest as f64);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = time::sleep(HISTORY_PERIOD) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = head.changed() => if changed.is_err() {
+                    return Ok(());
+                },
             }
         }
     });

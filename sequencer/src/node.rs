@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
-use weft_state::Store;
+use weft_state::{History, Store, StoreOptions};
 
 use crate::{
     chain::{
@@ -29,6 +29,8 @@ pub struct NodeConfig {
     pub spec: ChainSpec,
     /// Folder of this node alone.
     pub data_dir: PathBuf,
+    /// How far back states are kept.
+    pub history: History,
     /// Which layers run.
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
@@ -63,7 +65,11 @@ impl Node {
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
         let spec = Arc::new(config.spec);
-        let store = Store::open(&config.data_dir.join("state"), &spec)?;
+        let options = StoreOptions {
+            history: config.history,
+            ..StoreOptions::default()
+        };
+        let store = Store::open_with(&config.data_dir.join("state"), &spec, &options)?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
@@ -113,6 +119,7 @@ impl Node {
         }
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
+            crate::metrics::watch_history(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);

@@ -1,8 +1,10 @@
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
+
+use weft_state::History;
 
 use super::{SecretUrl, optional};
 use crate::chain::{ExecutionMode, ProducerConfig};
@@ -24,6 +26,12 @@ pub struct ChainSection {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// How far back states are kept: `all`, or a number of blocks.
+    #[serde(
+        serialize_with = "serialize_history",
+        deserialize_with = "deserialize_history"
+    )]
+    pub history: History,
 }
 
 impl Default for ChainSection {
@@ -33,6 +41,7 @@ impl Default for ChainSection {
             genesis: None,
             execution: ExecutionMode::default(),
             threads: 0,
+            history: History::All,
         }
     }
 }
@@ -53,6 +62,24 @@ fn deserialize_execution<'de, D: Deserializer<'de>>(
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+fn serialize_history<S: Serializer>(history: &History, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(history)
+}
+
+/// A file may have the number without quotes.
+fn deserialize_history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<History, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected \"all\" or a number of blocks from 1")]
+    enum Value {
+        Text(String),
+        Blocks(NonZeroU64),
+    }
+    match Value::deserialize(deserializer)? {
+        Value::Text(text) => text.parse().map_err(D::Error::custom),
+        Value::Blocks(blocks) => Ok(History::Blocks(blocks)),
+    }
 }
 
 /// `[block]`: when blocks are made and what they hold.
