@@ -22,3 +22,4 @@ pub mod watcher;
 
 pub use error::{Mismatch, NodeError};
 pub use weft_primitives::ChainSpec;
+pub use weft_state::History;

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
-use weft_state::Store;
+use weft_state::{History, Store};
 
 use crate::{
     chain::{
@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub spec: ChainSpec,
     /// Folder of this node alone.
     pub data_dir: PathBuf,
+    /// How far back states are kept.
+    pub history: History,
     /// Which layers run.
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
@@ -69,7 +71,7 @@ impl Node {
         let store = Store::open_with(
             &config.data_dir.join("state"),
             &spec,
-            &config.state.store_options(),
+            &config.state.store_options(config.history),
         )?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
@@ -124,6 +126,7 @@ impl Node {
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
             crate::metrics::watch_state(&mut tasks, &chain, preloader);
+            crate::metrics::watch_history(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);

@@ -36,6 +36,7 @@ pub async fn start(
         NodeConfig {
             spec,
             data_dir: config.chain.data_dir,
+            history: config.chain.history,
             execution: config.chain.execution,
             threads: config.chain.threads,
             state: config.state,

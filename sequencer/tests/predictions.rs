@@ -129,6 +129,7 @@ impl Running {
         let stop = CancellationToken::new();
         let config = NodeConfig {
             spec: spec(),
+            history: weft_state::History::All,
             data_dir: folder.to_owned(),
             execution: ExecutionMode::Evm,
             threads,

@@ -55,6 +55,7 @@ pub(super) struct Stages {
     queue: Option<SyncSender<ToSeal>>,
     threads: Vec<JoinHandle<()>>,
     failure: Failure,
+    metrics: BlockMetrics,
 }
 
 impl fmt::Debug for Stages {
@@ -132,19 +133,22 @@ impl Stages {
         };
         let threads = vec![
             stage("seal", &failure, move || sealer.run(&to_seal, &sealed))?,
-            stage("commit", &failure, move || {
-                publisher.run(&to_commit, &metrics)
+            stage("commit", &failure, {
+                let metrics = metrics.clone();
+                move || publisher.run(&to_commit, &metrics)
             })?,
         ];
         Ok(Self {
             queue: Some(queue),
             threads,
             failure,
+            metrics,
         })
     }
 
     /// Hands a block over; waits while the queue is full.
     pub(super) fn push(&self, block: ExecutedBlock, hash: HashPromise) -> Result<(), NodeError> {
+        self.metrics.queue(Stage::Seal, true);
         self.send(ToSeal::Block {
             block: Box::new(block),
             hash,
@@ -224,6 +228,7 @@ impl Sealer {
                 ToSeal::Flush(done) => ToCommit::Flush(done),
                 ToSeal::Block { block, hash, since } => {
                     let started = Instant::now();
+                    self.metrics.queue(Stage::Seal, false);
                     self.metrics.stage(Stage::Execute, None, block.execution);
                     self.metrics
                         .transactions(TransactionState::Executed, &block.received);
@@ -234,6 +239,7 @@ impl Sealer {
                         Some(started.duration_since(since)),
                         started.elapsed(),
                     );
+                    self.metrics.queue(Stage::Commit, true);
                     ToCommit::Block {
                         block: Box::new(unit),
                         since: Instant::now(),
@@ -302,6 +308,7 @@ impl Publisher {
                 ToCommit::Flush(done) => drop(done.send(())),
                 ToCommit::Block { block, since } => {
                     let started = Instant::now();
+                    metrics.queue(Stage::Commit, false);
                     self.store.commit(&block.bundle)?;
                     let (waited, busy) = (started.duration_since(since), started.elapsed());
                     metrics.transactions(TransactionState::Durable, &block.received);

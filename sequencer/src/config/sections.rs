@@ -1,9 +1,9 @@
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
-use weft_state::StoreOptions;
+use weft_state::{History, StoreOptions};
 
 use super::{SecretUrl, optional};
 use crate::chain::{ExecutionMode, ProducerConfig};
@@ -25,6 +25,12 @@ pub struct ChainSection {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// How far back states are kept: `all`, or a number of blocks.
+    #[serde(
+        serialize_with = "serialize_history",
+        deserialize_with = "deserialize_history"
+    )]
+    pub history: History,
 }
 
 impl Default for ChainSection {
@@ -34,6 +40,7 @@ impl Default for ChainSection {
             genesis: None,
             execution: ExecutionMode::default(),
             threads: 0,
+            history: History::All,
         }
     }
 }
@@ -54,6 +61,24 @@ fn deserialize_execution<'de, D: Deserializer<'de>>(
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+fn serialize_history<S: Serializer>(history: &History, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(history)
+}
+
+/// A file may have the number without quotes.
+fn deserialize_history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<History, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected \"all\" or a number of blocks from 1")]
+    enum Value {
+        Text(String),
+        Blocks(NonZeroU64),
+    }
+    match Value::deserialize(deserializer)? {
+        Value::Text(text) => text.parse().map_err(D::Error::custom),
+        Value::Blocks(blocks) => Ok(History::Blocks(blocks)),
+    }
 }
 
 /// `[state]`: memory of the state, and what is read ahead of execution.
@@ -90,8 +115,9 @@ impl Default for StateSection {
 
 impl StateSection {
     /// What of it is the store's.
-    pub fn store_options(&self) -> StoreOptions {
+    pub(crate) fn store_options(&self, history: History) -> StoreOptions {
         StoreOptions {
+            history,
             cache_bytes: self.disk_cache_bytes,
             hot_state_bytes: self.hot_state_bytes,
             hot_code_bytes: self.hot_code_bytes,

@@ -28,6 +28,8 @@ pub struct RpcConfig {
     pub max_log_range: u64,
     /// Most logs that one `eth_getLogs` answers.
     pub max_log_results: usize,
+    /// Most accounts and slots that blocks after the one asked for changed, in one `eth_getProof`.
+    pub max_proof_changes: usize,
     /// Most connections, HTTP and WebSocket together.
     pub max_connections: usize,
     /// How long a connection may neither send nor take a byte.
@@ -81,6 +83,7 @@ impl Default for RpcConfig {
             max_batch_response_bytes: 32 << 20,
             max_log_range: 100_000,
             max_log_results: 20_000,
+            max_proof_changes: 100_000,
             max_connections: 1000,
             idle_timeout: Duration::from_secs(60),
             max_requests_per_connection: 64,

@@ -86,7 +86,7 @@ pub enum RpcError {
     Timeout(Duration),
     /// The store cannot answer.
     #[error("state could not be read: {0}")]
-    State(#[from] StateError),
+    State(#[source] StateError),
     /// What is known about L1 cannot be read.
     #[error(transparent)]
     L1(#[from] L1InfoError),
@@ -122,6 +122,18 @@ impl RpcError {
             | Self::ReadOnly
             | Self::NoKeys
             | Self::Timeout(_) => SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::TooManyChanges { number, most } => Self::LimitExceeded(format!(
+                "blocks after {number} changed more than {most} accounts and slots: ask for a later \
+                 block"
+            )),
+            error => Self::State(error),
         }
     }
 }

@@ -12,10 +12,6 @@ mod context;
 mod dispatch;
 mod dispatch_sends;
 mod error;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "admission in batches takes from it")
-)]
 mod fair_queue;
 mod filters;
 mod ingress;
