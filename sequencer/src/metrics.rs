@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
@@ -57,7 +58,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 25] = [
+const METRICS: [(Kind, &str, Unit, &str); 31] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -135,6 +136,42 @@ const METRICS: [(Kind, &str, Unit, &str); 25] = [
         "weft_reexecutions_total",
         Unit::Count,
         "Executions ahead of their turn that did not hold and were done again",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_gas_limit",
+        Unit::Count,
+        "Gas limit of the next block, in gas",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_interval_seconds",
+        Unit::Seconds,
+        "Least time between the starts of two blocks now",
+    ),
+    (
+        Kind::Gauge,
+        "weft_pressure_ratio",
+        Unit::Count,
+        "How much L1 slows the chain down, from 0 to 1",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_blocks",
+        Unit::Count,
+        "Blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_bytes",
+        Unit::Bytes,
+        "Bytes of transactions in blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest block that is not safe yet",
     ),
     (
         Kind::Gauge,
@@ -252,6 +289,44 @@ pub(crate) enum Stage {
     Seal,
     /// Writing and fsync.
     Commit,
+}
+
+/// Where the controller of one chain's blocks reports.
+pub(crate) struct ElasticMetrics {
+    gas_limit: Gauge,
+    interval: Gauge,
+    pressure: Gauge,
+    blocks: Gauge,
+    bytes: Gauge,
+    age: Gauge,
+}
+
+impl ElasticMetrics {
+    pub(crate) fn new(chain_id: u64) -> Self {
+        let chain = [("chain_id", chain_id.to_string())];
+        Self {
+            gas_limit: gauge!("weft_block_gas_limit", &chain),
+            interval: gauge!("weft_block_interval_seconds", &chain),
+            pressure: gauge!("weft_pressure_ratio", &chain),
+            blocks: gauge!("weft_l1_backlog_blocks", &chain),
+            bytes: gauge!("weft_l1_backlog_bytes", &chain),
+            age: gauge!("weft_l1_backlog_age_seconds", &chain),
+        }
+    }
+
+    /// Records what the next block may be; `pressure` in thousandths.
+    pub(crate) fn decided(&self, gas_limit: u64, interval: Duration, pressure: u32) {
+        self.gas_limit.set(gas_limit as f64);
+        self.interval.set(interval);
+        self.pressure.set(f64::from(pressure) / 1000.0);
+    }
+
+    /// Records what is not safe yet; `age` in seconds.
+    pub(crate) fn backlog(&self, blocks: u64, bytes: u64, age: u64) {
+        self.blocks.set(blocks as f64);
+        self.bytes.set(bytes as f64);
+        self.age.set(age as f64);
+    }
 }
 
 /// What has become of a sent transaction.

@@ -40,7 +40,7 @@ pub async fn start(
             threads: config.chain.threads,
             rpc: config.rpc,
             mempool: config.mempool,
-            producer: config.block.into(),
+            producer: config.block.producer(&config.l1),
             l1,
             metrics,
         },

@@ -103,7 +103,7 @@ impl Producing {
         }
         let producer = Producer::new(
             writer,
-            chain,
+            &chain,
             producing.mempool.clone(),
             feed,
             ProducerConfig {
@@ -113,6 +113,7 @@ impl Producing {
                 beneficiary: Address::ZERO,
                 max_transactions: 100,
                 max_transaction_bytes: 100_000,
+                elastic: None,
             },
         );
         let runtime = Handle::current();

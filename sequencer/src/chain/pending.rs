@@ -129,10 +129,7 @@ impl StateView for PendingState {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, PendingStateError> {
         match self.blocks.iter().find(|block| block.number == number) {
-            Some(block) => block
-                .hash
-                .wait()
-                .ok_or(PendingStateError::Unsealed(number)),
+            Some(block) => block.hash.wait().ok_or(PendingStateError::Unsealed(number)),
             None => Ok(self.durable.block_hash(number)?),
         }
     }

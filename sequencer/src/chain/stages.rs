@@ -7,10 +7,11 @@ use std::{
     fmt,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use alloy_consensus::{Header, Sealed, proofs};
@@ -52,6 +53,23 @@ pub(super) struct Stages {
     queue: Option<SyncSender<ToSeal>>,
     threads: Vec<JoinHandle<()>>,
     failure: Failure,
+    times: Arc<StageTimes>,
+}
+
+/// How long the last block took in each later stage, in nanoseconds.
+#[derive(Default)]
+struct StageTimes {
+    seal: AtomicU64,
+    commit: AtomicU64,
+}
+
+impl StageTimes {
+    fn set(time: &AtomicU64, took: Duration) {
+        time.store(
+            u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
 }
 
 impl fmt::Debug for Stages {
@@ -122,22 +140,26 @@ impl Stages {
         let (queue, to_seal) = sync_channel(QUEUE);
         let (sealed, to_commit) = sync_channel(QUEUE);
         let metrics = BlockMetrics::new(publisher.source, publisher.chain_id);
+        let times = Arc::<StageTimes>::default();
+        let committing = times.clone();
         let sealer = Sealer {
             parent: publisher.store.head()?.hash(),
             store: publisher.store.clone(),
             unwritten: VecDeque::new(),
             metrics: metrics.clone(),
+            times: times.clone(),
         };
         let threads = vec![
             stage("seal", &failure, move || sealer.run(&to_seal, &sealed))?,
             stage("commit", &failure, move || {
-                publisher.run(&to_commit, &metrics)
+                publisher.run(&to_commit, &metrics, &committing)
             })?,
         ];
         Ok(Self {
             queue: Some(queue),
             threads,
             failure,
+            times,
         })
     }
 
@@ -155,6 +177,12 @@ impl Stages {
         let (done, is_done) = sync_channel(1);
         self.send(ToSeal::Flush(done))?;
         is_done.recv().map_err(|_| self.failure())
+    }
+
+    /// How long sealing, and writing, took for the last block that went through; zero before one has.
+    pub(super) fn last_times(&self) -> (Duration, Duration) {
+        let time = |time: &AtomicU64| Duration::from_nanos(time.load(Ordering::Relaxed));
+        (time(&self.times.seal), time(&self.times.commit))
     }
 
     pub(super) const fn failed(&self) -> &CancellationToken {
@@ -211,6 +239,7 @@ struct Sealer {
     /// Sealed blocks that were not durable when the last one was sealed, oldest first.
     unwritten: VecDeque<Arc<BlockBundle>>,
     metrics: BlockMetrics,
+    times: Arc<StageTimes>,
 }
 
 impl Sealer {
@@ -229,6 +258,7 @@ impl Sealer {
                         .transactions(TransactionState::Executed, &block.received);
                     let unit = self.seal(*block)?;
                     hash.keep(unit.bundle.block.hash());
+                    StageTimes::set(&self.times.seal, started.elapsed());
                     self.metrics.stage(
                         Stage::Seal,
                         Some(started.duration_since(since)),
@@ -309,6 +339,7 @@ impl Publisher {
         self,
         blocks: &Receiver<ToCommit>,
         metrics: &BlockMetrics,
+        times: &StageTimes,
     ) -> Result<(), NodeError> {
         while let Ok(message) = blocks.recv() {
             match message {
@@ -318,6 +349,7 @@ impl Publisher {
                     let started = Instant::now();
                     self.store.commit(&block.bundle)?;
                     let (waited, busy) = (started.duration_since(since), started.elapsed());
+                    StageTimes::set(&times.commit, busy);
                     metrics.transactions(TransactionState::Durable, &block.received);
                     self.publish(*block, metrics);
                     metrics.stage(Stage::Commit, Some(waited), busy);

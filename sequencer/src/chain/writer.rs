@@ -75,6 +75,16 @@ impl ExecutedBlock {
         self.header.number
     }
 
+    /// Timestamp of the block, in seconds since the Unix epoch.
+    pub const fn timestamp(&self) -> u64 {
+        self.header.timestamp
+    }
+
+    /// Gas limit of the block, in gas.
+    pub const fn gas_limit(&self) -> u64 {
+        self.header.gas_limit
+    }
+
     /// Transactions of the block, deposits included.
     pub fn transactions(&self) -> &[Transaction] {
         &self.transactions
@@ -211,7 +221,11 @@ impl ChainWriter {
         self.forget_durable()?;
         let (hash, promise) = BlockHash::promised();
         self.tip.clone_from(&block.header);
-        if let Some(origin) = block.transactions.first().and_then(parse_attributes_deposit) {
+        if let Some(origin) = block
+            .transactions
+            .first()
+            .and_then(parse_attributes_deposit)
+        {
             self.origin = Some(origin);
         }
         self.pending.push_back(PendingBlock {
@@ -229,6 +243,11 @@ impl ChainWriter {
     pub fn flush(&mut self) -> Result<Sealed<Header>, NodeError> {
         self.stages.flush()?;
         Ok(self.store.head()?)
+    }
+
+    /// How long sealing, and writing, took for the last block that went through; zero before one has.
+    pub fn last_stage_times(&self) -> (Duration, Duration) {
+        self.stages.last_times()
     }
 
     /// Cancelled as soon as a later stage has failed.

@@ -11,6 +11,9 @@ use super::{
 /// chain could never go on.
 const MIN_GAS_LIMIT_WITH_L1: u64 = MAX_DEPOSIT_GAS + ATTRIBUTES_GAS_LIMIT;
 
+/// How many times larger or smaller than configured a block may become.
+const ELASTICITY: u64 = 16;
+
 impl Config {
     /// Checks what the kinds of the values cannot express.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -104,6 +107,11 @@ impl Config {
             MAX_BLOCK_TRANSACTION_BYTES as u64,
             " (what a block can hold)",
         )?;
+        self.validate_blocks()
+    }
+
+    fn validate_blocks(&self) -> Result<(), ConfigError> {
+        let block = &self.block;
         // The bounds of a header's gas limit, as in the genesis.
         if !(5000..=1 << 62).contains(&block.gas_limit) {
             return Err(ConfigError::Range {
@@ -112,7 +120,35 @@ impl Config {
                 found: block.gas_limit,
             });
         }
-        Ok(())
+        // Steps of size are small enough to settle only within these.
+        for (key, found) in [
+            ("block.min_gas_limit", block.min_gas_limit),
+            ("block.max_gas_limit", block.max_gas_limit),
+        ] {
+            let range = if key == "block.min_gas_limit" {
+                block.gas_limit.div_ceil(ELASTICITY).max(5000)..=block.gas_limit
+            } else {
+                block.gas_limit..=block.gas_limit.saturating_mul(ELASTICITY).min(1 << 62)
+            };
+            if found > 0 && !range.contains(&found) {
+                return Err(ConfigError::Range {
+                    key,
+                    expected: format!(
+                        "0, or between {} and {} (block.gas_limit and {ELASTICITY} times less or more)",
+                        range.start(),
+                        range.end()
+                    ),
+                    found,
+                });
+            }
+        }
+        at_least(
+            "block.max_interval_ms",
+            block.max_interval_ms,
+            block.min_interval_ms.max(1),
+            " (block.min_interval_ms)",
+        )?;
+        at_least("block.target_block_ms", block.target_block_ms, 1, "")
     }
 
     fn validate_l1(&self) -> Result<(), ConfigError> {
@@ -147,6 +183,40 @@ impl Config {
             MIN_GAS_LIMIT_WITH_L1,
             " (what the deposits of a block may need)",
         )?;
+        if self.block.min_gas_limit > 0 {
+            at_least(
+                "block.min_gas_limit",
+                self.block.min_gas_limit,
+                MIN_GAS_LIMIT_WITH_L1,
+                " (what the deposits of a block may need)",
+            )?;
+        }
+        for (key, slow, stop) in [
+            (
+                "l1.stop_at_backlog_bytes",
+                l1.slow_at_backlog_bytes,
+                l1.stop_at_backlog_bytes,
+            ),
+            (
+                "l1.stop_at_backlog_s",
+                l1.slow_at_backlog_s,
+                l1.stop_at_backlog_s,
+            ),
+            (
+                "l1.slowest_at_base_fee_wei",
+                l1.slow_at_base_fee_wei,
+                l1.slowest_at_base_fee_wei,
+            ),
+        ] {
+            if stop > 0 {
+                at_least(
+                    key,
+                    stop,
+                    slow.saturating_add(1),
+                    " (where the chain begins to slow down, and one more)",
+                )?;
+            }
+        }
         at_least("l1.safe_confirmations", l1.safe_confirmations, 1, "")?;
         at_least("l1.poll_interval_ms", l1.poll_interval_ms, 1, "")?;
         at_least("l1.timeout_ms", l1.timeout_ms, 1, "")

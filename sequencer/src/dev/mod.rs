@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use crate::{
-    chain::{ExecutionMode, ProducerConfig},
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig},
     error::NodeError,
     follower::{Follower, FollowerConfig},
     l1::{BatcherConfig, L1Config},
@@ -279,6 +279,7 @@ async fn start_l1(
             },
             producer: ProducerConfig {
                 max_transaction_bytes: usize::MAX,
+                elastic: None,
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
@@ -297,6 +298,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
         max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
+        elastic: Some(ElasticConfig::around(GAS_LIMIT)),
     }
 }
 
