@@ -429,6 +429,36 @@ impl BlockMetrics {
     }
 }
 
+/// Where the requests to one method are recorded.
+#[derive(Debug)]
+pub(crate) struct MethodMetrics {
+    succeeded: Counter,
+    failed: Counter,
+    duration: Histogram,
+}
+
+impl MethodMetrics {
+    pub(crate) fn new(chain_id: u64, method: &'static str) -> Self {
+        let chain = chain_id.to_string();
+        let requests = |outcome: &'static str| counter!("weft_rpc_requests_total", "chain_id" => chain.clone(), "method" => method, "outcome" => outcome);
+        Self {
+            succeeded: requests("ok"),
+            failed: requests("error"),
+            duration: histogram!("weft_rpc_request_duration_seconds", "chain_id" => chain.clone(), "method" => method),
+        }
+    }
+
+    /// Records an answer that took so long.
+    pub(crate) fn answered(&self, success: bool, after: Duration) {
+        if success {
+            self.succeeded.increment(1);
+        } else {
+            self.failed.increment(1);
+        }
+        self.duration.record(after);
+    }
+}
+
 /// Where sent transactions of one chain are recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct AdmissionMetrics {

@@ -32,6 +32,7 @@ use weft_sequencer::{
         ProducerConfig, engine,
     },
     mempool::{AdmissionRules, Mempool, MempoolLimits},
+    metrics::BlockSource,
 };
 use weft_state::{BlockBundle, Store};
 
@@ -74,6 +75,7 @@ impl Producing {
             layers,
             engine(2).unwrap(),
             LabelSource::Durable,
+            BlockSource::Produced,
         )
         .unwrap();
         let next = chain.pending_env(0);
@@ -115,7 +117,8 @@ impl Producing {
                 max_transaction_bytes: 100_000,
                 elastic: None,
             },
-        );
+        )
+        .unwrap();
         let runtime = Handle::current();
         thread::spawn(move || producer.run(&runtime, &stop).unwrap());
         producing

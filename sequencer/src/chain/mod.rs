@@ -4,6 +4,7 @@ mod access_lists;
 mod elastic;
 mod engine;
 mod handle;
+mod inclusions;
 mod layers;
 mod pending;
 mod predictions;

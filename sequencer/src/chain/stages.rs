@@ -23,7 +23,10 @@ use weft_executor_parallel::{BlockAccesses, ExecutionStats};
 use weft_primitives::{Receipt, SealedBlock};
 use weft_state::{BlockBundle, Store};
 
-use super::{BlockRecord, ExecutedBlock, Head, pending::HashPromise, recent::RecentBlocks};
+use super::{
+    BlockRecord, ExecutedBlock, Head, inclusions::Inclusions, pending::HashPromise,
+    recent::RecentBlocks,
+};
 use crate::{
     error::NodeError,
     metrics::{BlockMetrics, BlockSource, Stage, TransactionState},
@@ -43,6 +46,7 @@ pub(super) struct Publisher {
     pub(super) head: watch::Sender<Head>,
     pub(super) blocks: broadcast::Sender<Arc<BlockBundle>>,
     pub(super) recent: RecentBlocks,
+    pub(super) inclusions: Inclusions,
     pub(super) source: BlockSource,
     pub(super) chain_id: u64,
 }
@@ -385,6 +389,7 @@ impl Publisher {
             "block"
         );
         metrics.block(&bundle, stats.reexecutions, dropped);
+        self.inclusions.publish(&bundle);
         // Nobody listening is fine.
         let _ = self.blocks.send(bundle);
     }

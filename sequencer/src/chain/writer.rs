@@ -21,6 +21,7 @@ use weft_state::Store;
 
 use super::{
     ChainHandle, Head, LabelSource, Layers,
+    inclusions::Inclusions,
     pending::{BlockHash, PendingBlock, PendingState, PendingStateError},
     recent::RecentBlocks,
     stages::{Publisher, Stages},
@@ -127,6 +128,7 @@ impl ChainWriter {
         });
         let (blocks, _) = broadcast::channel(BLOCK_FEED_CAPACITY);
         let recent = RecentBlocks::default();
+        let inclusions = Inclusions::default();
         let handle = ChainHandle::new(
             spec.clone(),
             store.clone(),
@@ -135,12 +137,14 @@ impl ChainWriter {
             blocks.clone(),
             labels,
             recent.clone(),
+            inclusions.clone(),
         );
         let stages = Stages::start(Publisher {
             store: store.clone(),
             head,
             blocks,
             recent,
+            inclusions,
             source,
             chain_id: spec.chain_id(),
         })?;

@@ -8,6 +8,7 @@
 mod admission;
 mod error;
 mod executed;
+mod fee_order;
 mod pool;
 mod pressure;
 mod price_index;
@@ -282,6 +283,12 @@ impl Mempool {
     pub fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
         let pool = self.shared.pool.lock();
         pool.get(hash).or_else(|| pool.executed.get(hash))
+    }
+
+    /// Whether [`Self::get`] has the transaction with this hash.
+    pub fn contains(&self, hash: &B256) -> bool {
+        let pool = self.shared.pool.lock();
+        pool.contains(hash)
     }
 
     /// Nonce after the sender's last transaction that is executable or in a block that is not

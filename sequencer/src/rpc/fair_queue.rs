@@ -14,7 +14,7 @@ pub(super) struct ConnectionKey(pub(super) u64);
 
 /// Why a request was not queued. It is dropped: whoever waits for its answer is told this instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Busy {
+pub enum Busy {
     /// The connection has as many requests waiting as one may have.
     #[error("server is busy: {0} requests of this connection are waiting, try later")]
     Connection(NonZeroUsize),

@@ -10,6 +10,7 @@ mod blocks;
 mod config;
 mod context;
 mod dispatch;
+mod dispatch_sends;
 mod error;
 #[cfg_attr(
     not(test),
@@ -34,4 +35,5 @@ pub use context::{
     RpcContext,
 };
 pub use error::RpcError;
+pub use fair_queue::Busy;
 pub use server::{RpcServer, RpcServerError, RpcServerHandle};
