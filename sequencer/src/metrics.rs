@@ -58,7 +58,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 31] = [
+const METRICS: [(Kind, &str, Unit, &str); 32] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -240,6 +240,12 @@ const METRICS: [(Kind, &str, Unit, &str); 31] = [
         "JSON-RPC requests to known methods, by method and outcome",
     ),
     (
+        Kind::Counter,
+        "weft_rpc_refused_total",
+        Unit::Count,
+        "Messages, and sent transactions, that were refused because of a client's limit or because the server was busy, by reason",
+    ),
+    (
         Kind::Histogram,
         "weft_rpc_request_duration_seconds",
         Unit::Seconds,
@@ -327,6 +333,27 @@ impl ElasticMetrics {
         self.bytes.set(bytes as f64);
         self.age.set(age as f64);
     }
+}
+
+/// Why a message or a transaction was answered with an error before any work on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its client has made too many requests.
+    Requests,
+    /// Its client has sent too many transactions.
+    Sends,
+    /// Too many messages are in work.
+    Busy,
+}
+
+/// Records a refusal.
+pub(crate) fn refused(reason: Refused) {
+    let reason = match reason {
+        Refused::Requests => "requests",
+        Refused::Sends => "sends",
+        Refused::Busy => "busy",
+    };
+    counter!("weft_rpc_refused_total", "reason" => reason).increment(1);
 }
 
 /// What has become of a sent transaction.

@@ -70,6 +70,8 @@ impl Config {
             ("rpc.call_gas", rpc.call_gas),
             ("rpc.call_timeout_ms", milliseconds::of(rpc.call_timeout)),
             ("rpc.max_waiting_calls", rpc.max_waiting_calls as u64),
+            ("rpc.max_messages_in_work", rpc.max_messages_in_work as u64),
+            ("rpc.rate_limit_burst_s", u64::from(rpc.rate_limit_burst_s)),
             ("rpc.sync_timeout_ms", milliseconds::of(rpc.sync_timeout)),
             ("mempool.max_transactions", mempool.max_transactions as u64),
             ("mempool.max_per_sender", mempool.max_per_sender as u64),
@@ -82,6 +84,19 @@ impl Config {
         ];
         for (key, found) in positive {
             at_least(key, found, 1, "")?;
+        }
+        at_least(
+            "rpc.max_bytes_in_work",
+            rpc.max_bytes_in_work as u64,
+            rpc.max_body_bytes as u64,
+            " (rpc.max_body_bytes)",
+        )?;
+        if let Some(name) = &rpc.rate_limit_keys_env
+            && !is_variable_name(name)
+        {
+            return Err(ConfigError::VariableName {
+                key: "rpc.rate_limit_keys_env",
+            });
         }
         at_least(
             "rpc.max_sync_timeout_ms",

@@ -94,7 +94,7 @@ impl ApiKeys {
                 continue;
             }
             let mut fields = text.split_whitespace();
-            let mut number = |fields: &mut std::str::SplitWhitespace<'_>| {
+            let number = |fields: &mut std::str::SplitWhitespace<'_>| {
                 fields.next().and_then(|number| number.parse().ok())
             };
             let key = fields.next().filter(|key| key.len() >= LEAST_LENGTH);
@@ -166,7 +166,10 @@ mod tests {
             ("secret-key-0123456 1 2\n\nsecret-key-0123456 3 4", 3),
         ] {
             let error = ApiKeys::parse(text, "WEFT_KEYS").unwrap_err().to_string();
-            assert!(error.contains(&format!("WEFT_KEYS, line {line}:")), "{error}");
+            assert!(
+                error.contains(&format!("WEFT_KEYS, line {line}:")),
+                "{error}"
+            );
             assert!(!error.contains("secret"), "{error}");
         }
     }

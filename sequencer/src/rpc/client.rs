@@ -77,7 +77,11 @@ fn forwarded_for(headers: &HeaderMap, trusted_proxies: usize) -> Option<IpAddr> 
         hops.extend(value.to_str().ok()?.split(','));
     }
     let hop = hops.iter().rev().nth(position)?.trim();
-    let without_port = || hop.parse().ok().map(|address: std::net::SocketAddr| address.ip());
+    let without_port = || {
+        hop.parse()
+            .ok()
+            .map(|address: std::net::SocketAddr| address.ip())
+    };
     hop.parse().ok().or_else(without_port)
 }
 
@@ -115,14 +119,23 @@ mod tests {
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let line = [("x-forwarded-for", "9.9.9.9, 8.8.8.8"), ("x-forwarded-for", "7.7.7.7:443")];
+        let line = [
+            ("x-forwarded-for", "9.9.9.9, 8.8.8.8"),
+            ("x-forwarded-for", "7.7.7.7:443"),
+        ];
         assert_eq!(client(&line, 0), at("10.0.0.1"));
         assert_eq!(client(&line, 1), at("7.7.7.7"));
         assert_eq!(client(&line, 2), at("8.8.8.8"));
         assert_eq!(client(&line, 3), at("9.9.9.9"));
         assert_eq!(client(&line, 4), at("10.0.0.1"));
-        assert_eq!(client(&[("x-forwarded-for", "nonsense")], 1), at("10.0.0.1"));
-        assert_eq!(client(&[("x-forwarded-for", "[2001:db8::1]:80")], 1), at("2001:db8::1"));
+        assert_eq!(
+            client(&[("x-forwarded-for", "nonsense")], 1),
+            at("10.0.0.1")
+        );
+        assert_eq!(
+            client(&[("x-forwarded-for", "[2001:db8::1]:80")], 1),
+            at("2001:db8::1")
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use super::RpcError;
+use crate::metrics::{Refused, refused};
 
 /// The bounds, and how much of them is taken.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl InWork {
                 bytes: 0,
             });
         }
+        refused(Refused::Busy);
         Err(RpcError::LimitExceeded(format!(
             "server is busy with {} messages, try later",
             self.most
@@ -62,6 +64,7 @@ impl Taken {
             self.bytes += bytes;
             return Ok(());
         }
+        refused(Refused::Busy);
         Err(RpcError::LimitExceeded(format!(
             "server is busy with {} bytes of messages, try later",
             self.all.most_bytes
