@@ -136,20 +136,26 @@ impl Config {
             });
         }
         // Steps of size are small enough to settle only within these.
-        for (key, found) in [
-            ("block.min_gas_limit", block.min_gas_limit),
-            ("block.max_gas_limit", block.max_gas_limit),
+        let gas_limit = block.gas_limit;
+        let smallest = gas_limit.div_ceil(ELASTICITY).max(5000);
+        let largest = gas_limit.saturating_mul(ELASTICITY).min(1 << 62);
+        for (key, found, range) in [
+            (
+                "block.min_gas_limit",
+                block.min_gas_limit,
+                smallest..=gas_limit,
+            ),
+            (
+                "block.max_gas_limit",
+                block.max_gas_limit,
+                gas_limit..=largest,
+            ),
         ] {
-            let range = if key == "block.min_gas_limit" {
-                block.gas_limit.div_ceil(ELASTICITY).max(5000)..=block.gas_limit
-            } else {
-                block.gas_limit..=block.gas_limit.saturating_mul(ELASTICITY).min(1 << 62)
-            };
             if found > 0 && !range.contains(&found) {
                 return Err(ConfigError::Range {
                     key,
                     expected: format!(
-                        "0, or between {} and {} (block.gas_limit and {ELASTICITY} times less or more)",
+                        "0, or between {} and {} (block.gas_limit, and up to {ELASTICITY} times less or more)",
                         range.start(),
                         range.end()
                     ),

@@ -61,7 +61,7 @@ impl ElasticConfig {
     pub fn around(gas_limit: u64) -> Self {
         Self {
             min_gas_limit: (gas_limit / 2).max(HOLDS_ANYTHING).min(gas_limit),
-            max_gas_limit: gas_limit.saturating_mul(2),
+            max_gas_limit: gas_limit.saturating_mul(2).min(1 << 62).max(gas_limit),
             max_interval: Duration::from_secs(2),
             target_block_time: Duration::from_millis(200),
             backlog_bytes: None,
