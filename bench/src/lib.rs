@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod scenario;
 mod selection;
+pub mod state_bench;
 mod transfers;
 mod workload;
 

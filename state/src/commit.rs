@@ -129,8 +129,19 @@ pub(crate) fn write_genesis(
         layers: &[],
     };
     let trie = trie::state_root(&nodes, TrieUpdates::default().root(), &changes)?;
-    let header = spec.genesis_header(trie.root());
+    write_genesis_block(tables, spec, changes, trie)
+}
 
+/// Writes block 0, whose state root is that of `trie`, with the accounts of `changes` and the nodes
+/// of `trie`.
+pub(crate) fn write_genesis_block(
+    tables: &Tables,
+    spec: &ChainSpec,
+    changes: ChangeSet,
+    trie: TrieUpdates,
+) -> Result<Sealed<Header>, StateError> {
+    let snapshot = tables.database.snapshot();
+    let header = spec.genesis_header(trie.root());
     let mut batch = durable_batch(tables);
     stage_changes(
         tables,

@@ -92,7 +92,7 @@ impl Store {
         ))
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         folder: DataFolder,
         tables: Tables,
         writer: Writer,
@@ -120,7 +120,7 @@ impl Store {
     }
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     folder: &DataFolder,
     options: &StoreOptions,
     check: impl FnOnce() -> Result<(), StateError>,

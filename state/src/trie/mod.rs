@@ -16,7 +16,7 @@ mod updates;
 
 pub(crate) use node::{Link, Node};
 pub(crate) use partial::load;
-pub(crate) use root::{state_root, wipes_storage, written_slots};
+pub(crate) use root::{state_root, storage_root, wipes_storage, written_slots};
 pub(crate) use source::{AccountNodes, NodeSource, StorageNodes};
 pub(crate) use updates::TrieLayer;
 pub use updates::TrieUpdates;
