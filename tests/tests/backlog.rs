@@ -7,21 +7,24 @@ use eyre::{ContextCompat, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weft_tests::{
-    anvil::{Anvil, host_and_port},
+    anvil::host_and_port,
     load::{L2_CHAIN_ID, Sender, all_included, transfers},
     ports::free_port,
     process::Process,
     proxy::{Proxy, Weather},
-    rollup::{operator, test_account},
+    rollup::test_account,
     rpc::Rpc,
     tools::repository,
     wait::until,
-    weft::{STOPPED, binary},
+    weft::{Dev, STOPPED, binary},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// Bytes of transactions at which the chain stops: about forty transfers.
 const STOP_AT: u64 = 4_500;
+/// Accounts on L1 that `weft dev` does not use itself.
+const DEPLOYER: u32 = 0;
+const BATCHER: u32 = 1;
 /// Many more transfers than that.
 const MOST_SENDS: usize = 2_000;
 /// Time between two: a load that the chain could take.
@@ -29,14 +32,14 @@ const PACE: Duration = Duration::from_millis(25);
 
 /// Puts a contract on L1 and returns its address; the chain's genesis is then at `genesis`.
 async fn deploy(l1: &str, genesis: &Path, folder: &Path) -> eyre::Result<String> {
-    let deployer = test_account(0)?;
+    let deployer = test_account(DEPLOYER)?;
     let mut command = Command::new(binary().await?);
     command
         .args(["deploy", "--l1", l1, "--genesis"])
         .arg(repository().join("docker/genesis.json"))
         .arg("--out")
         .arg(genesis)
-        .args(["--batcher", &operator()?.address.to_string()])
+        .args(["--batcher", &test_account(BATCHER)?.address.to_string()])
         .env("WEFT_DEPLOYER_KEY", deployer.private_key.to_string());
     let mut process = Process::spawn(&mut command, &folder.join("deploy.log"))?;
     ensure!(process.wait(LIMIT).await?.success(), "{}", process.log());
@@ -57,7 +60,10 @@ async fn start(
     let mut command = Command::new(binary().await?);
     command
         .arg("sequence")
-        .env("WEFT_BATCHER_KEY", operator()?.private_key.to_string())
+        .env(
+            "WEFT_BATCHER_KEY",
+            test_account(BATCHER)?.private_key.to_string(),
+        )
         .env("WEFT_CHAIN_GENESIS", genesis)
         .env("WEFT_CHAIN_DATA_DIR", folder.join("data"))
         .env("WEFT_RPC_PORT", port.to_string())
@@ -87,13 +93,12 @@ async fn start(
 
 #[tokio::test]
 async fn a_chain_stops_before_too_much_waits_for_l1_and_goes_on_by_itself() -> eyre::Result<()> {
-    let Some(anvil) = Anvil::start().await? else {
-        return Ok(());
-    };
     let folder = TempDir::new()?;
+    // A chain of its own on the L1 of `weft dev`.
+    let mut dev = Dev::start(&folder.path().join("dev"), &["--no-watcher"]).await?;
     let genesis = folder.path().join("chain.json");
-    let contract = deploy(anvil.rpc.url(), &genesis, folder.path()).await?;
-    let proxy = Proxy::start(host_and_port(&anvil.rpc)?).await?;
+    let contract = deploy(dev.l1.url(), &genesis, folder.path()).await?;
+    let proxy = Proxy::start(host_and_port(&dev.l1)?).await?;
     let (mut process, rpc) = start(proxy.url(), &contract, &genesis, folder.path()).await?;
 
     let mut sender = Sender::new(&test_account(0)?, L2_CHAIN_ID, &rpc).await?;
@@ -149,5 +154,6 @@ async fn a_chain_stops_before_too_much_waits_for_l1_and_goes_on_by_itself() -> e
     .await?;
     all_included(&rpc, all.get(..=accepted).unwrap_or_default(), LIMIT).await?;
     process.interrupt(STOPPED).await?;
+    dev.process.interrupt(STOPPED).await?;
     Ok(())
 }

@@ -281,7 +281,7 @@ mod tests {
         ) {
             let rate = Rate::new(3, 2).unwrap();
             let mut buckets = Buckets::new(rate, 8);
-            let mut alone = vec![Bucket::default(); 8];
+            let mut alone = [Bucket::default(); 8];
             let mut now = 0;
             for (pause, client, count) in asks {
                 now += pause;

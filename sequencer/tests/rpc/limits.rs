@@ -386,6 +386,7 @@ async fn keys_that_cannot_be_used_stop_the_start() {
         chain: node.chain.clone(),
         mempool: None,
         l1: std::sync::Arc::new(NoL1),
+        preloader: None,
     };
     let config = RpcConfig {
         rate_limit_keys_path: Some(keys.path().to_owned()),

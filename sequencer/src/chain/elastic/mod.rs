@@ -26,6 +26,9 @@ pub use bounds::{ElasticConfig, Ramp};
 /// How often the controller decides even when no block is made, so that a chain which L1 has stopped
 /// goes on by itself.
 const PERIOD: Duration = Duration::from_millis(250);
+/// Bytes of blocks behind L1 that are counted at the start, at least: what metrics and ages tell
+/// apart.
+const LEAST_COUNTED: u64 = 64 << 20;
 /// How often a chain whose next block would be empty makes one all the same, while its base fee is
 /// above what those who wait can pay, unless its configuration says something else.
 const COOLING: Duration = Duration::from_secs(1);
@@ -95,7 +98,8 @@ impl Elastic {
         config: &ProducerConfig,
     ) -> Result<Self, NodeError> {
         let bounds = Bounds::new(config);
-        let counted = bounds.backlog_bytes.map_or(0, |ramp| ramp.stop);
+        let stop = bounds.backlog_bytes.map_or(0, |ramp| ramp.stop);
+        let counted = stop.max(LEAST_COUNTED);
         let backlog = Backlog::read(chain.store(), chain.labels().safe, counted)?;
         let mut controller = Controller::new(bounds);
         let decision = controller.decide(&L1Observation::default());
