@@ -68,7 +68,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 30] = [
+const METRICS: [(Kind, &str, Unit, &str); 37] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -161,6 +161,42 @@ const METRICS: [(Kind, &str, Unit, &str); 30] = [
     ),
     (
         Kind::Gauge,
+        "weft_block_gas_limit",
+        Unit::Count,
+        "Gas limit of the next block, in gas",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_interval_seconds",
+        Unit::Seconds,
+        "Least time between the starts of two blocks now",
+    ),
+    (
+        Kind::Gauge,
+        "weft_pressure_ratio",
+        Unit::Count,
+        "How much L1 slows the chain down, from 0 to 1",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_blocks",
+        Unit::Count,
+        "Blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_bytes",
+        Unit::Bytes,
+        "Bytes of transactions in blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest block that is not safe yet",
+    ),
+    (
+        Kind::Gauge,
         "weft_predictions_bytes",
         Unit::Bytes,
         "Size of what the engine has learned, when it was written last",
@@ -244,6 +280,12 @@ const METRICS: [(Kind, &str, Unit, &str); 30] = [
         "JSON-RPC requests to known methods, by method and outcome",
     ),
     (
+        Kind::Counter,
+        "weft_rpc_refused_total",
+        Unit::Count,
+        "Messages, and sent transactions, that were refused because of a client's limit or because the server was busy, by reason",
+    ),
+    (
         Kind::Histogram,
         "weft_rpc_request_duration_seconds",
         Unit::Seconds,
@@ -304,6 +346,65 @@ impl Stage {
             Self::Commit => 2,
         }
     }
+}
+
+/// Where the controller of one chain's blocks reports.
+pub(crate) struct ElasticMetrics {
+    gas_limit: Gauge,
+    interval: Gauge,
+    pressure: Gauge,
+    blocks: Gauge,
+    bytes: Gauge,
+    age: Gauge,
+}
+
+impl ElasticMetrics {
+    pub(crate) fn new(chain_id: u64) -> Self {
+        let chain = [("chain_id", chain_id.to_string())];
+        Self {
+            gas_limit: gauge!("weft_block_gas_limit", &chain),
+            interval: gauge!("weft_block_interval_seconds", &chain),
+            pressure: gauge!("weft_pressure_ratio", &chain),
+            blocks: gauge!("weft_l1_backlog_blocks", &chain),
+            bytes: gauge!("weft_l1_backlog_bytes", &chain),
+            age: gauge!("weft_l1_backlog_age_seconds", &chain),
+        }
+    }
+
+    /// Records what the next block may be; `pressure` in thousandths.
+    pub(crate) fn decided(&self, gas_limit: u64, interval: Duration, pressure: u32) {
+        self.gas_limit.set(gas_limit as f64);
+        self.interval.set(interval);
+        self.pressure.set(f64::from(pressure) / 1000.0);
+    }
+
+    /// Records what is not safe yet; `age` in seconds.
+    pub(crate) fn backlog(&self, blocks: u64, bytes: u64, age: u64) {
+        self.blocks.set(blocks as f64);
+        self.bytes.set(bytes as f64);
+        self.age.set(age as f64);
+    }
+}
+
+/// Why a message or a transaction was answered with an error before any work on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its client has made too many requests.
+    Requests,
+    /// Its client has sent too many transactions.
+    Sends,
+    /// Too many messages are in work.
+    Busy,
+}
+
+/// Records a refusal.
+pub(crate) fn refused(reason: Refused) {
+    let reason = match reason {
+        Refused::Requests => "requests",
+        Refused::Sends => "sends",
+        Refused::Busy => "busy",
+    };
+    counter!("weft_rpc_refused_total", "reason" => reason).increment(1);
 }
 
 /// What has become of a sent transaction.

@@ -100,7 +100,7 @@ impl Node {
             ChainWriter::new(spec, store, layers, engine, labels, BlockSource::Produced)?;
         let mempool = Mempool::new(
             config.mempool,
-            admission_rules(&chain, config.producer.gas_limit),
+            admission_rules(&chain, config.producer.least_gas_limit()),
         );
 
         let reports = config.metrics.is_some();
@@ -117,7 +117,8 @@ impl Node {
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
 
-        let producer = Producer::new(writer, mempool.clone(), origins, config.producer);
+        let producer = Producer::new(writer, &chain, mempool.clone(), origins, config.producer)?;
+        producer.spawn_controller(&mut tasks);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {

@@ -42,7 +42,7 @@ pub async fn start(
             state: config.state,
             rpc: config.rpc,
             mempool: config.mempool,
-            producer: config.block.into(),
+            producer: config.block.producer(&config.l1),
             l1,
             metrics,
         },

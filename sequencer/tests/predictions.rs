@@ -146,6 +146,7 @@ impl Running {
                 beneficiary: Address::ZERO,
                 max_transactions: 100,
                 max_transaction_bytes: 100_000,
+                elastic: None,
             },
             l1: None,
             metrics: None,

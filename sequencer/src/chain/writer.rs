@@ -76,6 +76,16 @@ impl ExecutedBlock {
         self.header.number
     }
 
+    /// Timestamp of the block, in seconds since the Unix epoch.
+    pub const fn timestamp(&self) -> u64 {
+        self.header.timestamp
+    }
+
+    /// Gas limit of the block, in gas.
+    pub const fn gas_limit(&self) -> u64 {
+        self.header.gas_limit
+    }
+
     /// Transactions of the block, deposits included.
     pub fn transactions(&self) -> &[Transaction] {
         &self.transactions
@@ -237,6 +247,11 @@ impl ChainWriter {
     pub fn flush(&mut self) -> Result<Sealed<Header>, NodeError> {
         self.stages.flush()?;
         Ok(self.store.head()?)
+    }
+
+    /// How long sealing, and writing, took for the last block that went through; zero before one has.
+    pub fn last_stage_times(&self) -> (Duration, Duration) {
+        self.stages.last_times()
     }
 
     /// Cancelled as soon as a later stage has failed.

@@ -20,7 +20,7 @@ use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 use weft_state::History;
 
 use crate::{
-    chain::{ExecutionMode, ProducerConfig},
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig},
     config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
@@ -291,6 +291,7 @@ async fn start_l1(
             },
             producer: ProducerConfig {
                 max_transaction_bytes: usize::MAX,
+                elastic: None,
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
@@ -309,6 +310,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
         max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
+        elastic: Some(ElasticConfig::around(GAS_LIMIT)),
     }
 }
 

@@ -235,6 +235,7 @@ impl Admission {
         if self.mempool.contains(&transaction.hash()) {
             return Err(MempoolError::AlreadyKnown.into());
         }
+        self.mempool.check_open()?;
         let transaction = transaction.recover()?;
         self.mempool.check_stateless(&transaction)?;
         let sender = transaction.signer();

@@ -6,7 +6,9 @@
 //! the server's own threads (`workers`), never on tokio's.
 
 mod api;
+mod api_keys;
 mod blocks;
+mod client;
 mod config;
 mod context;
 mod dispatch;
@@ -14,6 +16,7 @@ mod dispatch_sends;
 mod error;
 mod fair_queue;
 mod filters;
+mod in_work;
 mod ingress;
 mod json;
 mod listener;
@@ -21,10 +24,12 @@ mod logs;
 mod methods;
 mod overrides;
 mod params;
+mod rate_limit;
 mod server;
 mod websocket;
 mod workers;
 
+pub use api_keys::ApiKeyError;
 pub use config::RpcConfig;
 pub use context::{
     AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1,

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::rpc::{
     RpcError,
     api::{Api, Origin, Registry, to_json},
-    dispatch_sends::SEND,
+    dispatch_sends::{self, SEND},
     ingress::Admitted,
     json::{BlockParts, to_u64},
     params::Arguments,
@@ -25,10 +25,7 @@ pub(super) fn register(registry: &mut Registry) {
 }
 
 async fn submit(api: &Api, bytes: Bytes, origin: Origin) -> Admitted {
-    let admitted = api
-        .ingress()?
-        .submit(origin.connection, origin.received, vec![bytes])
-        .await;
+    let admitted = dispatch_sends::submit(api, api.ingress()?, vec![bytes], origin).await;
     admitted
         .into_iter()
         .next()
