@@ -23,7 +23,7 @@ enum Command {
     Execute(ExecuteArguments),
     /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
     /// node of its own: `weft sequence` without an L1, in a temporary folder.
-    Ingest(IngestArguments),
+    Ingest(Box<IngestArguments>),
 }
 
 #[derive(Debug, Args)]
@@ -130,7 +130,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Execute(arguments) => execute(arguments),
         // It has a thread and a runtime of its own.
-        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(arguments)).await?,
+        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
 }
 

@@ -98,8 +98,14 @@ async fn latencies_and_an_overload_are_measured() -> eyre::Result<()> {
     ensure!((offered - most * 3.0).abs() < 0.001 * most, "{overload}");
     let requests = number(overload, "/overload/requests")?;
     let refused = number(overload, "/refused")?;
-    ensure!(number(overload, "/txs")? == requests - refused, "{overload}");
-    ensure!(number(overload, "/overload/recovery_s")? > 0.0, "{overload}");
+    ensure!(
+        number(overload, "/txs")? == requests - refused,
+        "{overload}"
+    );
+    ensure!(
+        number(overload, "/overload/recovery_s")? > 0.0,
+        "{overload}"
+    );
     Ok(())
 }
 
@@ -148,13 +154,19 @@ async fn another_node_is_driven_by_the_same_transactions() -> eyre::Result<()> {
 #[tokio::test]
 async fn says_what_is_wrong() -> eyre::Result<()> {
     for (arguments, expected) in [
-        ("--workload erc21", "no workload \"erc21\": expected transfers"),
+        (
+            "--workload erc21",
+            "no workload \"erc21\": expected transfers",
+        ),
         ("--transport smoke", "no transport \"smoke\": expected http"),
         ("--url http://127.0.0.1:1", "cannot connect to 127.0.0.1:1"),
         ("--url localhost", "URL \"localhost\": expected http://"),
         ("--set rpc.prot=1", "rpc.prot"),
         // The first transaction of the preparation is refused.
-        ("--set mempool.min_tip_wei=2000000000", "transaction underpriced"),
+        (
+            "--set mempool.min_tip_wei=2000000000",
+            "transaction underpriced",
+        ),
     ] {
         let error = error(arguments).await?;
         ensure!(error.contains(expected), "{arguments}: {error}");

@@ -514,7 +514,10 @@ mod tests {
         let refusals: Vec<(String, u64)> = counts.refusals.into_iter().collect();
         let text = "txpool is full: address N limit N (code -32000)";
         assert_eq!(refusals, [(text.to_owned(), 1)]);
-        assert_eq!((counts.requests, counts.accepted, counts.refused), (4, 3, 1));
+        assert_eq!(
+            (counts.requests, counts.accepted, counts.refused),
+            (4, 3, 1)
+        );
     }
 
     #[test]
