@@ -59,6 +59,7 @@ impl DataFolder {
     /// as it is.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(path).map_err(|source| failed("create", path, source))?;
+        sync_name(path).map_err(|source| failed("sync the folder of", path, source))?;
         let entries = fs::read_dir(path).map_err(|source| failed("list", path, source))?;
         let (mut ours, mut foreign) = (false, false);
         for entry in entries {
@@ -257,6 +258,24 @@ impl Acknowledged {
 /// The number and its complement, which tells a record from anything else.
 fn encode(number: u64) -> [u8; 16] {
     ((u128::from(number) << 64) | u128::from(!number)).to_be_bytes()
+}
+
+/// Makes the folder's name durable, and that of the folder around it: without it a loss of power takes
+/// all that is inside, and the next start finds no chain. Some systems do not let every folder be
+/// opened; its owner has made its name durable then.
+fn sync_name(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).take(2) {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        match File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StateError {

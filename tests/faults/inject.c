@@ -272,7 +272,7 @@ static void put(struct record record, const void *bytes) {
 /* Logs that the bytes of a range are going to be replaced, or cut off. */
 static void log_change(int fd, uint64_t kind, off_t offset, size_t length) {
     struct stat found;
-    if (log_file < 0 || fstat(fd, &found))
+    if (log_file < 0 || fstat(fd, &found) || (kind == 'T' && offset == found.st_size))
         return;
     off_t end = kind == 'T' ? found.st_size : offset + (off_t)length;
     if (end > found.st_size)

@@ -12,6 +12,9 @@ use rand::{Rng, rngs::StdRng};
 
 use crate::faults::FaultyDisk;
 
+/// Bytes that a disk writes whole or not at all.
+const SECTOR: u64 = 512;
+
 /// What becomes of that which was not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsynced {
@@ -279,7 +282,9 @@ impl AfterCut<'_> {
                             continue;
                         }
                         if self.unsynced == Unsynced::Torn && index == first_lost + 1 {
-                            kept = self.random.random_range(0..=change.length);
+                            let torn_at = self.random.random_range(0..=change.length);
+                            let end = change.offset + torn_at;
+                            kept = (end - end % SECTOR).saturating_sub(change.offset);
                         }
                     }
                 }
