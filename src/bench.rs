@@ -2,7 +2,10 @@ use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
 use eyre::Result;
-use weft_bench::{Report, RunConfig, Selection};
+use weft_bench::{
+    Report, RunConfig, Selection,
+    ingest::{DEV_MNEMONIC, IngestConfig, IngestReport, TransactionKind, Transport, run_ingest},
+};
 
 /// Arguments of `weft bench`.
 #[derive(Debug, Args)]
@@ -16,6 +19,9 @@ enum Command {
     /// Execute blocks by a plain loop over revm, by the sequential oracle and by the engine, in turn,
     /// and compare the times. A wrong result is an error and gives no number.
     Execute(ExecuteArguments),
+    /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
+    /// node of its own: `weft sequence` without an L1, in a temporary folder.
+    Ingest(IngestArguments),
 }
 
 #[derive(Debug, Args)]
@@ -44,8 +50,102 @@ struct ExecuteArguments {
     txs: Option<NonZeroUsize>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    let Command::Execute(arguments) = arguments.command;
+#[derive(Debug, Args)]
+struct IngestArguments {
+    /// HTTP endpoint of a running node, any Ethereum node. Senders are funded by --mnemonic.
+    #[arg(long)]
+    url: Option<String>,
+    /// WebSocket endpoint, when it is not at the same host and port.
+    #[arg(long)]
+    ws_url: Option<String>,
+    /// The first ten accounts of this mnemonic pay for everything.
+    #[arg(long, default_value = DEV_MNEMONIC)]
+    mnemonic: String,
+    /// transfers, erc20 or mix.
+    #[arg(long, default_value = "transfers")]
+    workload: TransactionKind,
+    /// http (one request at a time on a connection), batch or ws.
+    #[arg(long, default_value = "http")]
+    transport: Transport,
+    /// Requests in one batch, or in flight on one WebSocket connection.
+    #[arg(long, default_value = "100")]
+    batch: NonZeroUsize,
+    /// Connections; 64 with http and 8 otherwise when left out.
+    #[arg(long)]
+    connections: Option<NonZeroUsize>,
+    /// Accounts that send, in turn.
+    #[arg(long, default_value = "1000")]
+    senders: NonZeroUsize,
+    /// Accounts that receive.
+    #[arg(long, default_value = "10000")]
+    receivers: NonZeroUsize,
+    /// Transactions of one throughput run.
+    #[arg(long, default_value = "100000")]
+    txs: NonZeroUsize,
+    /// Throughput runs.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
+    /// Most transactions that are sent and not seen in a block, in a throughput run.
+    #[arg(long, default_value = "20000")]
+    in_flight: NonZeroUsize,
+    /// What keys, receivers and values come from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the node's data folder is made.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// A setting of the node that is started, as `weft sequence` takes it; may be repeated.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    settings: Vec<String>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<()> {
+    match arguments.command {
+        Command::Execute(arguments) => execute(arguments),
+        // It has a thread and a runtime of its own.
+        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(arguments)).await?,
+    }
+}
+
+fn ingest(arguments: IngestArguments) -> Result<()> {
+    let json = arguments.json;
+    let config = IngestConfig {
+        url: arguments.url,
+        websocket_url: arguments.ws_url,
+        mnemonic: arguments.mnemonic,
+        kind: arguments.workload,
+        transport: arguments.transport,
+        batch: arguments.batch,
+        connections: arguments.connections,
+        senders: arguments.senders,
+        receivers: arguments.receivers,
+        transactions: arguments.txs,
+        runs: arguments.runs,
+        window: arguments.in_flight,
+        idle: 0,
+        paces: Vec::new(),
+        seconds: NonZeroUsize::MIN,
+        seed: arguments.seed,
+        data_dir: arguments.data_dir,
+        settings: arguments.settings,
+    };
+    if !json {
+        println!("{}", IngestReport::TABLE_HEAD);
+    }
+    run_ingest(&config, |report| {
+        if !json {
+            println!("{report}");
+        } else if let Ok(line) = serde_json::to_string(&report) {
+            println!("{line}");
+        }
+    })?;
+    Ok(())
+}
+
+fn execute(arguments: ExecuteArguments) -> Result<()> {
     let threads = match arguments.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?,

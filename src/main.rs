@@ -41,7 +41,7 @@ enum Command {
     Deploy(deploy::Arguments),
     /// Move value between L1 and L2.
     Bridge(bridge::Arguments),
-    /// Measure how fast blocks are executed.
+    /// Measure how fast blocks are executed, and how fast a node takes transactions in.
     Bench(bench::Arguments),
     /// Ask a running node whether it is ready; for health checks.
     Health(health::Arguments),
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
             Command::Watch(arguments) => return watch::run(arguments).await,
             Command::Deploy(arguments) => deploy::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(arguments).await,
-            Command::Bench(arguments) => bench::run(arguments),
+            Command::Bench(arguments) => bench::run(arguments).await,
             Command::Health(arguments) => health::run(arguments).await,
         }
         .map(|()| ExitCode::SUCCESS)

@@ -14,6 +14,7 @@ mod environment;
 mod erc20;
 mod error;
 mod fixtures;
+pub mod ingest;
 mod measure;
 mod plain;
 mod report;

@@ -91,6 +91,20 @@ pub fn child_header(
     parent: &Sealed<Header>,
     attributes: &BlockAttributes,
 ) -> Header {
+    Header {
+        parent_hash: parent.hash(),
+        ..unlinked_child_header(chain_id, parent, attributes)
+    }
+}
+
+/// As [`child_header`], for a parent that has been executed and has no hash yet: the child's
+/// `parent_hash` is zero, and `state_root` whatever the parent's field holds. Of the parent, number,
+/// gas limit, gas used and base fee count.
+pub fn unlinked_child_header(
+    chain_id: u64,
+    parent: &Header,
+    attributes: &BlockAttributes,
+) -> Header {
     let number = parent.number.saturating_add(1);
     let mut seed = [0u8; 24];
     for (bytes, word) in
@@ -102,7 +116,7 @@ pub fn child_header(
         *bytes = word.to_be_bytes();
     }
     Header {
-        parent_hash: parent.hash(),
+        parent_hash: B256::ZERO,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: attributes.beneficiary,
         state_root: parent.state_root,

@@ -11,7 +11,9 @@ pub mod predeploys;
 mod receipt;
 mod transaction;
 
-pub use block::{Block, BlockAttributes, L1Origin, SealedBlock, child_header};
+pub use block::{
+    Block, BlockAttributes, L1Origin, SealedBlock, child_header, unlinked_child_header,
+};
 pub use chain_spec::{ChainSpec, ChainSpecError};
 pub use deposit::{
     ATTRIBUTES_GAS_LIMIT, DepositError, attributes_deposit, parse_attributes_deposit,

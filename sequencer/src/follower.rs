@@ -92,7 +92,14 @@ impl Follower {
             spec.chain_id(),
             BlockSource::Derived,
         )?;
-        let (writer, chain) = ChainWriter::new(spec, store, layers, predictions.engine(), labels)?;
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            predictions.engine(),
+            labels,
+            BlockSource::Derived,
+        )?;
 
         if config.metrics.is_some() {
             crate::metrics::watch_parallelism(&mut tasks, &chain);

@@ -1,9 +1,10 @@
 //! Prometheus metrics of the node. `docs/operations.md` lists them; names carry their units.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
 };
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
@@ -57,7 +58,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 24] = [
+const METRICS: [(Kind, &str, Unit, &str); 25] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -114,15 +115,21 @@ const METRICS: [(Kind, &str, Unit, &str); 24] = [
     ),
     (
         Kind::Histogram,
-        "weft_block_execution_seconds",
+        "weft_stage_seconds",
         Unit::Seconds,
-        "Time to execute a block, compute its state root and seal it",
+        "Time that a stage works on a block (`execute`, `seal`, `commit`) or on a batch of sent transactions (`admit`), by stage",
     ),
     (
         Kind::Histogram,
-        "weft_block_commit_seconds",
+        "weft_stage_wait_seconds",
         Unit::Seconds,
-        "Time to write a block and fsync it",
+        "Time that a block or a sent transaction waits for a stage, by stage",
+    ),
+    (
+        Kind::Histogram,
+        "weft_transaction_seconds",
+        Unit::Seconds,
+        "Time since a sent transaction was received, when it is `admitted`, `executed`, `durable` and `answered`, by state",
     ),
     (
         Kind::Counter,
@@ -216,7 +223,7 @@ fn describe() {
 
 /// How a process came to a block.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum BlockSource {
+pub enum BlockSource {
     /// It made it.
     Produced,
     /// It rebuilt it from L1.
@@ -237,29 +244,185 @@ impl BlockSource {
     }
 }
 
-/// Records a durable block of the chain with this id.
-pub(crate) fn block_made(
-    source: BlockSource,
-    chain_id: u64,
-    bundle: &BlockBundle,
-    execution: Duration,
-    commit: Duration,
-    reexecutions: usize,
-    dropped: usize,
-) {
-    let header = &bundle.block.header;
-    let chain = source.labels(chain_id);
-    counter!("weft_blocks_total", &chain).increment(1);
-    counter!("weft_transactions_total", &chain).increment(bundle.block.transactions.len() as u64);
-    counter!("weft_gas_used_total", &chain).increment(header.gas_used);
-    counter!("weft_reexecutions_total", &chain).increment(reexecutions as u64);
-    counter!("weft_transactions_dropped_total", &chain).increment(dropped as u64);
-    gauge!("weft_head_block_number", &chain).set(header.number as f64);
-    gauge!("weft_base_fee_wei", &chain).set(header.base_fee_per_gas.unwrap_or(0) as f64);
-    histogram!("weft_block_execution_seconds", &chain).record(execution);
-    histogram!("weft_block_commit_seconds", &chain).record(commit);
-    if let Some(origin) = bundle.block.new_l1_origin() {
-        gauge!("weft_l1_origin_number", &chain).set(origin.number as f64);
+/// A stage that works on blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Execution of a block.
+    Execute,
+    /// State root and header.
+    Seal,
+    /// Writing and fsync.
+    Commit,
+}
+
+/// What has become of a sent transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransactionState {
+    /// It is in a block, which is not durable yet.
+    Executed,
+    /// Its block is durable.
+    Durable,
+}
+
+/// Where the blocks of one chain are recorded; handles to the metrics are looked up once.
+#[derive(Clone)]
+pub(crate) struct BlockMetrics {
+    blocks: Counter,
+    transactions: Counter,
+    gas: Counter,
+    reexecutions: Counter,
+    dropped: Counter,
+    head: Gauge,
+    base_fee: Gauge,
+    l1_origin: Gauge,
+    busy: [Histogram; 3],
+    waiting: [Histogram; 3],
+    executed: Histogram,
+    durable: Histogram,
+}
+
+impl BlockMetrics {
+    pub(crate) fn new(source: BlockSource, chain_id: u64) -> Self {
+        let chain = source.labels(chain_id);
+        let labels = |key: &'static str, value: &'static str| {
+            let [chain_id, source] = chain.clone();
+            [chain_id, source, (key, value.to_owned())]
+        };
+        let stages = ["execute", "seal", "commit"].map(|stage| labels("stage", stage));
+        Self {
+            blocks: counter!("weft_blocks_total", &chain),
+            transactions: counter!("weft_transactions_total", &chain),
+            gas: counter!("weft_gas_used_total", &chain),
+            reexecutions: counter!("weft_reexecutions_total", &chain),
+            dropped: counter!("weft_transactions_dropped_total", &chain),
+            head: gauge!("weft_head_block_number", &chain),
+            base_fee: gauge!("weft_base_fee_wei", &chain),
+            l1_origin: gauge!("weft_l1_origin_number", &chain),
+            busy: stages
+                .each_ref()
+                .map(|labels| histogram!("weft_stage_seconds", labels)),
+            waiting: stages
+                .each_ref()
+                .map(|labels| histogram!("weft_stage_wait_seconds", labels)),
+            executed: histogram!("weft_transaction_seconds", &labels("state", "executed")),
+            durable: histogram!("weft_transaction_seconds", &labels("state", "durable")),
+        }
+    }
+
+    /// Records that a stage is done with a block: how long that waited, if it did, and how long it
+    /// took.
+    pub(crate) fn stage(&self, stage: Stage, waited: Option<Duration>, busy: Duration) {
+        let index = match stage {
+            Stage::Execute => 0,
+            Stage::Seal => 1,
+            Stage::Commit => 2,
+        };
+        if let Some(histogram) = self.busy.get(index) {
+            histogram.record(busy);
+        }
+        if let (Some(histogram), Some(waited)) = (self.waiting.get(index), waited) {
+            histogram.record(waited);
+        }
+    }
+
+    /// Records that transactions, which were received at these moments, have got to a state now.
+    pub(crate) fn transactions(&self, state: TransactionState, received: &[Instant]) {
+        let histogram = match state {
+            TransactionState::Executed => &self.executed,
+            TransactionState::Durable => &self.durable,
+        };
+        let now = Instant::now();
+        for received in received {
+            histogram.record(now.saturating_duration_since(*received));
+        }
+    }
+
+    /// Records a durable block, from which `dropped` transactions were left out.
+    pub(crate) fn block(&self, bundle: &BlockBundle, reexecutions: usize, dropped: usize) {
+        let header = &bundle.block.header;
+        self.blocks.increment(1);
+        self.transactions
+            .increment(bundle.block.transactions.len() as u64);
+        self.gas.increment(header.gas_used);
+        self.reexecutions.increment(reexecutions as u64);
+        self.dropped.increment(dropped as u64);
+        self.head.set(header.number as f64);
+        self.base_fee
+            .set(header.base_fee_per_gas.unwrap_or(0) as f64);
+        if let Some(origin) = bundle.block.new_l1_origin() {
+            self.l1_origin.set(origin.number as f64);
+        }
+    }
+}
+
+/// Where the requests to one method are recorded.
+#[derive(Debug)]
+pub(crate) struct MethodMetrics {
+    succeeded: Counter,
+    failed: Counter,
+    duration: Histogram,
+}
+
+impl MethodMetrics {
+    pub(crate) fn new(chain_id: u64, method: &'static str) -> Self {
+        let chain = chain_id.to_string();
+        let requests = |outcome: &'static str| counter!("weft_rpc_requests_total", "chain_id" => chain.clone(), "method" => method, "outcome" => outcome);
+        Self {
+            succeeded: requests("ok"),
+            failed: requests("error"),
+            duration: histogram!("weft_rpc_request_duration_seconds", "chain_id" => chain.clone(), "method" => method),
+        }
+    }
+
+    /// Records an answer that took so long.
+    pub(crate) fn answered(&self, success: bool, after: Duration) {
+        if success {
+            self.succeeded.increment(1);
+        } else {
+            self.failed.increment(1);
+        }
+        self.duration.record(after);
+    }
+}
+
+/// Where sent transactions of one chain are recorded.
+#[derive(Debug, Clone)]
+pub(crate) struct AdmissionMetrics {
+    busy: Histogram,
+    waiting: Histogram,
+    admitted: Histogram,
+    answered: Histogram,
+}
+
+impl AdmissionMetrics {
+    pub(crate) fn new(chain_id: u64) -> Self {
+        let chain = chain_id.to_string();
+        Self {
+            busy: histogram!("weft_stage_seconds", "chain_id" => chain.clone(), "source" => "produced", "stage" => "admit"),
+            waiting: histogram!("weft_stage_wait_seconds", "chain_id" => chain.clone(), "source" => "produced", "stage" => "admit"),
+            admitted: histogram!("weft_transaction_seconds", "chain_id" => chain.clone(), "source" => "produced", "state" => "admitted"),
+            answered: histogram!("weft_transaction_seconds", "chain_id" => chain, "source" => "produced", "state" => "answered"),
+        }
+    }
+
+    /// Records a batch of transactions that were worked on together for `busy`.
+    pub(crate) fn batch(&self, busy: Duration) {
+        self.busy.record(busy);
+    }
+
+    /// Records that a transaction, received at this moment, was taken up for admission now.
+    pub(crate) fn taken_up(&self, received: Instant) {
+        self.waiting.record(received.elapsed());
+    }
+
+    /// Records that a transaction, received at this moment, is in the mempool now.
+    pub(crate) fn admitted(&self, received: Instant) {
+        self.admitted.record(received.elapsed());
+    }
+
+    /// Records that who sent a transaction, received at this moment, is answered now.
+    pub(crate) fn answered(&self, received: Instant) {
+        self.answered.record(received.elapsed());
     }
 }
 

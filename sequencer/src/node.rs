@@ -79,7 +79,14 @@ impl Node {
             spec.chain_id(),
             BlockSource::Produced,
         )?;
-        let (writer, chain) = ChainWriter::new(spec, store, layers, predictions.engine(), labels)?;
+        let (writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            predictions.engine(),
+            labels,
+            BlockSource::Produced,
+        )?;
         let mempool = Mempool::new(
             config.mempool,
             admission_rules(&chain, config.producer.gas_limit),
@@ -98,13 +105,7 @@ impl Node {
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
 
-        let producer = Producer::new(
-            writer,
-            chain.clone(),
-            mempool.clone(),
-            origins,
-            config.producer,
-        );
+        let producer = Producer::new(writer, mempool.clone(), origins, config.producer);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {
@@ -113,7 +114,8 @@ impl Node {
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
         }
-        crate::metrics::watch_mempool(&mut tasks, &chain, mempool);
+        crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
+        follow_head(&mut tasks, &chain, mempool);
         predictions.spawn(&chain, &mut tasks);
         let stopping = tasks.stop().clone();
         ops.set_ready(true);
@@ -151,4 +153,17 @@ impl Node {
         self.predictions.save().await;
         result
     }
+}
+
+/// Tells the mempool which blocks are durable.
+fn follow_head(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mempool) {
+    let mut head = chain.watch_head();
+    tasks.spawn_droppable("mempool", async move {
+        while head.changed().await.is_ok() {
+            let number = head.borrow_and_update().header.number;
+            mempool.on_durable(number);
+        }
+        // The chain has ended, and whoever made it says why.
+        std::future::pending().await
+    });
 }

@@ -16,6 +16,7 @@ use crate::{
     error::NodeError,
     follower::{chain_spec, resume, resume_again},
     l1,
+    metrics::BlockSource,
     trouble::Trouble,
 };
 
@@ -143,6 +144,7 @@ impl Watcher {
             layers,
             engine(config.threads)?,
             LabelSource::Durable,
+            BlockSource::Derived,
         )?;
         let derivation = resume(&client, &info, &chain, &[])?;
         Ok(Self {

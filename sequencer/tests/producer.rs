@@ -32,6 +32,7 @@ use weft_sequencer::{
         ProducerConfig, engine,
     },
     mempool::{AdmissionRules, Mempool, MempoolLimits},
+    metrics::BlockSource,
 };
 use weft_state::{BlockBundle, Store};
 
@@ -74,6 +75,7 @@ impl Producing {
             layers,
             engine(2).unwrap(),
             LabelSource::Durable,
+            BlockSource::Produced,
         )
         .unwrap();
         let next = chain.pending_env(0);
@@ -103,7 +105,6 @@ impl Producing {
         }
         let producer = Producer::new(
             writer,
-            chain,
             producing.mempool.clone(),
             feed,
             ProducerConfig {

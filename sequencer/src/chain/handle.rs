@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use alloy_consensus::{Header, Sealed};
+use alloy_primitives::B256;
 use tokio::sync::{broadcast, watch};
 use weft_executor_core::{BlockEnv, Call, CallOutcome, ExecuteError, ExecutionLayer, StateView};
 use weft_executor_parallel::{BlockAccesses, EngineError, execute_sequential};
 use weft_primitives::{BlockAttributes, ChainSpec, RecoveredTransaction, child_header};
 use weft_state::{BlockBundle, StateError, Store};
 
-use super::{AccessListRecord, BlockRecord, Layers, recent::RecentBlocks};
+use super::{AccessListRecord, BlockRecord, Layers, inclusions::Inclusions, recent::RecentBlocks};
 
 /// The last durable block.
 #[derive(Debug, Clone)]
@@ -44,6 +45,7 @@ pub struct ChainHandle {
     blocks: broadcast::Sender<Arc<BlockBundle>>,
     labels: LabelSource,
     recent: RecentBlocks,
+    inclusions: Inclusions,
     access_lists: AccessListRecord,
 }
 
@@ -76,6 +78,7 @@ impl ChainHandle {
         blocks: broadcast::Sender<Arc<BlockBundle>>,
         labels: LabelSource,
         recent: RecentBlocks,
+        inclusions: Inclusions,
     ) -> Self {
         Self {
             spec,
@@ -85,6 +88,7 @@ impl ChainHandle {
             blocks,
             labels,
             recent,
+            inclusions,
             access_lists: AccessListRecord::default(),
         }
     }
@@ -113,6 +117,15 @@ impl ChainHandle {
     /// missed.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<BlockBundle>> {
         self.blocks.subscribe()
+    }
+
+    /// Waits, from this call on, for the durable block that includes the transaction with this hash:
+    /// the block and the index in it; `None` when the chain ends before.
+    pub fn inclusion(
+        &self,
+        hash: B256,
+    ) -> impl Future<Output = Option<(Arc<BlockBundle>, usize)>> + Send + use<> {
+        self.inclusions.wait(hash)
     }
 
     /// How far L1 has taken the chain in.

@@ -3,11 +3,14 @@
 mod access_lists;
 mod engine;
 mod handle;
+mod inclusions;
 mod layers;
+mod pending;
 mod predictions;
 mod producer;
 mod recent;
 mod replay;
+mod stages;
 mod writer;
 
 pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};

@@ -199,20 +199,27 @@ mod tests {
             Predictions::open(folder.path(), 2, spec.chain_id(), BlockSource::Produced).unwrap();
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let engine = predictions.engine();
-        let (writer, chain) =
-            ChainWriter::new(spec, store, layers, engine, LabelSource::Durable).unwrap();
+        let (mut writer, chain) = ChainWriter::new(
+            spec,
+            store,
+            layers,
+            engine,
+            LabelSource::Durable,
+            BlockSource::Produced,
+        )
+        .unwrap();
         let mut tasks = Tasks::new(CancellationToken::new());
         predictions.spawn_with_period(&chain, &mut tasks, Duration::ZERO);
-        let make_block = || {
+        let mut make_block = || {
             let attributes = BlockAttributes {
                 timestamp: 0x6500_0001,
                 gas_limit: 30_000_000,
                 beneficiary: Address::ZERO,
                 new_l1_origin: None,
             };
-            writer
-                .commit(writer.execute(&attributes, Vec::new()).unwrap())
-                .unwrap();
+            let block = writer.execute(&attributes, Vec::new()).unwrap();
+            writer.append(block).unwrap();
+            writer.flush().unwrap();
         };
         for _ in 0..2 {
             make_block();

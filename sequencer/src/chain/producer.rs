@@ -5,22 +5,19 @@ use std::{
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256};
 use tokio::{runtime::Handle, sync::watch, time};
 use tokio_util::sync::CancellationToken;
-use weft_executor_core::InvalidTransaction;
+use weft_executor_core::{Account, ChangeSet, InvalidTransaction};
 use weft_l1_bridge::OriginAdvance;
 use weft_primitives::{
     BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
 };
-use weft_state::BlockBundle;
 
 use super::{ChainHandle, ChainWriter};
 use crate::{
     error::NodeError,
-    mempool::{AdmissionRules, Mempool},
-    metrics,
+    mempool::{AdmissionRules, Mempool, PooledTransaction},
 };
 
 /// When blocks are made and what they may hold.
@@ -63,7 +60,6 @@ const SIGNATURE_BYTES: usize = 64;
 #[derive(Debug)]
 pub struct Producer {
     writer: ChainWriter,
-    chain: ChainHandle,
     mempool: Mempool,
     origins: OriginFeed,
     config: ProducerConfig,
@@ -74,62 +70,55 @@ enum Wake {
     Work,
     Heartbeat,
     Stop,
+    /// A later stage has failed.
+    Failed,
 }
 
 impl Producer {
     /// Puts a producer together. A chain without an L1 above it gets a feed that stays `None`.
     pub const fn new(
         writer: ChainWriter,
-        chain: ChainHandle,
         mempool: Mempool,
         origins: OriginFeed,
         config: ProducerConfig,
     ) -> Self {
         Self {
             writer,
-            chain,
             mempool,
             origins,
             config,
         }
     }
 
-    /// Makes blocks until `stop`. To be called on a thread of its own: execution, hashing and
-    /// fsync happen on it.
+    /// Makes blocks until `stop`, and returns when all are durable. To be called on a thread of its
+    /// own: blocks are executed on it.
     ///
     /// # Errors
-    /// The first failure to execute or to write; the chain must not go on then.
+    /// The first failure to execute, seal or write; the chain must not go on then.
     pub fn run(mut self, runtime: &Handle, stop: &CancellationToken) -> Result<(), NodeError> {
         let mut last_start = Instant::now()
             .checked_sub(self.config.min_interval)
             .unwrap_or_else(Instant::now);
         loop {
-            let origin = self.current_origin()?;
-            let wake = runtime.block_on(self.wait(last_start, origin, stop));
-            if wake == Wake::Stop {
-                return Ok(());
+            match runtime.block_on(self.wait(last_start, stop)) {
+                Wake::Stop => return self.writer.flush().map(drop),
+                Wake::Failed => return Err(self.writer.failure()),
+                wake => {
+                    last_start = Instant::now();
+                    self.make_block(wake == Wake::Heartbeat)?;
+                }
             }
-            last_start = Instant::now();
-            self.make_block(origin, wake == Wake::Heartbeat)?;
         }
     }
 
-    fn current_origin(&self) -> Result<Option<L1Origin>, NodeError> {
-        Ok(self.chain.store().l1_origin(self.writer.head().number)?)
-    }
-
-    async fn wait(
-        &mut self,
-        last_start: Instant,
-        origin: Option<L1Origin>,
-        stop: &CancellationToken,
-    ) -> Wake {
+    async fn wait(&mut self, last_start: Instant, stop: &CancellationToken) -> Wake {
         let heartbeat = async {
             match self.config.heartbeat {
                 Some(period) => time::sleep_until((last_start + period).into()).await,
                 None => std::future::pending().await,
             }
         };
+        let origin = self.writer.l1_origin();
         let deposits = async {
             let waiting = self.origins.wait_for(|update| {
                 update.as_ref().is_some_and(|update| {
@@ -144,6 +133,7 @@ impl Producer {
         let wake = tokio::select! {
             biased;
             () = stop.cancelled() => Wake::Stop,
+            () = self.writer.failed().cancelled() => Wake::Failed,
             () = self.mempool.ready() => Wake::Work,
             () = deposits => Wake::Work,
             () = heartbeat => Wake::Heartbeat,
@@ -152,14 +142,15 @@ impl Producer {
         if wake == Wake::Work && earliest > Instant::now() {
             tokio::select! {
                 () = stop.cancelled() => return Wake::Stop,
+                () = self.writer.failed().cancelled() => return Wake::Failed,
                 () = time::sleep_until(earliest.into()) => {}
             }
         }
         wake
     }
 
-    fn make_block(&self, origin: Option<L1Origin>, even_if_empty: bool) -> Result<(), NodeError> {
-        let parent = self.writer.head();
+    fn make_block(&mut self, even_if_empty: bool) -> Result<(), NodeError> {
+        let origin = self.writer.l1_origin();
         let update = self
             .origins
             .borrow()
@@ -181,78 +172,85 @@ impl Producer {
                 return Ok(());
             }
         }
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |elapsed| elapsed.as_secs());
         let attributes = BlockAttributes {
-            timestamp: now.max(parent.timestamp),
-            gas_limit: self.config.gas_limit,
-            beneficiary: self.config.beneficiary,
             new_l1_origin: advance.map(|advance| advance.origin),
+            ..self.attributes()
         };
-        let mut transactions = deposits;
-        let deposits = transactions.len();
-        transactions.extend(waiting);
-
-        let started = Instant::now();
-        let given: Vec<(Address, B256)> = transactions
-            .iter()
-            .map(|tx| (tx.signer(), tx.hash()))
+        let deposits_count = deposits.len();
+        let transactions = deposits
+            .into_iter()
+            .chain(waiting.iter().map(|pooled| pooled.transaction.clone()))
             .collect();
         let executed = self.writer.execute(&attributes, transactions)?;
-        let dropped = invalid_for_good(&given, &executed.dropped);
-        let included = executed.bundle.block.transactions.len();
-        if included == deposits && !has_user_deposits && !even_if_empty {
-            self.mempool.on_block(self.next_rules(), &[], &dropped);
+        let is_dropped: HashSet<usize> = executed.dropped.iter().map(|(index, _)| *index).collect();
+        let given: Vec<(Address, B256)> = waiting
+            .iter()
+            .map(|pooled| (pooled.sender(), pooled.hash))
+            .collect();
+        let dropped = invalid_for_good(deposits_count, &given, &executed.dropped);
+        let included: Vec<_> = waiting
+            .into_iter()
+            .enumerate()
+            .filter(|(index, _)| !is_dropped.contains(&(index + deposits_count)))
+            .map(|(_, pooled)| pooled)
+            .collect();
+        if included.is_empty() && !has_user_deposits && !even_if_empty {
+            self.mempool
+                .on_executed(self.next_rules(), None, &[], &dropped);
             return Ok(());
         }
-        let execution_time = started.elapsed();
-        let stats = executed.stats;
-        let committing = Instant::now();
-        let bundle = self.writer.commit(executed)?;
-        metrics::block_made(
-            metrics::BlockSource::Produced,
-            self.chain.spec().chain_id(),
-            &bundle,
-            execution_time,
-            committing.elapsed(),
-            stats.reexecutions,
-            dropped.len(),
+        let number = executed.number();
+        let changed = changed_accounts(executed.changes());
+        let received = included.iter().map(|pooled| pooled.received).collect();
+        self.writer.append(executed.with_received(received))?;
+        self.mempool.on_executed(
+            self.next_rules(),
+            Some((number, included)),
+            &changed,
+            &dropped,
         );
-        tracing::debug!(
-            number = bundle.block.number(),
-            hash = %bundle.block.hash(),
-            transactions = included,
-            gas = bundle.block.header.gas_used,
-            "block"
-        );
-        self.mempool
-            .on_block(self.next_rules(), &changed_accounts(&bundle), &dropped);
         Ok(())
     }
 
-    /// Transactions that fit into a block behind these deposits.
-    fn select(&self, deposits: &[RecoveredTransaction]) -> Vec<RecoveredTransaction> {
-        let deposit_gas: u64 = deposits.iter().map(|tx| tx.gas_limit()).sum();
-        let mut bytes_left = self.config.max_transaction_bytes;
-        self.mempool
-            .best(
-                self.config.gas_limit.saturating_sub(deposit_gas),
-                self.config
-                    .max_transactions
-                    .min(self.config.max_transaction_bytes / SIGNATURE_BYTES),
-            )
-            .iter()
-            .map_while(|pooled| {
-                bytes_left =
-                    bytes_left.checked_sub(pooled.transaction.inner().encode_2718_len())?;
-                Some(pooled.transaction.clone())
-            })
-            .collect()
+    fn attributes(&self) -> BlockAttributes {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |elapsed| elapsed.as_secs());
+        BlockAttributes {
+            timestamp: now.max(self.writer.tip().timestamp),
+            gas_limit: self.config.gas_limit,
+            beneficiary: self.config.beneficiary,
+            new_l1_origin: None,
+        }
     }
 
+    /// Rules of the block after the last one, which need not be durable.
     fn next_rules(&self) -> AdmissionRules {
-        admission_rules(&self.chain, self.config.gas_limit)
+        AdmissionRules::of(&self.writer.next_env(&self.attributes()))
+    }
+
+    /// Transactions that fit into a block behind these deposits.
+    fn select(&self, deposits: &[RecoveredTransaction]) -> Vec<Arc<PooledTransaction>> {
+        let deposit_gas: u64 = deposits.iter().map(|tx| tx.gas_limit()).sum();
+        let mut bytes_left = self.config.max_transaction_bytes;
+        let mut chosen = self.mempool.best(
+            self.config.gas_limit.saturating_sub(deposit_gas),
+            self.config
+                .max_transactions
+                .min(self.config.max_transaction_bytes / SIGNATURE_BYTES),
+        );
+        let fitting = chosen
+            .iter()
+            .take_while(|pooled| match bytes_left.checked_sub(pooled.size) {
+                Some(left) => {
+                    bytes_left = left;
+                    true
+                }
+                None => false,
+            })
+            .count();
+        chosen.truncate(fitting);
+        chosen
     }
 }
 
@@ -273,8 +271,9 @@ fn deposits_of(advance: Option<&OriginAdvance>) -> Vec<RecoveredTransaction> {
 
 /// Hashes of the transactions that the mempool must forget. One whose nonce is too high only because
 /// an earlier one of its sender was left out is not among them: it waits for that nonce again.
-/// `given` has sender and hash of each transaction of the block.
+/// `given` has sender and hash of each transaction of the block behind `first` deposits.
 fn invalid_for_good(
+    first: usize,
     given: &[(Address, B256)],
     dropped: &[(usize, InvalidTransaction)],
 ) -> Vec<B256> {
@@ -282,7 +281,7 @@ fn invalid_for_good(
     dropped
         .iter()
         .filter_map(|(index, reason)| {
-            let (sender, hash) = *given.get(*index)?;
+            let (sender, hash) = *given.get(index.checked_sub(first)?)?;
             tracing::debug!(%hash, %reason, "transaction left out of its block");
             let follows_another = !with_gap.insert(sender);
             let waits =
@@ -292,9 +291,8 @@ fn invalid_for_good(
         .collect()
 }
 
-fn changed_accounts(bundle: &BlockBundle) -> Vec<(Address, weft_executor_core::Account)> {
-    bundle
-        .changes
+fn changed_accounts(changes: &ChangeSet) -> Vec<(Address, Account)> {
+    changes
         .accounts
         .iter()
         .map(|(address, change)| (*address, change.after.unwrap_or_default()))
@@ -303,11 +301,8 @@ fn changed_accounts(bundle: &BlockBundle) -> Vec<(Address, weft_executor_core::A
 
 /// Rules that the block after the head will have.
 pub(crate) fn admission_rules(chain: &ChainHandle, gas_limit: u64) -> AdmissionRules {
-    let env = chain.pending_env(0);
     AdmissionRules {
-        chain_id: env.chain_id,
-        fork: env.fork,
         block_gas_limit: gas_limit,
-        base_fee: env.base_fee,
+        ..AdmissionRules::of(&chain.pending_env(0))
     }
 }

@@ -1,10 +1,8 @@
-use std::{sync::Arc, time::Instant};
-
 use alloy_primitives::B256;
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use weft_l1_bridge::{DerivedBatch, DerivedBlock};
 use weft_primitives::{BlockAttributes, RecoveredTransaction, TransactionError};
-use weft_state::BlockBundle;
 
 use super::{AccessListSource, ChainHandle, ChainWriter, ExecutedBlock};
 use crate::{
@@ -16,20 +14,20 @@ use crate::{
 /// posted (invariant I3).
 #[derive(Debug)]
 pub struct Replayer {
-    writer: ChainWriter,
+    writer: Mutex<ChainWriter>,
     chain: ChainHandle,
     access_lists: Option<AccessListSource>,
 }
 
 impl Replayer {
     /// Puts a replayer together. With a source of access lists it executes blocks with them.
-    pub const fn new(
+    pub fn new(
         writer: ChainWriter,
         chain: ChainHandle,
         access_lists: Option<AccessListSource>,
     ) -> Self {
         Self {
-            writer,
+            writer: Mutex::new(writer),
             chain,
             access_lists,
         }
@@ -44,11 +42,14 @@ impl Replayer {
     /// blocks of the batch that it had executed, and must not be served further.
     pub fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
         let (index, posted) = (batch.posted.index, batch.posted.header);
+        let mut writer = self.writer.lock();
         for block in batch.blocks {
-            if block.number > self.writer.head().number {
-                self.replay(block)?;
+            if block.number > writer.tip().number {
+                self.replay(&mut writer, block)?;
             }
         }
+        writer.flush()?;
+        drop(writer);
         let number = posted.last_block;
         let derived = self
             .chain
@@ -78,7 +79,7 @@ impl Replayer {
         Ok(())
     }
 
-    fn replay(&self, block: DerivedBlock) -> Result<Arc<BlockBundle>, NodeError> {
+    fn replay(&self, writer: &mut ChainWriter, block: DerivedBlock) -> Result<(), NodeError> {
         let number = block.number;
         let invalid = |index: usize, reason: String| Mismatch::InvalidTransaction {
             number,
@@ -95,9 +96,8 @@ impl Replayer {
             .enumerate()
             .map(|(index, result)| result.map_err(|error| invalid(index, error.to_string())))
             .collect::<Result<_, _>>()?;
-        let started = Instant::now();
         let executed = self
-            .execute(number, &block.attributes, transactions)
+            .execute(writer, number, &block.attributes, transactions)
             .map_err(|error| match error {
                 NodeError::Execution { number, reason } => {
                     Mismatch::Unexecutable { number, reason }.into()
@@ -107,35 +107,22 @@ impl Replayer {
         if let Some((index, reason)) = executed.dropped.first() {
             return Err(invalid(*index, reason.to_string()).into());
         }
-        let execution = started.elapsed();
-        let stats = executed.stats;
-        let committing = Instant::now();
-        let bundle = self.writer.commit(executed)?;
-        metrics::block_made(
-            metrics::BlockSource::Derived,
-            self.chain.spec().chain_id(),
-            &bundle,
-            execution,
-            committing.elapsed(),
-            stats.reexecutions,
-            0,
-        );
-        Ok(bundle)
+        writer.append(executed)
     }
 
     fn execute(
         &self,
+        writer: &ChainWriter,
         number: u64,
         attributes: &BlockAttributes,
         transactions: Vec<RecoveredTransaction>,
     ) -> Result<ExecutedBlock, NodeError> {
         let source = self.access_lists.as_ref();
         let Some(list) = source.and_then(|source| source.get(number, transactions.len())) else {
-            return self.writer.execute(attributes, transactions);
+            return writer.execute(attributes, transactions);
         };
         let (executed, verdict) =
-            self.writer
-                .execute_with_access_list(attributes, transactions, &list)?;
+            writer.execute_with_access_list(attributes, transactions, &list)?;
         let chain_id = self.chain.spec().chain_id();
         self.chain.access_lists().add(chain_id, number, verdict);
         Ok(executed)

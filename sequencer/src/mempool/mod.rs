@@ -7,6 +7,8 @@
 
 mod admission;
 mod error;
+mod executed;
+mod fee_order;
 mod pool;
 mod price_index;
 mod recent_accounts;
@@ -16,13 +18,13 @@ mod sender;
 mod tests;
 mod transaction;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, B256};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
-use weft_executor_core::Account;
+use weft_executor_core::{Account, BlockEnv};
 use weft_primitives::{Fork, RecoveredTransaction};
 
 pub use admission::check_sender_code;
@@ -81,6 +83,29 @@ pub struct AdmissionRules {
     pub base_fee: u64,
 }
 
+impl AdmissionRules {
+    /// The rules of a block.
+    pub const fn of(block: &BlockEnv) -> Self {
+        Self {
+            chain_id: block.chain_id,
+            fork: block.fork,
+            block_gas_limit: block.gas_limit,
+            base_fee: block.base_fee,
+        }
+    }
+}
+
+/// A transaction that comes in.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The transaction with its sender.
+    pub transaction: RecoveredTransaction,
+    /// The sender's account at the head.
+    pub account: Account,
+    /// When it was received.
+    pub received: Instant,
+}
+
 /// The pool; clones share it. No method blocks on I/O.
 #[derive(Debug, Clone)]
 pub struct Mempool {
@@ -90,6 +115,8 @@ pub struct Mempool {
 #[derive(Debug)]
 struct Shared {
     limits: MempoolLimits,
+    /// Those of the pool, for checks that need no more of it.
+    rules: RwLock<AdmissionRules>,
     pool: Mutex<Pool>,
     /// Whether a block could be made. Set under the lock, so that it never lags behind the pool.
     ready: watch::Sender<bool>,
@@ -101,6 +128,7 @@ impl Mempool {
     pub fn new(limits: MempoolLimits, rules: AdmissionRules) -> Self {
         Self {
             shared: Arc::new(Shared {
+                rules: RwLock::new(rules.clone()),
                 pool: Mutex::new(Pool::new(limits.clone(), rules)),
                 limits,
                 ready: watch::Sender::new(false),
@@ -117,9 +145,10 @@ impl Mempool {
         self.encoded_size(transaction).map(drop)
     }
 
-    /// Takes a transaction in, after all checks (but that of the sender's code, see
-    /// [`check_sender_code`]). `account` is the sender's at the head (`Account::default()` when it
-    /// does not exist); where [`Self::on_block`] has told of a newer state of it, that one counts.
+    /// Takes a transaction in, which was received now, after all checks (but that of the sender's
+    /// code, see [`check_sender_code`]). `account` is the sender's at the head (`Account::default()`
+    /// when it does not exist); where [`Self::on_executed`] has told of a newer state of it, that one
+    /// counts.
     ///
     /// # Errors
     /// The first check that fails; the pool is then as it was.
@@ -130,7 +159,33 @@ impl Mempool {
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
         let size = self.encoded_size(&transaction)?;
         let mut pool = self.shared.pool.lock();
-        let added = pool.add(transaction, size, account);
+        let added = pool.add(transaction, size, account, Instant::now());
+        self.publish(&mut pool);
+        added
+    }
+
+    /// As [`Self::add`], for several transactions one after another: each with its sender's account
+    /// and when it was received.
+    pub fn add_all(
+        &self,
+        arrivals: impl IntoIterator<Item = Arrival>,
+    ) -> Vec<Result<Arc<PooledTransaction>, MempoolError>> {
+        let checked: Vec<_> = arrivals
+            .into_iter()
+            .map(|arrival| (self.encoded_size(&arrival.transaction), arrival))
+            .collect();
+        let mut pool = self.shared.pool.lock();
+        let added = checked
+            .into_iter()
+            .map(|(size, arrival)| {
+                pool.add(
+                    arrival.transaction,
+                    size?,
+                    arrival.account,
+                    arrival.received,
+                )
+            })
+            .collect();
         self.publish(&mut pool);
         added
     }
@@ -143,35 +198,59 @@ impl Mempool {
 
     /// Executable transactions for the next block in order of effective tip (first come among
     /// equals), nonces of one sender in order, gas limits adding up to at most `gas_limit`, at most
-    /// `max_transactions` of them. They stay in the pool until [`Self::on_block`].
+    /// `max_transactions` of them. They stay in the pool until [`Self::on_executed`].
     pub fn best(&self, gas_limit: u64, max_transactions: usize) -> Vec<Arc<PooledTransaction>> {
         selection::best(&self.shared.pool.lock(), gas_limit, max_transactions)
     }
 
-    /// Follows a new head: `changed` are accounts that the block changed, with their new state
-    /// (`Account::default()` for one that is gone); `dropped` are transactions the engine found
-    /// invalid.
-    pub fn on_block(
+    /// Follows a block that was executed on top of the last one: `changed` are accounts that the
+    /// block changed, with their new state (`Account::default()` for one that is gone); `dropped`
+    /// are transactions the engine found invalid. What the block includes, by its number, no longer
+    /// waits, but can still be looked up here until [`Self::on_durable`]. `None`: no block came of it.
+    pub fn on_executed(
         &self,
         rules: AdmissionRules,
+        block: Option<(u64, Vec<Arc<PooledTransaction>>)>,
         changed: &[(Address, Account)],
         dropped: &[B256],
     ) {
+        self.shared.rules.write().clone_from(&rules);
         let mut pool = self.shared.pool.lock();
+        if let Some((number, included)) = block {
+            pool.executed.push(number, included);
+        }
         pool.on_block(rules, changed, dropped);
         self.publish(&mut pool);
     }
 
-    /// The waiting transaction with this hash.
-    pub fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
-        self.shared.pool.lock().get(hash)
+    /// Forgets what executed blocks up to this number have included: it is in the chain for all to
+    /// see.
+    pub fn on_durable(&self, number: u64) {
+        // Freed without the lock.
+        let _forgotten = self.shared.pool.lock().executed.forget(number);
     }
 
-    /// Nonce after the sender's last executable transaction; `None` when it has none waiting.
+    /// The transaction with this hash that waits, or is in a block that is not durable yet.
+    pub fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
+        let pool = self.shared.pool.lock();
+        pool.get(hash).or_else(|| pool.executed.get(hash))
+    }
+
+    /// Whether [`Self::get`] has the transaction with this hash.
+    pub fn contains(&self, hash: &B256) -> bool {
+        let pool = self.shared.pool.lock();
+        pool.contains(hash)
+    }
+
+    /// Nonce after the sender's last transaction that is executable or in a block that is not
+    /// durable yet; `None` when it has none such.
     pub fn next_nonce(&self, sender: Address) -> Option<u64> {
         let pool = self.shared.pool.lock();
-        let queue = pool.sender(sender)?;
-        (queue.executable() > 0).then_some(queue.next_nonce)
+        let waiting = pool
+            .sender(sender)
+            .filter(|queue| queue.executable() > 0)
+            .map(|queue| queue.next_nonce);
+        waiting.or_else(|| pool.executed.next_nonce(sender))
     }
 
     /// (pending = executable, queued = behind a nonce gap, or beyond what the balance covers).
@@ -205,8 +284,7 @@ impl Mempool {
     }
 
     fn encoded_size(&self, transaction: &RecoveredTransaction) -> Result<usize, MempoolError> {
-        let rules = self.shared.pool.lock().rules().clone();
-        admission::check_stateless(&self.shared.limits, &rules, transaction)
+        admission::check_stateless(&self.shared.limits, &self.shared.rules.read(), transaction)
     }
 
     /// Tells those who wait what a change of the pool means to them. Under the lock, so that they

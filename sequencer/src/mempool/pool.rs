@@ -1,7 +1,4 @@
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, B256, U256};
 use weft_executor_core::Account;
@@ -9,10 +6,15 @@ use weft_primitives::RecoveredTransaction;
 
 use super::{
     AdmissionRules, MempoolError, MempoolLimits, PooledTransaction,
-    price_index::PriceIndex,
+    executed::Executed,
+    fee_order::{Caps, FeeOrder},
+    price_index::{PriceIndex, PriceKey},
     recent_accounts::RecentAccounts,
     sender::{Entry, SenderQueue, newer},
 };
+
+/// A sender's first transaction among the heads: when it came, and whose it is.
+type HeadKey = (Reverse<u64>, Address);
 
 /// The pool behind its lock.
 #[derive(Debug)]
@@ -21,11 +23,13 @@ pub(super) struct Pool {
     rules: AdmissionRules,
     senders: HashMap<Address, SenderQueue>,
     by_hash: HashMap<B256, Arc<PooledTransaction>>,
-    prices: PriceIndex,
-    /// Senders with executable transactions, by the fee cap of the first one: those above the base
-    /// fee are the ones that a block can be made of.
-    heads: BTreeSet<(u128, Address)>,
+    /// Kept from when the pool is full until it is half empty.
+    prices: Option<PriceIndex>,
+    /// Senders with executable transactions, by what the first one pays, the earlier one first among
+    /// equals.
+    heads: FeeOrder<HeadKey>,
     recent: RecentAccounts,
+    pub(super) executed: Executed,
     /// Bytes of all encodings.
     bytes: usize,
     executable: usize,
@@ -38,12 +42,13 @@ impl Pool {
     pub(super) fn new(limits: MempoolLimits, rules: AdmissionRules) -> Self {
         Self {
             limits,
+            heads: FeeOrder::new(rules.base_fee),
             rules,
             senders: HashMap::new(),
             by_hash: HashMap::new(),
-            prices: PriceIndex::default(),
-            heads: BTreeSet::new(),
+            prices: None,
             recent: RecentAccounts::default(),
+            executed: Executed::default(),
             bytes: 0,
             executable: 0,
             next_sequence: 0,
@@ -57,6 +62,11 @@ impl Pool {
 
     pub(super) fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
         self.by_hash.get(hash).cloned()
+    }
+
+    /// Whether the transaction waits or is in a block that is not durable yet.
+    pub(super) fn contains(&self, hash: &B256) -> bool {
+        self.by_hash.contains_key(hash) || self.executed.get(hash).is_some()
     }
 
     pub(super) fn sender(&self, sender: Address) -> Option<&SenderQueue> {
@@ -73,11 +83,14 @@ impl Pool {
         self.senders.values().flat_map(all_of)
     }
 
-    /// Senders whose first transaction can pay the base fee of the next block.
+    /// Senders whose first transaction can pay the base fee of the next block, in the order of what
+    /// it pays, then of when it came.
     pub(super) fn ready_senders(&self) -> impl Iterator<Item = &SenderQueue> {
+        let base_fee = u128::from(self.rules.base_fee);
         self.heads
-            .range((u128::from(self.rules.base_fee), Address::ZERO)..)
-            .filter_map(|(_, sender)| self.senders.get(sender))
+            .descending()
+            .take_while(move |(price, _)| *price >= base_fee)
+            .filter_map(|(_, (_, sender))| self.senders.get(&sender))
     }
 
     /// The transactions that have become executable since the last call.
@@ -92,9 +105,10 @@ impl Pool {
         transaction: RecoveredTransaction,
         size: usize,
         account: Account,
+        received: Instant,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
-        let new = PooledTransaction::new(transaction, size, self.next_sequence);
-        if self.by_hash.contains_key(&new.hash) {
+        let new = PooledTransaction::new(transaction, size, self.next_sequence, received);
+        if self.contains(&new.hash) {
             return Err(MempoolError::AlreadyKnown);
         }
         let account = self.newest_account(new.sender(), account);
@@ -116,7 +130,7 @@ impl Pool {
         Ok(new)
     }
 
-    /// Follows a new head: see [`super::Mempool::on_block`].
+    /// Follows a new head: see [`super::Mempool::on_executed`].
     pub(super) fn on_block(
         &mut self,
         rules: AdmissionRules,
@@ -125,6 +139,10 @@ impl Pool {
     ) {
         let gas_limit_fell = rules.block_gas_limit < self.rules.block_gas_limit;
         self.rules = rules;
+        self.heads.set_base_fee(self.rules.base_fee);
+        if let Some(prices) = &mut self.prices {
+            prices.set_base_fee(self.rules.base_fee);
+        }
         for (address, account) in changed {
             self.recent.insert(*address, *account);
             self.set_account(*address, *account);
@@ -145,6 +163,11 @@ impl Pool {
             for (sender, nonce) in too_large {
                 self.remove(sender, nonce);
             }
+        }
+        if self.by_hash.len() < self.limits.max_transactions / 2
+            && self.bytes < self.limits.max_bytes / 2
+        {
+            self.prices = None;
         }
     }
 
@@ -240,44 +263,41 @@ impl Pool {
         if count <= limits.max_transactions && bytes <= limits.max_bytes {
             return Ok(());
         }
-        // Prices follow the base fee, so the index is sorted again when the pool is full at a new
-        // one: once a block at most.
         let base_fee = self.rules.base_fee;
-        if self.prices.base_fee() != base_fee {
-            self.prices.rebuild(
+        let senders = &self.senders;
+        let prices = self.prices.get_or_insert_with(|| {
+            let all = senders.values().flat_map(all_of);
+            PriceIndex::of(
                 base_fee,
-                self.senders
-                    .values()
-                    .flat_map(all_of)
-                    .map(|(transaction, executable)| (&**transaction, executable)),
-            );
-        }
+                all.map(|(transaction, executable)| (&**transaction, executable)),
+            )
+        });
         let rank = (new.effective_price(base_fee), executable);
         let mut victims = Vec::new();
-        for (key, victim_executable) in self.prices.evictable(executable) {
+        for victim in prices.evictable(executable) {
             if count <= limits.max_transactions && bytes <= limits.max_bytes {
                 break;
             }
-            if key.sender == new.sender() && key.nonce == new.nonce() {
+            let PriceKey { sender, nonce, .. } = victim.key;
+            if sender == new.sender() && nonce == new.nonce() {
                 continue;
             }
-            if (key.price, victim_executable) >= rank {
+            if (victim.price, victim.executable) >= rank {
                 return Err(MempoolError::Underpriced);
             }
             // Nothing pushes out what it needs itself.
-            if executable && key.sender == new.sender() && key.nonce < new.nonce() {
+            if executable && sender == new.sender() && nonce < new.nonce() {
                 return Err(MempoolError::Full);
             }
-            let Some(victim) = self
-                .senders
-                .get(&key.sender)
-                .and_then(|queue| queue.entries.get(&key.nonce))
+            let Some(entry) = senders
+                .get(&sender)
+                .and_then(|queue| queue.entries.get(&nonce))
             else {
                 continue;
             };
             count -= 1;
-            bytes -= victim.transaction.size;
-            victims.push((key.sender, key.nonce));
+            bytes -= entry.transaction.size;
+            victims.push((sender, nonce));
         }
         if count > limits.max_transactions || bytes > limits.max_bytes {
             return Err(MempoolError::Full);
@@ -298,7 +318,9 @@ impl Pool {
             .or_insert_with(|| SenderQueue::new(account));
         queue.highest_cost = queue.highest_cost.max(new.cost());
         let executable = nonce < queue.next_nonce;
-        self.prices.insert(&new, executable);
+        if let Some(prices) = &mut self.prices {
+            prices.insert(&new, executable);
+        }
         self.bytes += new.size;
         self.by_hash.insert(new.hash, Arc::clone(&new));
         if executable {
@@ -316,7 +338,9 @@ impl Pool {
             if executable {
                 queue.spent -= old.cost();
             }
-            self.prices.remove(&old, executable);
+            if let Some(prices) = &mut self.prices {
+                prices.remove(&old, executable);
+            }
             self.bytes -= old.size;
             self.by_hash.remove(&old.hash);
         }
@@ -341,7 +365,9 @@ impl Pool {
                 queue.spent -= old.cost();
                 self.executable -= 1;
             }
-            self.prices.remove(&old, executable);
+            if let Some(prices) = &mut self.prices {
+                prices.remove(&old, executable);
+            }
             self.bytes -= old.size;
             self.by_hash.remove(&old.hash);
         }
@@ -377,7 +403,9 @@ impl Pool {
             return;
         };
         if let Some(Entry { transaction, .. }) = queue.entries.remove(&nonce) {
-            self.prices.remove(&transaction, false);
+            if let Some(prices) = &mut self.prices {
+                prices.remove(&transaction, false);
+            }
             self.bytes -= transaction.size;
             self.by_hash.remove(&transaction.hash);
         }
@@ -394,8 +422,12 @@ impl Pool {
         for (_, entry) in queue.entries.range(first..queue.next_nonce) {
             queue.spent -= entry.transaction.cost();
             self.executable -= 1;
-            self.prices.remove(&entry.transaction, true);
-            self.prices.insert(&entry.transaction, false);
+            if let Some(prices) = &mut self.prices {
+                prices.remove(&entry.transaction, true);
+            }
+            if let Some(prices) = &mut self.prices {
+                prices.insert(&entry.transaction, false);
+            }
         }
         queue.next_nonce = first;
     }
@@ -423,8 +455,12 @@ impl Pool {
             queue.spent += transaction.cost();
             queue.next_nonce += 1;
             self.executable += 1;
-            self.prices.remove(&transaction, false);
-            self.prices.insert(&transaction, true);
+            if let Some(prices) = &mut self.prices {
+                prices.remove(&transaction, false);
+            }
+            if let Some(prices) = &mut self.prices {
+                prices.insert(&transaction, true);
+            }
             if !announced {
                 self.promoted.push(transaction);
             }
@@ -441,13 +477,11 @@ impl Pool {
         assert!(self.bytes <= self.limits.max_bytes);
         let executable = all.iter().filter(|(_, executable)| *executable);
         assert_eq!(self.executable, executable.count());
-        let mut prices = PriceIndex::default();
-        prices.rebuild(
-            self.prices.base_fee(),
-            all.iter().map(|(tx, executable)| (&***tx, *executable)),
-        );
-        assert_eq!(self.prices, prices);
-        let mut heads = BTreeSet::new();
+        if let Some(prices) = &self.prices {
+            let all = all.iter().map(|(tx, executable)| (&***tx, *executable));
+            assert_eq!(*prices, PriceIndex::of(self.rules.base_fee, all));
+        }
+        let mut heads = FeeOrder::new(self.rules.base_fee);
         for (sender, queue) in &self.senders {
             assert!(!queue.entries.is_empty());
             assert!(queue.entries.len() <= self.limits.max_per_sender);
@@ -456,7 +490,9 @@ impl Pool {
             let spent = run.fold(U256::ZERO, |sum, (_, entry)| sum + entry.transaction.cost());
             assert_eq!(queue.spent, spent);
             assert!(spent <= queue.account.balance);
-            heads.extend(queue.head().map(|head| (head.fee_cap(), *sender)));
+            if let Some(head) = queue.head() {
+                heads.insert(Caps::from(&**head), (Reverse(head.sequence), *sender));
+            }
         }
         assert_eq!(self.heads, heads);
     }
@@ -466,13 +502,15 @@ impl Pool {
         let Some(queue) = self.senders.get_mut(&sender) else {
             return;
         };
-        let head = queue.head().map(|transaction| transaction.fee_cap());
+        let head = queue
+            .head()
+            .map(|head| (Caps::from(&**head), Reverse(head.sequence)));
         if head != queue.indexed_head {
-            if let Some(old) = queue.indexed_head {
-                self.heads.remove(&(old, sender));
+            if let Some((caps, sequence)) = queue.indexed_head {
+                self.heads.remove(caps, (sequence, sender));
             }
-            if let Some(new) = head {
-                self.heads.insert((new, sender));
+            if let Some((caps, sequence)) = head {
+                self.heads.insert(caps, (sequence, sender));
             }
             queue.indexed_head = head;
         }

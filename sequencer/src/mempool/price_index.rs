@@ -1,82 +1,99 @@
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, btree_set},
-    iter::Peekable,
-};
+use std::{cmp::Reverse, iter::Peekable};
 
 use alloy_primitives::Address;
 
-use super::PooledTransaction;
+use super::{
+    PooledTransaction,
+    fee_order::{Caps, FeeOrder},
+};
 
-/// Place of a transaction in the order of eviction: the lower price first, the newer one first
-/// among equals.
+/// A transaction in the order of eviction. Of equal prices the newer one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PriceKey {
-    /// Effective price, in wei per gas.
-    pub(super) price: u128,
     sequence: Reverse<u64>,
     pub(super) sender: Address,
     pub(super) nonce: u64,
 }
 
-/// All waiting transactions by effective price under one base fee.
-#[derive(Debug, Default, PartialEq, Eq)]
+impl From<&PooledTransaction> for PriceKey {
+    fn from(transaction: &PooledTransaction) -> Self {
+        Self {
+            sequence: Reverse(transaction.sequence),
+            sender: transaction.sender(),
+            nonce: transaction.nonce(),
+        }
+    }
+}
+
+/// What could be evicted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Victim {
+    /// Effective price, in wei per gas.
+    pub(super) price: u128,
+    pub(super) executable: bool,
+    pub(super) key: PriceKey,
+}
+
+/// All waiting transactions by effective price. Only a full pool needs it.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct PriceIndex {
-    base_fee: u64,
-    queued: BTreeSet<PriceKey>,
-    executable: BTreeSet<PriceKey>,
+    queued: FeeOrder<PriceKey>,
+    executable: FeeOrder<PriceKey>,
 }
 
 impl PriceIndex {
-    /// The base fee that the prices are for, in wei per gas.
-    pub(super) const fn base_fee(&self) -> u64 {
-        self.base_fee
-    }
-
-    /// Puts the index under another base fee: every transaction, and whether it is executable.
-    pub(super) fn rebuild<'a>(
-        &mut self,
+    /// An index of every transaction, and whether it is executable, under a base fee in wei per gas.
+    pub(super) fn of<'a>(
         base_fee: u64,
         transactions: impl Iterator<Item = (&'a PooledTransaction, bool)>,
-    ) {
-        self.base_fee = base_fee;
-        let (executable, queued): (Vec<_>, Vec<_>) =
-            transactions.partition(|(_, executable)| *executable);
-        let keys = |list: Vec<(&PooledTransaction, bool)>| {
-            list.into_iter()
-                .map(|(transaction, _)| key(base_fee, transaction))
-                .collect()
+    ) -> Self {
+        let mut index = Self {
+            queued: FeeOrder::new(base_fee),
+            executable: FeeOrder::new(base_fee),
         };
-        self.executable = keys(executable);
-        self.queued = keys(queued);
+        for (transaction, executable) in transactions {
+            index.insert(transaction, executable);
+        }
+        index
+    }
+
+    pub(super) fn set_base_fee(&mut self, base_fee: u64) {
+        self.queued.set_base_fee(base_fee);
+        self.executable.set_base_fee(base_fee);
     }
 
     pub(super) fn insert(&mut self, transaction: &PooledTransaction, executable: bool) {
-        let key = key(self.base_fee, transaction);
-        self.part(executable).insert(key);
+        self.part(executable)
+            .insert(Caps::from(transaction), PriceKey::from(transaction));
     }
 
     pub(super) fn remove(&mut self, transaction: &PooledTransaction, executable: bool) {
-        let key = key(self.base_fee, transaction);
-        self.part(executable).remove(&key);
+        self.part(executable)
+            .remove(Caps::from(transaction), PriceKey::from(transaction));
     }
 
-    /// What may be evicted for an executable or a queued transaction, and whether it is executable,
-    /// in order: by price, queued before executable at the same price. For a queued transaction,
-    /// only queued ones.
-    pub(super) fn evictable(&self, for_executable: bool) -> impl Iterator<Item = (PriceKey, bool)> {
-        let executable = if for_executable {
-            self.executable.iter()
-        } else {
-            btree_set::Iter::default()
+    /// What may be evicted for an executable or a queued transaction, in order: by price, queued
+    /// before executable at the same price. For a queued transaction, only queued ones.
+    pub(super) fn evictable(&self, for_executable: bool) -> impl Iterator<Item = Victim> {
+        let victims = |executable: bool| {
+            move |(price, key)| Victim {
+                price,
+                executable,
+                key,
+            }
         };
+        let executable = for_executable.then(|| self.executable.ascending());
         Evictable {
-            queued: self.queued.iter().peekable(),
-            executable: executable.peekable(),
+            queued: self.queued.ascending().map(victims(false)).peekable(),
+            executable: executable
+                .into_iter()
+                .flatten()
+                .map(victims(true))
+                .peekable(),
         }
     }
 
-    const fn part(&mut self, executable: bool) -> &mut BTreeSet<PriceKey> {
+    const fn part(&mut self, executable: bool) -> &mut FeeOrder<PriceKey> {
         if executable {
             &mut self.executable
         } else {
@@ -85,33 +102,23 @@ impl PriceIndex {
     }
 }
 
-fn key(base_fee: u64, transaction: &PooledTransaction) -> PriceKey {
-    PriceKey {
-        price: transaction.effective_price(base_fee),
-        sequence: Reverse(transaction.sequence),
-        sender: transaction.sender(),
-        nonce: transaction.nonce(),
-    }
+struct Evictable<Q: Iterator, E: Iterator> {
+    queued: Peekable<Q>,
+    executable: Peekable<E>,
 }
 
-struct Evictable<'a> {
-    queued: Peekable<btree_set::Iter<'a, PriceKey>>,
-    executable: Peekable<btree_set::Iter<'a, PriceKey>>,
-}
+impl<Q: Iterator<Item = Victim>, E: Iterator<Item = Victim>> Iterator for Evictable<Q, E> {
+    type Item = Victim;
 
-impl Iterator for Evictable<'_> {
-    type Item = (PriceKey, bool);
-
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Victim> {
         let queued_first = match (self.queued.peek(), self.executable.peek()) {
             (Some(queued), Some(executable)) => queued.price <= executable.price,
             (queued, _) => queued.is_some(),
         };
-        let part = if queued_first {
-            &mut self.queued
+        if queued_first {
+            self.queued.next()
         } else {
-            &mut self.executable
-        };
-        part.next().map(|key| (*key, !queued_first))
+            self.executable.next()
+        }
     }
 }

@@ -63,22 +63,27 @@ pub(super) fn best(
     max_transactions: usize,
 ) -> Vec<Arc<PooledTransaction>> {
     let base_fee = pool.rules().base_fee;
-    let mut heap: BinaryHeap<_> = pool
+    // Those that follow a chosen one of their sender; all others wait in the pool's own order.
+    let mut followers = BinaryHeap::new();
+    let mut heads = pool
         .ready_senders()
         .filter_map(|queue| Candidate::new(queue.head()?, queue, base_fee))
-        .collect();
+        .peekable();
     let mut gas_left = gas_limit;
     let mut chosen = Vec::new();
-    while chosen.len() < max_transactions
-        && gas_left >= LEAST_TRANSACTION_GAS
-        && let Some(candidate) = heap.pop()
-    {
+    while chosen.len() < max_transactions && gas_left >= LEAST_TRANSACTION_GAS {
+        let best_follower = followers.peek();
+        let next = match heads.peek() {
+            Some(head) if best_follower.is_none_or(|follower| head > follower) => heads.next(),
+            _ => followers.pop(),
+        };
+        let Some(candidate) = next else { break };
         let Some(left) = gas_left.checked_sub(candidate.transaction.gas_limit()) else {
             continue;
         };
         gas_left = left;
         chosen.push(Arc::clone(candidate.transaction));
-        heap.extend(candidate.next(base_fee));
+        followers.extend(candidate.next(base_fee));
     }
     chosen
 }

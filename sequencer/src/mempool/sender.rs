@@ -1,9 +1,9 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::U256;
 use weft_executor_core::Account;
 
-use super::PooledTransaction;
+use super::{PooledTransaction, fee_order::Caps};
 
 /// A transaction in its sender's queue.
 #[derive(Debug)]
@@ -30,8 +30,9 @@ pub(super) struct SenderQueue {
     /// No waiting transaction costs more than this, in wei; lets a balance be checked without a
     /// walk over the queue.
     pub(super) highest_cost: U256,
-    /// Fee cap under which the pool's index of heads has this sender; `None` when it has not.
-    pub(super) indexed_head: Option<u128>,
+    /// How the pool's order of heads has this sender's first transaction: its caps, and when it came;
+    /// `None` when it has none.
+    pub(super) indexed_head: Option<(Caps, Reverse<u64>)>,
 }
 
 impl SenderQueue {

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use alloy_consensus::Transaction as _;
 use alloy_primitives::{Address, B256, U256};
 use weft_primitives::RecoveredTransaction;
@@ -13,6 +15,8 @@ pub struct PooledTransaction {
     pub size: usize,
     /// Order of arrival in this pool: among equal tips the lower one goes first.
     pub sequence: u64,
+    /// When it was received.
+    pub received: Instant,
     cost: U256,
     fee_cap: u128,
     tip_cap: u128,
@@ -20,13 +24,19 @@ pub struct PooledTransaction {
 
 impl PooledTransaction {
     /// `size` is that of the EIP-2718 encoding, in bytes.
-    pub(super) fn new(transaction: RecoveredTransaction, size: usize, sequence: u64) -> Self {
+    pub(super) fn new(
+        transaction: RecoveredTransaction,
+        size: usize,
+        sequence: u64,
+        received: Instant,
+    ) -> Self {
         let inner = transaction.inner();
         let fee_cap = inner.max_fee_per_gas();
         Self {
             hash: inner.hash(),
             size,
             sequence,
+            received,
             cost: U256::from(fee_cap)
                 .saturating_mul(U256::from(inner.gas_limit()))
                 .saturating_add(inner.value()),

@@ -1,7 +1,8 @@
 use std::{
+    fmt,
     future::Future,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jsonrpsee_core::{
@@ -14,7 +15,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{
     RpcConfig, RpcContext, RpcError,
     context::L1Info,
+    fair_queue::ConnectionKey,
     filters::Filters,
+    ingress::Ingress,
     params::Arguments,
     workers::{Deadline, Workers},
 };
@@ -25,25 +28,41 @@ pub(super) struct Api {
     pub(super) config: RpcConfig,
     pub(super) chain: ChainHandle,
     pub(super) mempool: Option<Mempool>,
+    ingress: Option<Ingress>,
     pub(super) l1: Arc<dyn L1Info>,
     pub(super) workers: Workers,
     pub(super) filters: Filters,
 }
 
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("chain", &self.chain)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Api {
-    pub(super) fn new(
-        config: RpcConfig,
-        context: RpcContext,
-    ) -> Result<Self, rayon::ThreadPoolBuildError> {
+    pub(super) fn new(config: RpcConfig, context: RpcContext) -> Result<Self, StartError> {
         let workers = Workers::new(
             config.threads,
             config.call_timeout,
             config.max_waiting_calls,
         )?;
+        let ingress = match &context.mempool {
+            Some(mempool) => Some(Ingress::start(
+                &context.chain,
+                mempool,
+                workers.threads(),
+                config.max_waiting_sends,
+            )?),
+            None => None,
+        };
         let filters = Filters::new(config.max_filters, config.filter_ttl);
         Ok(Self {
             chain: context.chain,
             mempool: context.mempool,
+            ingress,
             l1: context.l1,
             workers,
             filters,
@@ -56,6 +75,28 @@ impl Api {
     pub(super) fn mempool(&self) -> Result<&Mempool, RpcError> {
         self.mempool.as_ref().ok_or(RpcError::ReadOnly)
     }
+
+    /// # Errors
+    /// [`RpcError::ReadOnly`] on a node that takes no transactions.
+    pub(super) fn ingress(&self) -> Result<&Ingress, RpcError> {
+        self.ingress.as_ref().ok_or(RpcError::ReadOnly)
+    }
+}
+
+/// Why the server's threads did not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error(transparent)]
+    Workers(#[from] rayon::ThreadPoolBuildError),
+    #[error(transparent)]
+    Ingress(#[from] std::io::Error),
+}
+
+/// Who sent a message, and when it came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) connection: ConnectionKey,
+    pub(super) received: Instant,
 }
 
 /// Seconds since the Unix epoch.
@@ -139,6 +180,33 @@ impl Registry {
             .register_async_method(name, move |params, api, _| {
                 let answer =
                     Arguments::parse(&params, most).map(|arguments| method(api, arguments));
+                async move {
+                    match answer {
+                        Ok(answer) => answer.await,
+                        Err(error) => Err(error),
+                    }
+                }
+            })
+            .err();
+        self.failure = self.failure.take().or(registered);
+    }
+
+    /// As [`Registry::asynchronous`], for a method that asks where the request comes from.
+    pub(super) fn from_origin<F, Answer>(&mut self, name: &'static str, most: usize, method: F)
+    where
+        F: Fn(Arc<Api>, Arguments, Origin) -> Answer + Clone + Send + Sync + 'static,
+        Answer: Future<Output = Result<Box<RawValue>, RpcError>> + Send,
+    {
+        let registered = self
+            .module
+            .register_async_method(name, move |params, api, extensions| {
+                let answer = Arguments::parse(&params, most).and_then(|arguments| {
+                    let origin = extensions
+                        .get::<Origin>()
+                        .copied()
+                        .ok_or(RpcError::Internal("a request without an origin"))?;
+                    Ok(method(api, arguments, origin))
+                });
                 async move {
                     match answer {
                         Ok(answer) => answer.await,

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +13,8 @@ pub struct RpcConfig {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Threads for signature recovery, calls and reads from disk; 0 takes one for each core, and at
-    /// least two, so that a long call never keeps short requests waiting.
+    /// Threads for calls and reads from disk, and as many for sent transactions; 0 takes one for
+    /// each core, and at least two, so that a long call never keeps short requests waiting.
     pub threads: usize,
     /// Largest HTTP body and largest WebSocket message, in bytes.
     pub max_body_bytes: usize,
@@ -52,6 +52,9 @@ pub struct RpcConfig {
     pub call_timeout: Duration,
     /// Most calls, estimates and log queries waiting for a thread.
     pub max_waiting_calls: usize,
+    /// Most sent transactions that wait to be checked, of all clients together; those of one client
+    /// never take more than the places that are left.
+    pub max_waiting_sends: NonZeroUsize,
     /// How long `eth_sendRawTransactionSync` waits when the caller does not say.
     #[serde(rename = "sync_timeout_ms", with = "milliseconds")]
     pub sync_timeout: Duration,
@@ -88,6 +91,7 @@ impl Default for RpcConfig {
             call_gas: 50_000_000,
             call_timeout: Duration::from_secs(10),
             max_waiting_calls: 256,
+            max_waiting_sends: NonZeroUsize::MIN.saturating_add(16_383),
             sync_timeout: Duration::from_secs(2),
             max_sync_timeout: Duration::from_secs(30),
             min_suggested_tip: 1_000_000,

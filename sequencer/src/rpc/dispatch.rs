@@ -1,6 +1,7 @@
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use jsonrpsee_core::{
+    RegisterMethodError,
     server::{
         BoundedSubscriptions, ConnectionId, Extensions, MethodCallback, MethodResponse, MethodSink,
         Methods, SubscriptionState,
@@ -11,12 +12,19 @@ use jsonrpsee_types::{
     ErrorObjectOwned, Id, Params, SubscriptionId,
     error::{ErrorCode, PARSE_ERROR_CODE},
 };
-use metrics::{counter, histogram};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use super::{RpcConfig, RpcError, params::parse_bounded, websocket::Connection};
+use super::{
+    RpcConfig, RpcError,
+    api::{Api, Origin},
+    dispatch_sends::{SEND, SendRequest, write_sent},
+    methods,
+    params::parse_bounded,
+    websocket::Connection,
+};
+use crate::metrics::MethodMetrics;
 
 /// Notifications of one subscription that wait for the connection. What else is to come waits in the
 /// chain's own feed, which all subscriptions share.
@@ -27,8 +35,9 @@ const SHOWN_NAME: usize = 64;
 /// Turns the text of a request into the text of its answer.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
+    api: Arc<Api>,
     methods: Methods,
-    chain_id: Arc<str>,
+    metrics: HashMap<&'static str, MethodMetrics>,
     max_batch: usize,
     max_response_bytes: usize,
     max_batch_response_bytes: usize,
@@ -49,15 +58,15 @@ pub(super) type Feed = mpsc::Receiver<Box<RawValue>>;
 
 /// The members of a request, unchecked.
 #[derive(Deserialize)]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     #[serde(borrow, default)]
-    jsonrpc: Option<&'a RawValue>,
+    pub(super) jsonrpc: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
-    id: Option<&'a RawValue>,
+    pub(super) id: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    method: Option<&'a RawValue>,
+    pub(super) method: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    params: Option<&'a RawValue>,
+    pub(super) params: Option<&'a RawValue>,
 }
 
 /// Keeps `null` apart from a missing member.
@@ -78,19 +87,35 @@ impl IdProvider for HexIds {
 }
 
 impl Dispatcher {
-    pub(super) fn new(methods: Methods, chain_id: u64, config: &RpcConfig) -> Self {
-        Self {
+    /// # Errors
+    /// When two methods have one name.
+    pub(super) fn new(
+        api: Arc<Api>,
+        chain_id: u64,
+        config: &RpcConfig,
+    ) -> Result<Self, RegisterMethodError> {
+        let methods = methods::all(Arc::clone(&api))?;
+        let metrics = methods
+            .method_names()
+            .map(|name| (name, MethodMetrics::new(chain_id, name)))
+            .collect();
+        Ok(Self {
+            api,
             methods,
-            chain_id: chain_id.to_string().into(),
+            metrics,
             max_batch: config.max_batch,
             max_response_bytes: config.max_response_bytes,
             max_batch_response_bytes: config.max_batch_response_bytes,
-        }
+        })
     }
 
     /// Answers a message: one request or a batch. `connection` is where subscriptions can be
     /// opened.
     pub(super) async fn answer(&self, message: &[u8], connection: Option<&Connection>) -> Reply {
+        let origin = Origin {
+            connection: connection.map_or_else(Connection::fresh_key, Connection::key),
+            received: Instant::now(),
+        };
         let parsed = std::str::from_utf8(message)
             .map_err(|error| error.to_string())
             .and_then(|text| {
@@ -101,9 +126,17 @@ impl Dispatcher {
             Err(error) => return Reply::error(parse_error(&error)),
         };
         if value.get().starts_with('[') {
-            return self.batch(value, connection).await;
+            return self.batch(value, connection, origin).await;
         }
-        match self.request(value, connection).await {
+        if let Some(send) = SendRequest::parse(value) {
+            let mut json = String::new();
+            self.send(vec![send], origin, &mut json).await;
+            return Reply {
+                json: Some(json),
+                feeds: Vec::new(),
+            };
+        }
+        match self.request(value, connection, origin).await {
             None => Reply::default(),
             Some((response, feed)) => Reply {
                 json: Some(String::from(Box::<str>::from(response.into_json()))),
@@ -112,8 +145,14 @@ impl Dispatcher {
         }
     }
 
-    /// Answers the requests of a batch one after another, in order.
-    async fn batch(&self, batch: &RawValue, connection: Option<&Connection>) -> Reply {
+    /// Answers the requests of a batch one after another, in order; transactions that are sent one
+    /// after another are admitted together.
+    async fn batch(
+        &self,
+        batch: &RawValue,
+        connection: Option<&Connection>,
+        origin: Origin,
+    ) -> Reply {
         let requests = match parse_bounded::<&RawValue>(batch.get(), self.max_batch) {
             Ok(requests) => requests,
             Err(error) => return Reply::error(parse_error(&error.to_string())),
@@ -132,7 +171,8 @@ impl Dispatcher {
         }
         let mut json = String::from("[");
         let mut feeds = Vec::new();
-        for request in requests.items {
+        let mut requests = requests.items.into_iter().peekable();
+        while let Some(request) = requests.next() {
             if json.len() > self.max_batch_response_bytes {
                 return Reply::error(
                     RpcError::LimitExceeded(format!(
@@ -142,7 +182,20 @@ impl Dispatcher {
                     .into(),
                 );
             }
-            if let Some((response, feed)) = self.request(request, connection).await {
+            if let Some(send) = SendRequest::parse(request) {
+                let mut sends = vec![send];
+                while let Some(send) = requests
+                    .peek()
+                    .and_then(|request| SendRequest::parse(request))
+                {
+                    sends.push(send);
+                    requests.next();
+                }
+                if json.len() > 1 {
+                    json.push(',');
+                }
+                self.send(sends, origin, &mut json).await;
+            } else if let Some((response, feed)) = self.request(request, connection, origin).await {
                 if json.len() > 1 {
                     json.push(',');
                 }
@@ -160,11 +213,37 @@ impl Dispatcher {
         }
     }
 
+    /// Has transactions admitted together and writes the answers, separated by commas.
+    async fn send(&self, sends: Vec<SendRequest<'_>>, origin: Origin, json: &mut String) {
+        let (ids, transactions): (Vec<_>, Vec<_>) =
+            sends.into_iter().map(|send| (send.id, send.bytes)).unzip();
+        let count = ids.len();
+        let admitted = match self.api.ingress() {
+            Ok(ingress) => {
+                ingress
+                    .submit(origin.connection, origin.received, transactions)
+                    .await
+            }
+            Err(_) => (0..count).map(|_| Err(RpcError::ReadOnly)).collect(),
+        };
+        let metrics = self.metrics.get(SEND);
+        for (id, admitted) in ids.into_iter().zip(admitted) {
+            if let Some(metrics) = metrics {
+                metrics.answered(admitted.is_ok(), origin.received.elapsed());
+            }
+            if !json.is_empty() && !json.ends_with([',', '[']) {
+                json.push(',');
+            }
+            write_sent(json, id, admitted);
+        }
+    }
+
     /// Answers one request; `None` when it is a notification.
     async fn request(
         &self,
         request: &RawValue,
         connection: Option<&Connection>,
+        origin: Origin,
     ) -> Option<(MethodResponse, Option<Feed>)> {
         let refuse = |id: Id<'_>, error: RpcError| {
             Some((
@@ -208,7 +287,9 @@ impl Dispatcher {
         };
         let params = Params::new(envelope.params.map(RawValue::get));
         let notification = id.is_none();
-        let answer = self.call(answer_to(), &method, params, connection).await;
+        let answer = self
+            .call(answer_to(), &method, params, connection, origin)
+            .await;
         (!notification).then_some(answer)
     }
 
@@ -218,6 +299,7 @@ impl Dispatcher {
         name: &str,
         params: Params<'_>,
         connection: Option<&Connection>,
+        origin: Origin,
     ) -> (MethodResponse, Option<Feed>) {
         let Some((name, callback)) = self.methods.method_with_name(name) else {
             let shown: String = name.chars().take(SHOWN_NAME).collect();
@@ -237,7 +319,9 @@ impl Dispatcher {
             }
             MethodCallback::Async(callback) => {
                 let (id, params) = (id.into_owned(), params.into_owned());
-                let answer = callback(id, params, connection_id, limit, Extensions::new());
+                let mut extensions = Extensions::new();
+                extensions.insert(origin);
+                let answer = callback(id, params, connection_id, limit, extensions);
                 (answer.await, None)
             }
             MethodCallback::Unsubscription(callback) => (
@@ -269,12 +353,9 @@ impl Dispatcher {
                 },
             },
         };
-        let outcome = if response.is_success() { "ok" } else { "error" };
-        let chain = &self.chain_id;
-        counter!("weft_rpc_requests_total", "chain_id" => Arc::clone(chain), "method" => name, "outcome" => outcome)
-            .increment(1);
-        histogram!("weft_rpc_request_duration_seconds", "chain_id" => Arc::clone(chain), "method" => name)
-            .record(started.elapsed().as_secs_f64());
+        if let Some(metrics) = self.metrics.get(name) {
+            metrics.answered(response.is_success(), started.elapsed());
+        }
         (response, feed)
     }
 }

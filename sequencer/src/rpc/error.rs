@@ -6,7 +6,7 @@ use weft_executor_core::{HaltReason, InvalidTransaction};
 use weft_primitives::TransactionError;
 use weft_state::StateError;
 
-use super::context::L1InfoError;
+use super::{context::L1InfoError, fair_queue::Busy};
 use crate::mempool::MempoolError;
 
 /// Why a request has no result. Codes and texts are those of geth where it has one, because
@@ -54,6 +54,9 @@ pub enum RpcError {
     /// A bound of the server.
     #[error("limit exceeded: {0}")]
     LimitExceeded(String),
+    /// More is waiting than the server keeps.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The node does not take transactions in.
     #[error("read-only node: it follows the chain and takes no transactions")]
     ReadOnly,
@@ -105,7 +108,7 @@ impl RpcError {
             Self::Reverted(_) => 3,
             Self::SyncTimeout { .. } => 4,
             Self::SyncNotReady(_) => 5,
-            Self::LimitExceeded(_) => LIMIT_EXCEEDED,
+            Self::LimitExceeded(_) | Self::Busy(_) => LIMIT_EXCEEDED,
             Self::NotificationsUnsupported => ErrorCode::MethodNotFound.code(),
             Self::State(_) | Self::L1(_) | Self::Internal(_) => ErrorCode::InternalError.code(),
             Self::Halted(_)

@@ -10,7 +10,13 @@ mod blocks;
 mod config;
 mod context;
 mod dispatch;
+mod dispatch_sends;
 mod error;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "admission in batches takes from it")
+)]
+mod fair_queue;
 mod filters;
 mod ingress;
 mod json;
@@ -29,4 +35,5 @@ pub use context::{
     RpcContext,
 };
 pub use error::RpcError;
+pub use fair_queue::Busy;
 pub use server::{RpcServer, RpcServerError, RpcServerHandle};

@@ -21,7 +21,7 @@ use super::{
     api::Api,
     dispatch::{Dispatcher, Reply},
     listener::BoundedListener,
-    methods, websocket,
+    websocket,
 };
 
 /// How much of a body that is too large is read and thrown away, so that the client is done sending
@@ -43,7 +43,7 @@ pub enum RpcServerError {
     },
     /// The worker threads did not start.
     #[error("RPC server: worker threads did not start: {0}")]
-    Workers(#[from] rayon::ThreadPoolBuildError),
+    Threads(String),
     /// Two methods have one name.
     #[error("RPC server: {0}")]
     Method(#[from] RegisterMethodError),
@@ -88,8 +88,9 @@ impl RpcServer {
     ) -> Result<RpcServerHandle, RpcServerError> {
         let cors = cors(&config.cors)?;
         let chain_id = context.chain.spec().chain_id();
-        let api = Arc::new(Api::new(config.clone(), context)?);
-        let dispatcher = Arc::new(Dispatcher::new(methods::all(api)?, chain_id, &config));
+        let api = Api::new(config.clone(), context)
+            .map_err(|error| RpcServerError::Threads(error.to_string()))?;
+        let dispatcher = Arc::new(Dispatcher::new(Arc::new(api), chain_id, &config)?);
         let address = SocketAddr::new(config.host, config.port);
         let bind_error = |source| RpcServerError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bind_error)?;

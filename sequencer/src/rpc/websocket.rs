@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RpcConfig,
     dispatch::{Dispatcher, Feed},
+    fair_queue::ConnectionKey,
 };
 
 /// How often an idle connection is pinged; a live client's answer keeps it from the idle timeout.
@@ -39,9 +40,11 @@ pub(super) struct Connection {
     reason: Arc<OnceLock<(u16, &'static str)>>,
 }
 
+/// The next number of a connection, or of a message that came without one.
+static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
+
 impl Connection {
     fn new(max_subscriptions: u32, stop: &CancellationToken) -> Self {
-        static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
         Self {
             id: ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             subscriptions: BoundedSubscriptions::new(max_subscriptions),
@@ -53,6 +56,16 @@ impl Connection {
     /// Tells its subscriptions from those of others.
     pub(super) const fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    /// Its place in queues that all connections share.
+    pub(super) const fn key(&self) -> ConnectionKey {
+        ConnectionKey(self.id.0 as u64)
+    }
+
+    /// The place of a message that came by itself, over HTTP.
+    pub(super) fn fresh_key() -> ConnectionKey {
+        ConnectionKey(NEXT_ID.fetch_add(1, Ordering::Relaxed) as u64)
     }
 
     /// Bounds its subscriptions.

@@ -7,7 +7,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::RpcError;
 
-/// Threads for what must not run on tokio's: signature recovery, execution and reads from disk.
+/// Threads for what must not run on tokio's: execution and reads from disk. Sent transactions have
+/// threads of their own.
 ///
 /// One thread is always left for short work, so that long calls cannot keep it waiting.
 #[derive(Debug)]
@@ -60,6 +61,11 @@ impl Workers {
             admitted: Arc::new(Semaphore::new(long.saturating_add(max_waiting))),
             timeout,
         })
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
     }
 
     /// Runs short work.

@@ -14,6 +14,7 @@ use weft_sequencer::{
     ChainSpec,
     chain::{ChainHandle, ChainWriter, ExecutionMode, L1Labels, LabelSource, Layers, engine},
     mempool::{AdmissionRules, Mempool, MempoolLimits},
+    metrics::BlockSource,
     rpc::{
         AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status,
         RpcConfig, RpcContext, RpcServer, RpcServerHandle,
@@ -216,6 +217,7 @@ impl Node {
             layers,
             engine(2).unwrap(),
             LabelSource::L1(label_source),
+            BlockSource::Produced,
         )
         .unwrap();
         let mempool = Mempool::new(MempoolLimits::default(), rules(&chain));
@@ -256,8 +258,9 @@ impl Node {
 
     /// Makes a block of deposits and what waits in the mempool.
     pub(crate) fn mine_with(&self, deposits: Vec<TxDeposit>) -> Arc<BlockBundle> {
-        let writer = self.writer.lock();
-        let head = writer.head();
+        let mut writer = self.writer.lock();
+        let mut blocks = self.chain.subscribe();
+        let head = writer.tip().clone();
         let mut transactions: Vec<RecoveredTransaction> = deposits
             .into_iter()
             .map(|deposit| Transaction::from(deposit).recover().unwrap())
@@ -276,14 +279,19 @@ impl Node {
             )
             .unwrap();
         assert!(executed.dropped.is_empty(), "{:?}", executed.dropped);
-        let bundle = writer.commit(executed).unwrap();
+        let number = executed.number();
+        writer.append(executed).unwrap();
+        writer.flush().unwrap();
+        let bundle = blocks.try_recv().unwrap();
+        assert_eq!(bundle.block.number(), number);
         let changed: Vec<_> = bundle
             .changes
             .accounts
             .iter()
             .map(|(address, change)| (*address, change.after.unwrap_or_default()))
             .collect();
-        self.mempool.on_block(rules(&self.chain), &changed, &[]);
+        self.mempool
+            .on_executed(rules(&self.chain), None, &changed, &[]);
         bundle
     }
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use alloy_primitives::{B256, U256};
 use serde_json::{Value, json};
 use weft_executor_parallel::{BlockAccessList, access_list_hash};
-use weft_sequencer::chain::{ChainWriter, ExecutionMode, LabelSource, Layers, engine};
+use weft_sequencer::{
+    chain::{ChainWriter, ExecutionMode, LabelSource, Layers, engine},
+    metrics::BlockSource,
+};
 
 use crate::{
     harness::{COUNTER, Node, key, number},
@@ -151,6 +154,7 @@ async fn blocks_from_before_a_restart_are_answered_the_same() {
         Arc::new(Layers::new(ExecutionMode::Evm).unwrap()),
         engine(1).unwrap(),
         LabelSource::Durable,
+        BlockSource::Produced,
     )
     .unwrap();
     for number in 0..=node.chain.head().number {

@@ -107,7 +107,8 @@ impl Pair {
     }
 
     fn on_block(&mut self, base_fee: u64, changed: &[(Address, Account)], dropped: &[B256]) {
-        self.pool.on_block(rules(base_fee), changed, dropped);
+        self.pool
+            .on_executed(rules(base_fee), None, changed, dropped);
         self.model.on_block(base_fee, changed, dropped);
     }
 

@@ -104,7 +104,7 @@ fn a_gap_is_filled_and_announced_in_order() {
     assert_eq!(announced.try_recv().unwrap().hash, first);
     assert_eq!(announced.try_recv().unwrap().hash, second);
     // Dropping the first makes the second wait; the same one coming back is no news.
-    pool.on_block(rules(10), &[], &[first]);
+    pool.on_executed(rules(10), None, &[], &[first]);
     assert_eq!(pool.status(), (0, 1));
     let again = add(&pool, 0, 0, 120, 2);
     assert_eq!(pool.status(), (2, 0));
@@ -157,7 +157,7 @@ fn a_full_pool_evicts_the_cheapest() {
     assert!(pool.get(&queued).is_none());
     assert!(pool.get(&equal).is_some());
     // A queued one among executable ones only has nothing to push out.
-    pool.on_block(rules(10), &[], &[follower]);
+    pool.on_executed(rules(10), None, &[], &[follower]);
     add(&pool, 5, 0, 100, 60);
     assert_eq!(pool.status(), (3, 0));
     assert_eq!(
@@ -177,7 +177,7 @@ fn eviction_follows_the_base_fee() {
     let legacy_like = add(&pool, 0, 0, 30, 30);
     let tipped = add(&pool, 1, 0, 100, 20);
     // At base fee 25 the first one's tip is 5 and the second one's 20.
-    pool.on_block(rules(25), &[], &[]);
+    pool.on_executed(rules(25), None, &[], &[]);
     let new = add(&pool, 2, 0, 100, 10);
     assert!(pool.get(&legacy_like).is_none());
     assert_eq!(hashes(&pool.best(30_000_000, 10)), [tipped, new]);
@@ -221,17 +221,17 @@ fn a_block_takes_out_what_it_included() {
     for nonce in 0..3 {
         add(&pool, 0, nonce, 100, 1);
     }
-    pool.on_block(rules(10), &[(sender(0), account(2, RICH))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(2, RICH))], &[]);
     assert_eq!(pool.status(), (1, 0));
     assert_eq!(pool.next_nonce(sender(0)), Some(3));
     // Only one of two is covered now.
     add(&pool, 0, 3, 100, 1);
-    pool.on_block(rules(10), &[(sender(0), account(2, 3_000_000))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(2, 3_000_000))], &[]);
     assert_eq!(pool.status(), (1, 1));
-    pool.on_block(rules(10), &[(sender(0), account(2, RICH))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(2, RICH))], &[]);
     assert_eq!(pool.status(), (2, 0));
     // None is.
-    pool.on_block(rules(10), &[(sender(0), account(2, 0))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(2, 0))], &[]);
     assert_eq!(pool.status(), (0, 0));
     assert!(pool.ready().now_or_never().is_none());
 }
@@ -240,7 +240,7 @@ fn a_block_takes_out_what_it_included() {
 fn a_stale_account_does_not_bring_a_transaction_back() {
     let pool = pool();
     let read_before_the_block = account(0, RICH);
-    pool.on_block(rules(10), &[(sender(0), account(1, RICH))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(1, RICH))], &[]);
     assert_eq!(
         refuse(&pool, 0, 0, 100, read_before_the_block),
         format!("nonce too low: address {}, tx: 0 state: 1", sender(0))
@@ -249,7 +249,7 @@ fn a_stale_account_does_not_bring_a_transaction_back() {
     pool.add(transfer(sender(0), 2, 100, 1), account(2, RICH))
         .unwrap();
     assert_eq!(pool.status(), (1, 0));
-    pool.on_block(rules(10), &[(sender(0), account(1, RICH))], &[]);
+    pool.on_executed(rules(10), None, &[(sender(0), account(1, RICH))], &[]);
     assert_eq!(pool.status(), (1, 0));
 }
 
@@ -261,11 +261,12 @@ fn a_lower_block_gas_limit_drops_what_no_longer_fits() {
     pool.add(signed(sender(0), large), account(0, RICH))
         .unwrap();
     let small = add(&pool, 1, 0, 100, 1);
-    pool.on_block(
+    pool.on_executed(
         AdmissionRules {
             block_gas_limit: 50_000,
             ..rules(10)
         },
+        None,
         &[],
         &[],
     );
@@ -286,8 +287,8 @@ async fn ready_resolves_whenever_it_is_asked() {
         .unwrap();
     pool.ready().await;
     // The base fee decides too.
-    pool.on_block(rules(12), &[], &[]);
+    pool.on_executed(rules(12), None, &[], &[]);
     assert!(pool.ready().now_or_never().is_none());
-    pool.on_block(rules(11), &[], &[]);
+    pool.on_executed(rules(11), None, &[], &[]);
     pool.ready().await;
 }

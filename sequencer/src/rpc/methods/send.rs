@@ -1,15 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use alloy_consensus::Transaction as _;
-use alloy_primitives::{B256, Bytes, U64};
+use alloy_primitives::{B256, Bytes, U64, keccak256};
 use serde_json::value::RawValue;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
-use weft_state::BlockBundle;
 
-use super::transactions;
 use crate::rpc::{
     RpcError,
-    api::{Api, Registry, to_json},
+    api::{Api, Origin, Registry, to_json},
+    dispatch_sends::SEND,
+    ingress::Admitted,
     json::{BlockParts, to_u64},
     params::Arguments,
 };
@@ -18,20 +16,31 @@ const RAW: &str = "a signed transaction as hexadecimal data";
 
 /// Methods that send transactions.
 pub(super) fn register(registry: &mut Registry) {
-    registry.asynchronous(
-        "eth_sendRawTransaction",
-        1,
-        |api, mut arguments| async move {
-            let bytes: Bytes = arguments.required(RAW)?;
-            let pooled = api.submit(bytes).await?;
-            to_json(Ok(pooled.hash))
-        },
-    );
-    registry.asynchronous("eth_sendRawTransactionSync", 2, send_sync);
+    registry.from_origin(SEND, 1, |api, mut arguments, origin| async move {
+        let bytes: Bytes = arguments.required(RAW)?;
+        let pooled = submit(&api, bytes, origin).await?;
+        to_json(Ok(pooled.hash))
+    });
+    registry.from_origin("eth_sendRawTransactionSync", 2, send_sync);
+}
+
+async fn submit(api: &Api, bytes: Bytes, origin: Origin) -> Admitted {
+    let admitted = api
+        .ingress()?
+        .submit(origin.connection, origin.received, vec![bytes])
+        .await;
+    admitted
+        .into_iter()
+        .next()
+        .unwrap_or(Err(RpcError::Internal("the transaction was lost")))
 }
 
 /// EIP-7966: sends a transaction and waits for its receipt.
-async fn send_sync(api: Arc<Api>, mut arguments: Arguments) -> Result<Box<RawValue>, RpcError> {
+async fn send_sync(
+    api: Arc<Api>,
+    mut arguments: Arguments,
+    origin: Origin,
+) -> Result<Box<RawValue>, RpcError> {
     let bytes: Bytes = arguments.required(RAW)?;
     let timeout = arguments
         .optional::<U64>("a timeout in milliseconds")?
@@ -41,61 +50,35 @@ async fn send_sync(api: Arc<Api>, mut arguments: Arguments) -> Result<Box<RawVal
         .min(api.config.max_sync_timeout);
     let mempool = api.mempool()?.clone();
     // Before the transaction can be in a block, so that the block is not missed.
-    let blocks = api.chain.subscribe();
-    let pooled = api.submit(bytes).await?;
+    let included = api.chain.inclusion(transaction_hash(&bytes));
+    let pooled = submit(&api, bytes, origin).await?;
     let hash = pooled.hash;
-    let sender = pooled.transaction.signer();
     let waits_for_nonce = mempool
-        .next_nonce(sender)
-        .is_none_or(|next| next <= pooled.transaction.nonce());
-    if waits_for_nonce && mempool.get(&hash).is_some() {
+        .next_nonce(pooled.sender())
+        .is_none_or(|next| next <= pooled.nonce());
+    if waits_for_nonce && mempool.contains(&hash) {
         return Err(RpcError::SyncNotReady(hash));
     }
-    tokio::time::timeout(timeout, receipt_of(&api, hash, blocks))
+    let (bundle, index) = tokio::time::timeout(timeout, included)
         .await
-        .unwrap_or(Err(RpcError::SyncTimeout {
+        .map_err(|_| RpcError::SyncTimeout {
             hash,
             waited: timeout,
-        }))
+        })?
+        .ok_or(RpcError::Internal("the server is stopping"))?;
+    let receipt = BlockParts {
+        block: &bundle.block,
+        senders: &bundle.senders,
+        receipts: &bundle.receipts,
+    }
+    .receipt_at(to_u64(index))
+    .ok_or(RpcError::Internal("the receipt was lost"))?;
+    let answer = to_json(Ok(receipt));
+    api.ingress()?.answered(origin.received);
+    answer
 }
 
-/// Waits for the block that the transaction is in.
-async fn receipt_of(
-    api: &Arc<Api>,
-    hash: B256,
-    mut blocks: Receiver<Arc<BlockBundle>>,
-) -> Result<Box<RawValue>, RpcError> {
-    loop {
-        match blocks.recv().await {
-            Ok(bundle) => {
-                let position = bundle
-                    .block
-                    .transactions
-                    .iter()
-                    .position(|transaction| transaction.hash() == hash);
-                let receipt = position.and_then(|index| {
-                    BlockParts {
-                        block: &bundle.block,
-                        senders: &bundle.senders,
-                        receipts: &bundle.receipts,
-                    }
-                    .receipt_at(to_u64(index))
-                });
-                if let Some(receipt) = receipt {
-                    return to_json(Ok(receipt));
-                }
-            }
-            Err(RecvError::Lagged(_)) => {
-                let worker_api = Arc::clone(api);
-                let found = api
-                    .workers
-                    .short(move || transactions::receipt(&worker_api, hash))
-                    .await??;
-                if let Some(receipt) = found {
-                    return to_json(Ok(receipt));
-                }
-            }
-            Err(RecvError::Closed) => return Err(RpcError::Internal("the server is stopping")),
-        }
-    }
+/// The hash of a transaction is that of its encoding, whatever type it has.
+fn transaction_hash(encoded: &[u8]) -> B256 {
+    keccak256(encoded)
 }

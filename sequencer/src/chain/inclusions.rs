@@ -1,0 +1,91 @@
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use alloy_primitives::B256;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use weft_state::BlockBundle;
+
+/// A durable block and the index of a transaction in it.
+type Place = (Arc<BlockBundle>, usize);
+
+/// Those who wait for transactions to be in a durable block. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Inclusions {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    next_id: AtomicU64,
+    waiting: Mutex<HashMap<B256, Vec<Waiting>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    place: oneshot::Sender<Place>,
+}
+
+/// Takes who waited out again.
+struct Registration {
+    shared: Arc<Shared>,
+    hash: B256,
+    id: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut entry) = self.shared.waiting.lock().entry(self.hash) {
+            entry.get_mut().retain(|waiting| waiting.id != self.id);
+            if entry.get().is_empty() {
+                entry.remove();
+            }
+        }
+    }
+}
+
+impl Inclusions {
+    /// Waits, from this call on, for the block that includes a transaction; `None` when the chain
+    /// ends before.
+    pub(super) fn wait(&self, hash: B256) -> impl Future<Output = Option<Place>> + Send + use<> {
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let (place, placed) = oneshot::channel();
+        self.shared
+            .waiting
+            .lock()
+            .entry(hash)
+            .or_default()
+            .push(Waiting { id, place });
+        let registration = Registration {
+            shared: Arc::clone(&self.shared),
+            hash,
+            id,
+        };
+        async move {
+            let placed = placed.await.ok();
+            drop(registration);
+            placed
+        }
+    }
+
+    /// Tells of a durable block.
+    pub(super) fn publish(&self, bundle: &Arc<BlockBundle>) {
+        let mut waiting = self.shared.waiting.lock();
+        if waiting.is_empty() {
+            return;
+        }
+        for (index, transaction) in bundle.block.transactions.iter().enumerate() {
+            for waiting in waiting.remove(&transaction.hash()).into_iter().flatten() {
+                // Whoever waited may be gone.
+                let _ = waiting.place.send((Arc::clone(bundle), index));
+            }
+        }
+    }
+}

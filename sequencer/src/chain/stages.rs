@@ -1,0 +1,360 @@
+//! The stages behind execution: sealing (state root, header, hash) and making durable, each on a
+//! thread of its own, with bounded queues between them. While a block is sealed the next one is
+//! executed, and the one before it is written.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use alloy_consensus::{Header, Sealed, proofs};
+use alloy_primitives::B256;
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use weft_executor_parallel::{BlockAccesses, ExecutionStats};
+use weft_primitives::{Receipt, SealedBlock};
+use weft_state::{BlockBundle, Store};
+
+use super::{
+    BlockRecord, ExecutedBlock, Head, inclusions::Inclusions, pending::HashPromise,
+    recent::RecentBlocks,
+};
+use crate::{
+    error::NodeError,
+    metrics::{BlockMetrics, BlockSource, Stage, TransactionState},
+};
+
+/// Blocks that wait between two stages. One is enough to keep a stage busy; more only makes blocks
+/// older before they are durable.
+const QUEUE: usize = 1;
+
+/// Transactions from which on parts of a header are computed side by side: a smaller block is done
+/// before another thread has woken up.
+const PARALLEL_FROM: usize = 64;
+
+/// What a durable block is told to.
+pub(super) struct Publisher {
+    pub(super) store: Store,
+    pub(super) head: watch::Sender<Head>,
+    pub(super) blocks: broadcast::Sender<Arc<BlockBundle>>,
+    pub(super) recent: RecentBlocks,
+    pub(super) inclusions: Inclusions,
+    pub(super) source: BlockSource,
+    pub(super) chain_id: u64,
+}
+
+/// The running stages. Dropped, they finish what was pushed and end.
+pub(super) struct Stages {
+    /// `None` once they are told to end.
+    queue: Option<SyncSender<ToSeal>>,
+    threads: Vec<JoinHandle<()>>,
+    failure: Failure,
+}
+
+impl fmt::Debug for Stages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stages")
+            .field("failed", &self.failure.token.is_cancelled())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the sealing stage is given.
+enum ToSeal {
+    Block {
+        block: Box<ExecutedBlock>,
+        hash: HashPromise,
+        since: Instant,
+    },
+    Flush(SyncSender<()>),
+}
+
+/// What the committing stage is given.
+enum ToCommit {
+    Block {
+        block: Box<SealedUnit>,
+        since: Instant,
+    },
+    Flush(SyncSender<()>),
+}
+
+/// A sealed block and what is told with it.
+struct SealedUnit {
+    bundle: Arc<BlockBundle>,
+    dropped: usize,
+    accesses: BlockAccesses,
+    stats: ExecutionStats,
+    received: Vec<Instant>,
+}
+
+/// The first error of any stage; clones share it.
+#[derive(Clone, Default)]
+struct Failure {
+    error: Arc<Mutex<Option<NodeError>>>,
+    token: CancellationToken,
+}
+
+impl Failure {
+    fn set(&self, error: NodeError) {
+        self.error.lock().get_or_insert(error);
+        self.token.cancel();
+    }
+}
+
+/// Held by a stage's thread: a stage that panics has failed too.
+struct PanicIsFailure<'a>(&'a Failure, &'static str);
+
+impl Drop for PanicIsFailure<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0
+                .set(NodeError::Setup(format!("stage {} panicked", self.1)));
+        }
+    }
+}
+
+impl Stages {
+    pub(super) fn start(publisher: Publisher) -> Result<Self, NodeError> {
+        let failure = Failure::default();
+        let (queue, to_seal) = sync_channel(QUEUE);
+        let (sealed, to_commit) = sync_channel(QUEUE);
+        let metrics = BlockMetrics::new(publisher.source, publisher.chain_id);
+        let sealer = Sealer {
+            parent: publisher.store.head()?.hash(),
+            store: publisher.store.clone(),
+            unwritten: VecDeque::new(),
+            metrics: metrics.clone(),
+        };
+        let threads = vec![
+            stage("seal", &failure, move || sealer.run(&to_seal, &sealed))?,
+            stage("commit", &failure, move || {
+                publisher.run(&to_commit, &metrics)
+            })?,
+        ];
+        Ok(Self {
+            queue: Some(queue),
+            threads,
+            failure,
+        })
+    }
+
+    /// Hands a block over; waits while the queue is full.
+    pub(super) fn push(&self, block: ExecutedBlock, hash: HashPromise) -> Result<(), NodeError> {
+        self.send(ToSeal::Block {
+            block: Box::new(block),
+            hash,
+            since: Instant::now(),
+        })
+    }
+
+    /// Waits until everything that was pushed is durable.
+    pub(super) fn flush(&self) -> Result<(), NodeError> {
+        let (done, is_done) = sync_channel(1);
+        self.send(ToSeal::Flush(done))?;
+        is_done.recv().map_err(|_| self.failure())
+    }
+
+    pub(super) const fn failed(&self) -> &CancellationToken {
+        &self.failure.token
+    }
+
+    /// The first error of any stage; afterwards a mere notice that there was one.
+    pub(super) fn failure(&self) -> NodeError {
+        let error = self.failure.error.lock().take();
+        error.unwrap_or_else(|| NodeError::Setup("a stage of the pipeline has failed".to_owned()))
+    }
+
+    fn send(&self, message: ToSeal) -> Result<(), NodeError> {
+        let sent = self.queue.as_ref().map(|queue| queue.send(message));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(self.failure()),
+        }
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            // A panic has been told as a failure.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stage(
+    name: &'static str,
+    failure: &Failure,
+    work: impl FnOnce() -> Result<(), NodeError> + Send + 'static,
+) -> Result<JoinHandle<()>, NodeError> {
+    let failure = failure.clone();
+    thread::Builder::new()
+        .name(format!("weft-{name}"))
+        .spawn(move || {
+            let _guard = PanicIsFailure(&failure, name);
+            if let Err(error) = work() {
+                failure.set(error);
+            }
+        })
+        .map_err(|error| NodeError::Setup(format!("cannot start thread {name}: {error}")))
+}
+
+/// The sealing stage.
+struct Sealer {
+    store: Store,
+    /// Hash of the last sealed block.
+    parent: B256,
+    /// Sealed blocks that were not durable when the last one was sealed, oldest first.
+    unwritten: VecDeque<Arc<BlockBundle>>,
+    metrics: BlockMetrics,
+}
+
+impl Sealer {
+    fn run(
+        mut self,
+        blocks: &Receiver<ToSeal>,
+        sealed: &SyncSender<ToCommit>,
+    ) -> Result<(), NodeError> {
+        while let Ok(message) = blocks.recv() {
+            let next = match message {
+                ToSeal::Flush(done) => ToCommit::Flush(done),
+                ToSeal::Block { block, hash, since } => {
+                    let started = Instant::now();
+                    self.metrics.stage(Stage::Execute, None, block.execution);
+                    self.metrics
+                        .transactions(TransactionState::Executed, &block.received);
+                    let unit = self.seal(*block)?;
+                    hash.keep(unit.bundle.block.hash());
+                    self.metrics.stage(
+                        Stage::Seal,
+                        Some(started.duration_since(since)),
+                        started.elapsed(),
+                    );
+                    ToCommit::Block {
+                        block: Box::new(unit),
+                        since: Instant::now(),
+                    }
+                }
+            };
+            if sealed.send(next).is_err() {
+                // The next stage has told why it ended.
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, block: ExecutedBlock) -> Result<SealedUnit, NodeError> {
+        let durable = self.store.head()?.number;
+        while self
+            .unwritten
+            .front()
+            .is_some_and(|bundle| bundle.block.number() <= durable)
+        {
+            self.unwritten.pop_front();
+        }
+        let parents: Vec<_> = self.unwritten.iter().map(|bundle| &bundle.trie).collect();
+        let root = || self.store.state_root_on(&parents, &block.changes);
+        let rest = || {
+            (
+                proofs::calculate_transaction_root(&block.transactions),
+                Receipt::root(&block.receipts),
+                Receipt::block_bloom(&block.receipts),
+            )
+        };
+        let (root, (transactions_root, receipts_root, logs_bloom)) =
+            if block.transactions.len() < PARALLEL_FROM {
+                (root(), rest())
+            } else {
+                rayon::join(root, rest)
+            };
+        let (state_root, trie) = root?;
+        let header = Sealed::new(Header {
+            parent_hash: self.parent,
+            state_root,
+            transactions_root,
+            receipts_root,
+            logs_bloom,
+            ..block.header
+        });
+        self.parent = header.hash();
+        let bundle = Arc::new(BlockBundle {
+            block: SealedBlock {
+                header,
+                transactions: block.transactions,
+            },
+            senders: block.senders,
+            receipts: block.receipts,
+            changes: block.changes,
+            trie,
+        });
+        self.unwritten.push_back(bundle.clone());
+        Ok(SealedUnit {
+            bundle,
+            dropped: block.dropped.len(),
+            accesses: block.accesses,
+            stats: block.stats,
+            received: block.received,
+        })
+    }
+}
+
+impl Publisher {
+    /// The committing stage: makes blocks durable, and only then the head (invariants I2 and I6).
+    fn run(self, blocks: &Receiver<ToCommit>, metrics: &BlockMetrics) -> Result<(), NodeError> {
+        while let Ok(message) = blocks.recv() {
+            match message {
+                // Whoever asked may be gone.
+                ToCommit::Flush(done) => drop(done.send(())),
+                ToCommit::Block { block, since } => {
+                    let started = Instant::now();
+                    self.store.commit(&block.bundle)?;
+                    let (waited, busy) = (started.duration_since(since), started.elapsed());
+                    metrics.transactions(TransactionState::Durable, &block.received);
+                    self.publish(*block, metrics);
+                    metrics.stage(Stage::Commit, Some(waited), busy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, unit: SealedUnit, metrics: &BlockMetrics) {
+        let SealedUnit {
+            bundle,
+            dropped,
+            accesses,
+            stats,
+            received: _,
+        } = unit;
+        self.recent.push(BlockRecord::new(
+            bundle.block.number(),
+            bundle.block.hash(),
+            accesses,
+            bundle.changes.clone(),
+            Some(stats),
+        ));
+        self.head.send_replace(Head {
+            header: bundle.block.header.clone(),
+        });
+        tracing::debug!(
+            number = bundle.block.number(),
+            hash = %bundle.block.hash(),
+            transactions = bundle.block.transactions.len(),
+            gas = bundle.block.header.gas_used,
+            "block"
+        );
+        metrics.block(&bundle, stats.reexecutions, dropped);
+        self.inclusions.publish(&bundle);
+        // Nobody listening is fine.
+        let _ = self.blocks.send(bundle);
+    }
+}
