@@ -21,6 +21,8 @@ const IDENTITY: &str = "weft.json";
 const NEW_IDENTITY: &str = "weft.json.new";
 const LOCK: &str = "lock";
 const DATABASE: &str = "db";
+/// In the database.
+pub(crate) const KEYSPACES_FOLDER: &str = "keyspaces";
 const ACKNOWLEDGED: &str = "acknowledged";
 
 /// Content of `weft.json`. A damaged name of a field must not pass for an absent genesis.
@@ -168,6 +170,15 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(source) => Err(failed("remove", &database, source)),
         }
+    }
+
+    /// Makes the names of the keyspaces' folders durable: fjall syncs what is in them, and the folder
+    /// around them only before it makes them.
+    pub(crate) fn sync_keyspaces(&self) -> Result<(), StateError> {
+        let path = self.database().join(KEYSPACES_FOLDER);
+        File::open(&path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| failed("sync", &path, source))
     }
 
     /// Says that the genesis block is durable.

@@ -75,7 +75,10 @@ pub enum StateError {
         reason: String,
     },
     /// A stored value is not what its table holds.
-    #[error("store: table {table}, key 0x{}: {reason}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: {reason}; the data folder is damaged: restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Corrupt {
         /// Name of the table.
         table: &'static str,
@@ -85,7 +88,10 @@ pub enum StateError {
         reason: String,
     },
     /// The database could not read a value.
-    #[error("store: table {table}, key 0x{}: cannot be read: {source}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: cannot be read: {source}; when the data folder is damaged, restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Read {
         /// Name of the table.
         table: &'static str,

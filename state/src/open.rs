@@ -55,6 +55,7 @@ impl Store {
         let tables = open_tables(&folder, options, || Ok(()))?;
         let writer = Writer::new(folder.acknowledged(true)?);
         let header = write_genesis(&tables, spec)?;
+        folder.sync_keyspaces()?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
         Ok(Self::assemble(folder, tables, writer, header))

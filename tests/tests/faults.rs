@@ -1,7 +1,10 @@
 //! A disk that fails: the node stops before it answers (I6), and what it had answered is there when
 //! it comes back (I2).
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use eyre::{ContextCompat, ensure};
 use tempfile::TempDir;
@@ -11,6 +14,7 @@ use weft_tests::{
     load::{self, L2_CHAIN_ID, Sender},
     rpc::Rpc,
     sequencer::{Place, Sequencer, accounts},
+    skip::skip,
     wait::until,
     weft::STOPPED,
     witness::Witness,
@@ -112,7 +116,7 @@ async fn load_until_answered(
             clients.add_large(&node.rpc, account, witness, bytes);
         }
     }
-    let enough = witness.acknowledged() + 30;
+    let enough = witness.acknowledged() + 20;
     until("answers", LIMIT, || async {
         Ok((witness.acknowledged() >= enough).then_some(()))
     })
@@ -142,4 +146,105 @@ async fn one_more(rpc: &Rpc) -> eyre::Result<()> {
 
 fn disk_in(folder: &Path) -> eyre::Result<Option<FaultyDisk>> {
     FaultyDisk::new(&folder.join("chain"), &folder.join("disk"))
+}
+
+/// A disk that is slow, or takes half of what it is given, is no fault.
+#[tokio::test]
+async fn a_node_goes_on_with_short_writes_and_slow_syncs() -> eyre::Result<()> {
+    let folder = TempDir::new()?;
+    let Some(disk) = disk_in(folder.path())? else {
+        return Ok(());
+    };
+    let place = Place::new(folder.path())?.on_disk(&disk);
+    let witness = Witness::new(&folder.path().join("witness"))?;
+    // In place from the start: the folder is made under it.
+    disk.plan(&["write * 0 -1 SHORT", "sync * 0 -1 SLEEP:5"])?;
+    let mut node = place.start().await?;
+    let clients = load_until_answered(&node, &witness, None).await?;
+    clients.expect_end();
+    node.process.kill()?;
+    clients.join().await?;
+    let hits = disk.hits()?;
+    for kind in ["write short", "sync sleep"] {
+        let count = hits.iter().filter(|hit| hit.starts_with(kind)).count();
+        ensure!(count > 20, "{count} times {kind}");
+    }
+    disk.heal()?;
+    comes_back(&place, &witness).await
+}
+
+/// A file system of its own, which is unmounted when it is dropped.
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None` after saying that a test is skipped.
+    async fn mount(path: &Path, size: &str) -> eyre::Result<Option<Self>> {
+        std::fs::create_dir(path)?;
+        let disk = Self {
+            path: path.to_path_buf(),
+        };
+        let options = format!("size={size}");
+        let mounted = disk
+            .command("mount", &["-t", "tmpfs", "-o", &options, "none"])
+            .await;
+        if let Err(error) = mounted {
+            skip(&format!("no small file system can be mounted: {error}"));
+            return Ok(None);
+        }
+        Ok(Some(disk))
+    }
+
+    async fn remount(&self, options: &str) -> eyre::Result<()> {
+        let options = format!("remount,{options}");
+        self.command("mount", &["-o", &options]).await
+    }
+
+    async fn command(&self, program: &str, arguments: &[&str]) -> eyre::Result<()> {
+        let mut command = tokio::process::Command::new(program);
+        command.args(arguments).arg(&self.path);
+        weft_tests::tools::run(&mut command).await.map(drop)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a process that was just killed may still hold it.
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.path)
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_real_disk_that_is_full_or_read_only_stops_the_node() -> eyre::Result<()> {
+    let folder = TempDir::new()?;
+    let Some(small) = SmallDisk::mount(&folder.path().join("disk"), "6m").await? else {
+        return Ok(());
+    };
+    let place = Place::new(folder.path())?
+        .at(&small.path.join("chain"))
+        .set("block.min_interval_ms=0");
+    let witness = Witness::new(&folder.path().join("witness"))?;
+    let mut node = place.start().await?;
+    let before = node.process.log().len();
+    let clients = load_until_answered(&node, &witness, Some(LARGE)).await?;
+    clients.expect_end();
+    let status = node.process.wait(LIMIT).await?;
+    clients.join().await?;
+    let log = node.process.log();
+    let printed = log.get(before..).unwrap_or_default();
+    ensure!(
+        !status.success() && printed.contains(FULL),
+        "{status}\n{printed}"
+    );
+    ensure!(!printed.contains("panicked"), "{printed}");
+
+    small.remount("ro").await?;
+    let printed = place.refusal().await?;
+    ensure!(printed.contains(READ_ONLY), "{printed}");
+    small.remount("rw,size=200m").await?;
+    comes_back(&place, &witness).await
 }
