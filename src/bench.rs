@@ -1,10 +1,12 @@
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use eyre::Result;
 use weft_bench::{
     Report, RunConfig, Selection,
-    ingest::{DEV_MNEMONIC, IngestConfig, IngestReport, TransactionKind, Transport, run_ingest},
+    ingest::{
+        DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
+    },
 };
 
 /// Arguments of `weft bench`.
@@ -58,6 +60,9 @@ struct IngestArguments {
     /// WebSocket endpoint, when it is not at the same host and port.
     #[arg(long)]
     ws_url: Option<String>,
+    /// Process id of that node, to measure its CPU time and memory.
+    #[arg(long, requires = "url")]
+    pid: Option<u32>,
     /// The first ten accounts of this mnemonic pay for everything.
     #[arg(long, default_value = DEV_MNEMONIC)]
     mnemonic: String,
@@ -88,6 +93,25 @@ struct IngestArguments {
     /// Most transactions that are sent and not seen in a block, in a throughput run.
     #[arg(long, default_value = "20000")]
     in_flight: NonZeroUsize,
+    /// First measure the idle chain with so many transactions one after the other, over HTTP and
+    /// WebSocket each.
+    #[arg(long, default_value_t = 0)]
+    idle: usize,
+    /// Pause before each of these, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    idle_pause_ms: u64,
+    /// Then measure latencies at these shares of the fastest throughput run, one after the other.
+    #[arg(long, value_delimiter = ',', conflicts_with = "rate")]
+    fractions: Vec<f64>,
+    /// Or at so many transactions a second.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Then send so many times what the fastest throughput run came to.
+    #[arg(long)]
+    overload: Option<f64>,
+    /// Seconds of each of --fractions, --rate and --overload.
+    #[arg(long, default_value = "10")]
+    seconds: NonZeroUsize,
     /// What keys, receivers and values come from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -115,6 +139,7 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
     let config = IngestConfig {
         url: arguments.url,
         websocket_url: arguments.ws_url,
+        pid: arguments.pid,
         mnemonic: arguments.mnemonic,
         kind: arguments.workload,
         transport: arguments.transport,
@@ -125,9 +150,18 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
         transactions: arguments.txs,
         runs: arguments.runs,
         window: arguments.in_flight,
-        idle: 0,
-        paces: Vec::new(),
-        seconds: NonZeroUsize::MIN,
+        idle: arguments.idle,
+        idle_pause: Duration::from_millis(arguments.idle_pause_ms),
+        paces: match arguments.rate {
+            Some(rate) => vec![Pace::Rate(rate)],
+            None => arguments
+                .fractions
+                .into_iter()
+                .map(Pace::Fraction)
+                .collect(),
+        },
+        overload: arguments.overload,
+        seconds: arguments.seconds,
         seed: arguments.seed,
         data_dir: arguments.data_dir,
         settings: arguments.settings,

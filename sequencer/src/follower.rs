@@ -110,6 +110,7 @@ impl Follower {
             let context = RpcContext {
                 chain: chain.clone(),
                 mempool: None,
+                preloader: None,
                 l1: link.info(chain.clone()),
             };
             let server = RpcServer::start(rpc, context, ops.router()).await?;

@@ -11,7 +11,12 @@ use tokio::time;
 use weft_batcher::SubmitterStatus;
 use weft_state::BlockBundle;
 
-use crate::{chain::ChainHandle, error::NodeError, mempool::Mempool, tasks::Tasks};
+use crate::{
+    chain::{ChainHandle, Preloader},
+    error::NodeError,
+    mempool::Mempool,
+    tasks::Tasks,
+};
 
 /// Buckets of durations, in seconds: from 50 microseconds to 10 seconds.
 const DURATION_BUCKETS: [f64; 16] = [
@@ -21,6 +26,9 @@ const DURATION_BUCKETS: [f64; 16] = [
 
 /// How often the mempool's size is reported.
 const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How often the state's memory is reported.
+const STATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often the independence of a block's transactions is computed, at most.
 const PARALLELISM_PERIOD: Duration = Duration::from_secs(1);
@@ -58,7 +66,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 25] = [
+const METRICS: [(Kind, &str, Unit, &str); 28] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -172,6 +180,24 @@ const METRICS: [(Kind, &str, Unit, &str); 25] = [
         "weft_mempool_queued_transactions",
         Unit::Count,
         "Waiting transactions behind a nonce gap",
+    ),
+    (
+        Kind::Counter,
+        "weft_state_cache_total",
+        Unit::Count,
+        "Accounts and slots that were looked up, by outcome: `hit` (in memory) or `miss`",
+    ),
+    (
+        Kind::Gauge,
+        "weft_state_cache_bytes",
+        Unit::Bytes,
+        "Memory of accounts and slots",
+    ),
+    (
+        Kind::Counter,
+        "weft_preload_total",
+        Unit::Count,
+        "Accounts and slots that sent transactions are expected to look at, by outcome: `cached` (in memory already), `loaded`, `dropped` (too many waited) or `failed`",
     ),
     (
         Kind::Gauge,
@@ -470,6 +496,41 @@ pub(crate) fn watch_mempool(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mem
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = time::sleep(MEMPOOL_PERIOD) => {}
+            }
+        }
+    });
+}
+
+/// Reports what was found in memory, and what was read ahead, at regular intervals.
+pub(crate) fn watch_state(tasks: &mut Tasks, chain: &ChainHandle, preloader: Option<Preloader>) {
+    let chain = chain.clone();
+    let stop = tasks.stop().clone();
+    tasks.spawn("state metrics", async move {
+        let chain_id = chain.spec().chain_id().to_string();
+        let cache = |outcome: &'static str| {
+            counter!("weft_state_cache_total", "chain_id" => chain_id.clone(), "outcome" => outcome)
+        };
+        let preload = |outcome: &'static str| {
+            counter!("weft_preload_total", "chain_id" => chain_id.clone(), "outcome" => outcome)
+        };
+        let (hits, misses) = (cache("hit"), cache("miss"));
+        let bytes = gauge!("weft_state_cache_bytes", "chain_id" => chain_id.clone());
+        let outcomes = ["cached", "loaded", "dropped", "failed"].map(preload);
+        loop {
+            let found = chain.store().cache_counters();
+            hits.absolute(found.hits);
+            misses.absolute(found.misses);
+            bytes.set(found.bytes as f64);
+            if let Some(preloader) = &preloader {
+                let done = preloader.counters();
+                let done = [done.cached, done.loaded, done.dropped, done.failed];
+                for (outcome, keys) in outcomes.iter().zip(done) {
+                    outcome.absolute(keys);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = time::sleep(STATE_PERIOD) => {}
             }
         }
     });

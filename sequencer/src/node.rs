@@ -1,6 +1,6 @@
 //! A sequencing node: the parts of one chain, wired.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch};
@@ -10,9 +10,10 @@ use weft_state::Store;
 
 use crate::{
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Producer,
-        ProducerConfig, admission_rules,
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Preloader,
+        Producer, ProducerConfig, admission_rules,
     },
+    config::StateSection,
     error::NodeError,
     l1::{L1Config, L1Link},
     mempool::{Mempool, MempoolLimits},
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// Memory of the state, and what is read ahead.
+    pub state: StateSection,
     /// Where and how JSON-RPC is served.
     pub rpc: RpcConfig,
     /// Bounds of the mempool.
@@ -63,7 +66,11 @@ impl Node {
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
         let spec = Arc::new(config.spec);
-        let store = Store::open(&config.data_dir.join("state"), &spec)?;
+        let store = Store::open_with(
+            &config.data_dir.join("state"),
+            &spec,
+            &config.state.store_options(),
+        )?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
@@ -79,14 +86,16 @@ impl Node {
             spec.chain_id(),
             BlockSource::Produced,
         )?;
-        let (writer, chain) = ChainWriter::new(
-            spec,
-            store,
-            layers,
-            predictions.engine(),
-            labels,
-            BlockSource::Produced,
-        )?;
+        let engine = predictions.engine();
+        let preloader = match NonZeroUsize::new(config.state.preload_threads) {
+            Some(threads) => Some(
+                Preloader::start(&store, engine.clone(), threads, config.state.preload_queue)
+                    .map_err(|error| NodeError::Setup(format!("cannot start threads: {error}")))?,
+            ),
+            None => None,
+        };
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine, labels, BlockSource::Produced)?;
         let mempool = Mempool::new(
             config.mempool,
             admission_rules(&chain, config.producer.gas_limit),
@@ -97,6 +106,7 @@ impl Node {
         let context = RpcContext {
             chain: chain.clone(),
             mempool: Some(mempool.clone()),
+            preloader: preloader.clone(),
             l1: match &link {
                 Some(link) => link.info(chain.clone()),
                 None => Arc::new(NoL1),
@@ -113,6 +123,7 @@ impl Node {
         }
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
+            crate::metrics::watch_state(&mut tasks, &chain, preloader);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);

@@ -38,6 +38,7 @@ pub async fn start(
             data_dir: config.chain.data_dir,
             execution: config.chain.execution,
             threads: config.chain.threads,
+            state: config.state,
             rpc: config.rpc,
             mempool: config.mempool,
             producer: config.block.into(),

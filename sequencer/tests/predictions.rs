@@ -32,6 +32,7 @@ use weft_primitives::Transaction;
 use weft_sequencer::{
     ChainSpec,
     chain::{ExecutionMode, ProducerConfig},
+    config::StateSection,
     mempool::MempoolLimits,
     node::{Node, NodeConfig},
     rpc::RpcConfig,
@@ -131,6 +132,7 @@ impl Running {
             data_dir: folder.to_owned(),
             execution: ExecutionMode::Evm,
             threads,
+            state: StateSection::default(),
             rpc: RpcConfig {
                 port: 0,
                 ..RpcConfig::default()

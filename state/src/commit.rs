@@ -3,17 +3,20 @@ use std::sync::Arc;
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{
     Address, U256,
-    map::{HashMap, U256Map},
+    map::{HashSet, U256Map},
 };
-use fjall::{OwnedWriteBatch, PersistMode, Snapshot, UserValue};
+use fjall::{OwnedWriteBatch, PersistMode, Snapshot};
 use weft_executor_core::{AccountChange, ChangeSet};
 use weft_primitives::{ChainSpec, Receipt, SealedBlock};
 
 use crate::{
     StateError, Store, TransactionLocation, TrieUpdates,
+    cache::Held,
     data_folder::Acknowledged,
     encoding::{self, L1Progress},
     genesis::genesis_changes,
+    history::{ChangedKeys, stage_oldest_state, stage_pruning},
+    log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
     trie::{self, AccountNodes, wipes_storage, written_slots},
@@ -30,7 +33,7 @@ pub struct BlockBundle {
     pub receipts: Vec<Receipt>,
     /// What the block changed.
     pub changes: Arc<ChangeSet>,
-    /// Trie nodes of `changes`, from [`Store::state_root`] or [`Store::state_root_on`].
+    /// Trie nodes of `changes`, from [`Sealer::apply`](crate::Sealer::apply).
     pub trie: TrieUpdates,
 }
 
@@ -74,13 +77,28 @@ impl Store {
         let progress = after_block(before, &bundle.block);
         stage_block(tables, &mut batch, bundle, progress);
         stage_trie(tables, &head.snapshot, &mut batch, &bundle.trie)?;
-        stage_changes(
+        let mut held = Vec::with_capacity(bundle.changes.accounts.len());
+        let changed = stage_changes(
             tables,
             &head.snapshot,
             &mut batch,
             &bundle.changes,
             Some(number),
+            &mut held,
         )?;
+        stage_pruning(
+            tables,
+            &head.snapshot,
+            &mut batch,
+            self.inner.history,
+            number,
+            &changed,
+        )?;
+        tables.changes.put(
+            &mut batch,
+            encoding::number_key(number),
+            changed.into_bytes(),
+        );
 
         writer.poisoned = true;
         batch
@@ -89,6 +107,7 @@ impl Store {
         writer.acknowledged.write(number)?;
         writer.poisoned = false;
 
+        self.inner.hot.advance(number, held);
         *self.inner.head.write() = Arc::new(Head {
             header: bundle.block.header.clone(),
             snapshot: tables.database.snapshot(),
@@ -113,7 +132,15 @@ pub(crate) fn write_genesis(
     let header = spec.genesis_header(trie.root());
 
     let mut batch = durable_batch(tables);
-    stage_changes(tables, &snapshot, &mut batch, &changes, None)?;
+    stage_changes(
+        tables,
+        &snapshot,
+        &mut batch,
+        &changes,
+        None,
+        &mut Vec::new(),
+    )?;
+    stage_oldest_state(tables, &mut batch, 0);
     stage_trie(tables, &snapshot, &mut batch, &trie)?;
     let bundle = BlockBundle {
         block: SealedBlock {
@@ -237,6 +264,7 @@ fn stage_block(
             encoding::encode_location(location),
         );
     }
+    stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
 }
 
@@ -253,24 +281,31 @@ fn stage_trie(
             None => tables.account_trie.delete(batch, key),
         }
     }
+    let table = &tables.storage_trie;
     for (address_hash, updates) in &updates.storage {
-        let mut entries = HashMap::<Vec<u8>, Option<UserValue>>::default();
+        let nodes = updates
+            .nodes
+            .iter()
+            .map(|(path, node)| (encoding::storage_node_key(*address_hash, path), node));
         if updates.wiped {
-            for entry in tables
-                .storage_trie
-                .prefix(snapshot, address_hash.as_slice())
-            {
-                entries.insert(entry?.0, None);
+            // A batch must not hold a key twice.
+            let kept: HashSet<Vec<u8>> = nodes
+                .clone()
+                .filter(|(_, node)| node.is_some())
+                .map(|(key, _)| key.as_ref().to_vec())
+                .collect();
+            for entry in table.prefix(snapshot, address_hash.as_slice()) {
+                let (key, _) = entry?;
+                if !kept.contains(&key) {
+                    table.delete(batch, key);
+                }
             }
         }
-        for (path, node) in &updates.nodes {
-            let key = encoding::storage_node_key(*address_hash, path);
-            entries.insert(key, node.clone());
-        }
-        for (key, node) in entries {
+        for (key, node) in nodes {
             match node {
-                Some(node) => tables.storage_trie.put(batch, key, node),
-                None => tables.storage_trie.delete(batch, key),
+                Some(node) => table.put(batch, key, node.clone()),
+                None if updates.wiped => {}
+                None => table.delete(batch, key),
             }
         }
     }
@@ -278,18 +313,22 @@ fn stage_trie(
 }
 
 /// Flat state and code, and with a block's number the values that it found. Genesis found nothing.
+/// Returns the keys that were changed; `held` is what readers will find.
 fn stage_changes(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
     changes: &ChangeSet,
     block: Option<u64>,
-) -> Result<(), StateError> {
+    held: &mut Vec<Held>,
+) -> Result<ChangedKeys, StateError> {
+    let mut changed = ChangedKeys::default();
     for (hash, code) in &changes.code {
         tables.code.put(batch, hash.as_slice(), code.as_ref());
     }
     for (address, change) in &changes.accounts {
         if change.before != change.after {
+            held.push(Held::account(*address, change.after));
             if let Some(block) = block {
                 tables.account_history.put(
                     batch,
@@ -308,7 +347,19 @@ fn stage_changes(
                 None => tables.accounts.delete(batch, address.as_slice()),
             }
         }
-        for (slot, (before, after)) in slot_changes(tables, snapshot, *address, change)? {
+        let slots = slot_changes(tables, snapshot, *address, change)?;
+        changed.push(
+            *address,
+            change.before != change.after,
+            slots.len(),
+            slots.keys(),
+        );
+        for (slot, (before, after)) in slots {
+            held.push(Held::Slot {
+                address: *address,
+                slot,
+                value: after,
+            });
             if let Some(block) = block {
                 tables.storage_history.put(
                     batch,
@@ -324,7 +375,7 @@ fn stage_changes(
             }
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
 /// Slots that the block changed, with the values before and after. Those that went with a wiped

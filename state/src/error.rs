@@ -151,6 +151,19 @@ pub enum StateError {
         /// State root that they start from.
         found: B256,
     },
+    /// A [`Sealer`](crate::Sealer) could not read the trie before, and lost its place in it.
+    #[error("trie: an earlier block could not be applied, nothing more is; restart the node")]
+    SealerFailed,
+    /// A proof would take more work than the caller allows.
+    #[error(
+        "proof: later blocks changed more than {most} accounts and slots of the state of block {number}; ask for a later block"
+    )]
+    TooManyChanges {
+        /// Number of the block.
+        number: u64,
+        /// Most changed accounts and slots, together, that the caller allows.
+        most: usize,
+    },
     /// Senders or receipts do not belong to the block's transactions.
     #[error(
         "commit: expected {transactions} senders and receipts, one for each transaction, found {senders} and {receipts}"

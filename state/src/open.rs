@@ -1,7 +1,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use alloy_consensus::{Header, Sealed};
@@ -12,6 +12,7 @@ use weft_primitives::ChainSpec;
 
 use crate::{
     StateError, Store, StoreOptions,
+    cache::HotState,
     commit::{Writer, write_genesis},
     data_folder::DataFolder,
     encoding, files,
@@ -58,7 +59,7 @@ impl Store {
         folder.sync_keyspaces()?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
-        Ok(Self::assemble(folder, tables, writer, header))
+        Ok(Self::assemble(folder, tables, writer, header, options))
     }
 
     fn recover(
@@ -88,6 +89,7 @@ impl Store {
             tables,
             Writer::new(acknowledged),
             header,
+            options,
         ))
     }
 
@@ -96,13 +98,23 @@ impl Store {
         tables: Tables,
         writer: Writer,
         header: Sealed<Header>,
+        options: &StoreOptions,
     ) -> Self {
         let snapshot = tables.database.snapshot();
+        let hot = HotState::new(
+            header.number,
+            options.hot_state_bytes,
+            options.hot_code_bytes,
+        );
         Self {
             inner: Arc::new(Inner {
                 tables,
                 head: RwLock::new(Arc::new(Head { header, snapshot })),
                 writer: Mutex::new(writer),
+                hot,
+                trie_bytes: options.trie_bytes,
+                trie_depths: AtomicU64::new(0),
+                history: options.history,
                 _folder: folder,
             }),
         }
@@ -187,7 +199,7 @@ fn last_header(
     }
     let root = tables
         .account_trie
-        .get(&snapshot, &encoding::account_node_key(&Nibbles::new()))
+        .get(&snapshot, encoding::account_node_key(&Nibbles::new()))
         .map_err(|error| error.to_string())?
         .map_or(EMPTY_ROOT_HASH, |node| keccak256(&node));
     if root != header.state_root {

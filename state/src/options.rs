@@ -1,4 +1,6 @@
-/// How much memory and how many threads the store may use.
+use crate::History;
+
+/// What the store keeps, and how much memory and how many threads it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreOptions {
     /// Cache of blocks read from disk, in bytes.
@@ -11,6 +13,15 @@ pub struct StoreOptions {
     pub journal_bytes: u64,
     /// Background threads that write memtables and compact; at least 1.
     pub worker_threads: usize,
+    /// Accounts and slots that readers keep in memory, in bytes.
+    pub hot_state_bytes: u64,
+    /// Code that readers keep in memory, in bytes.
+    pub hot_code_bytes: u64,
+    /// Trie nodes that a [`Sealer`](crate::Sealer) keeps from block to block, in bytes. It holds
+    /// more while the blocks that changed them are not durable.
+    pub trie_bytes: u64,
+    /// How far back states are kept.
+    pub history: History,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -25,6 +36,10 @@ impl Default for StoreOptions {
             memtable_bytes: 32 * MIB,
             journal_bytes: 256 * MIB,
             worker_threads: 2,
+            hot_state_bytes: 128 * MIB,
+            hot_code_bytes: 32 * MIB,
+            trie_bytes: 256 * MIB,
+            history: History::All,
         }
     }
 }

@@ -1,7 +1,8 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserValue,
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserKey,
+    UserValue,
 };
 
 use crate::{StateError, StoreOptions, encoding, options::MIN_JOURNAL_BYTES};
@@ -25,8 +26,9 @@ impl Table {
     pub(crate) fn get(
         &self,
         snapshot: &Snapshot,
-        key: &[u8],
+        key: impl AsRef<[u8]>,
     ) -> Result<Option<UserValue>, StateError> {
+        let key = key.as_ref();
         snapshot
             .get(&self.keyspace, self.tagged(key))
             .map_err(|source| self.unreadable(key, source))
@@ -50,12 +52,19 @@ impl Table {
         snapshot: &Snapshot,
         keys: RangeInclusive<&[u8]>,
     ) -> Result<Option<Entry>, StateError> {
+        self.range(snapshot, keys).next().transpose()
+    }
+
+    /// Every entry of a range of keys, in key order.
+    pub(crate) fn range(
+        &self,
+        snapshot: &Snapshot,
+        keys: RangeInclusive<&[u8]>,
+    ) -> impl Iterator<Item = Result<Entry, StateError>> {
         let (start, end) = keys.into_inner();
         snapshot
             .range(&self.keyspace, self.tagged(start)..=self.tagged(end))
-            .next()
-            .map(|entry| self.entry(start, entry))
-            .transpose()
+            .map(move |entry| self.entry(start, entry))
     }
 
     /// Every entry whose key starts with `prefix`, in key order.
@@ -77,11 +86,8 @@ impl Table {
         Ok((key, value))
     }
 
-    fn tagged(&self, key: &[u8]) -> Vec<u8> {
-        let mut tagged = Vec::with_capacity(key.len().saturating_add(1));
-        tagged.push(self.tag);
-        tagged.extend_from_slice(key);
-        tagged
+    fn tagged(&self, key: &[u8]) -> Tagged {
+        Tagged::new(self.tag, key)
     }
 
     pub(crate) fn corrupt(&self, key: &[u8], reason: impl ToString) -> StateError {
@@ -111,6 +117,52 @@ impl Table {
 
     pub(crate) fn delete(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
         batch.remove(&self.keyspace, self.tagged(key.as_ref()));
+    }
+
+    /// Removes an entry that is written once and, when it is removed, never read or written again:
+    /// entry and removal vanish where a compaction brings them together, while a plain removal stays
+    /// until it has reached the last level.
+    pub(crate) fn delete_once(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
+        batch.remove_weak(&self.keyspace, self.tagged(key.as_ref()));
+    }
+}
+
+/// Longer than any table's key with its tag: a hash, a path of 64 nibbles with its length, a tag.
+const MAX_TAGGED: usize = 72;
+
+/// A key with its tag, without a piece of memory of its own as long as it is no longer than keys are.
+enum Tagged {
+    Short([u8; MAX_TAGGED], usize),
+    Long(Vec<u8>),
+}
+
+impl Tagged {
+    fn new(tag: u8, key: &[u8]) -> Self {
+        let mut bytes = [0; MAX_TAGGED];
+        let length = key.len().saturating_add(1);
+        match bytes.get_mut(..length).and_then(<[u8]>::split_first_mut) {
+            Some((first, rest)) => {
+                *first = tag;
+                rest.copy_from_slice(key);
+                Self::Short(bytes, length)
+            }
+            None => Self::Long([&[tag], key].concat()),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Tagged {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes, length) => bytes.get(..*length).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Tagged> for UserKey {
+    fn from(tagged: Tagged) -> Self {
+        tagged.as_ref().into()
     }
 }
 
@@ -174,6 +226,10 @@ tables! {
         b'a' account_history,
         /// Slots before the blocks that changed them.
         b's' storage_history,
+        /// Keys that a block changed.
+        b'c' changes,
+        /// The oldest block whose state is kept.
+        b'o' oldest_state,
     }
     blocks {
         /// Headers with their hashes.
@@ -190,6 +246,8 @@ tables! {
         b'n' block_numbers,
         /// Transaction locations by transaction hash.
         b't' transactions,
+        /// Blocks by what their logs have.
+        b'i' log_index,
     }
 }
 

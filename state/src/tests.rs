@@ -6,7 +6,7 @@ use weft_executor_core::{Account, AccountChange, ChangeSet, StateView};
 use weft_primitives::{Block, BlockAttributes, ChainSpec, Receipt, TxDeposit, child_header};
 
 use crate::{
-    BlockBundle, StateError, StateReader, Store,
+    BlockBundle, History, LogQuery, StateError, StateReader, Store, StoreOptions,
     encoding::{self, number_key},
     store::Head,
     tables::{Table, Tables},
@@ -26,12 +26,29 @@ fn account(nonce: u64) -> Account {
 
 /// Two blocks on genesis, which touch every table.
 fn store(path: &Path) -> Store {
+    let store = open(path, History::All);
+    add_blocks(&store, 2);
+    store
+}
+
+fn open(path: &Path, history: History) -> Store {
     let spec = ChainSpec::from_json(
         br#"{"config":{"chainId":7},"gasLimit":"0x1c9c380","difficulty":"0x0","alloc":{}}"#,
     )
     .unwrap();
-    let store = Store::open(path, &spec).unwrap();
-    for nonce in 1..=2 {
+    // Nothing is kept in memory: the tests change what is on disk.
+    let options = StoreOptions {
+        hot_state_bytes: 0,
+        hot_code_bytes: 0,
+        history,
+        ..StoreOptions::default()
+    };
+    Store::open_with(path, &spec, &options).unwrap()
+}
+
+fn add_blocks(store: &Store, count: u64) {
+    let head = store.head().unwrap().number;
+    for nonce in head + 1..=head + count {
         let before = (nonce > 1).then(|| account(nonce - 1));
         let value = |nonce: u64| U256::from(nonce.saturating_sub(1) * 300);
         let changes = ChangeSet {
@@ -62,7 +79,7 @@ fn store(path: &Path) -> Store {
         let mut header = child_header(7, &parent, &attributes);
         header.state_root = state_root;
         let deposit = TxDeposit {
-            source_hash: B256::with_last_byte(nonce as u8),
+            source_hash: keccak256(nonce.to_be_bytes()),
             ..TxDeposit::default()
         };
         let bundle = BlockBundle {
@@ -84,7 +101,6 @@ fn store(path: &Path) -> Store {
         };
         store.commit(&bundle).unwrap();
     }
-    store
 }
 
 /// Every question that a store answers.
@@ -108,13 +124,33 @@ fn ask_everything(store: &Store) -> Vec<Result<(), StateError>> {
         };
         answers.push(store.state_root(&changes).map(drop));
     }
+    for topics in [vec![], vec![[&B256::ZERO]]] {
+        let query = LogQuery::new([&Address::ZERO], topics);
+        answers.push(store.blocks_with_logs(&query, 0, 2).map(drop));
+    }
+    answers.push(
+        store
+            .blocks_with_logs(&LogQuery::new([], Vec::<[&B256; 0]>::new()), 0, 2)
+            .map(drop),
+    );
     for number in 0..=2 {
         answers.push(store.header(number).map(drop));
         answers.push(store.block(number).map(drop));
         answers.push(store.block_with_receipts(number).map(drop));
         answers.push(store.l1_origin(number).map(drop));
         answers.push(store.deposit_count(number).map(drop));
-        let mut state = store.state_at(number).unwrap().unwrap();
+        answers.push(
+            store
+                .proof_at(number, ADDRESS, &[SLOT], usize::MAX, || Ok(()))
+                .map(drop),
+        );
+        let mut state = match store.state_at(number) {
+            Ok(Some(state)) => state,
+            other => {
+                answers.push(other.map(drop));
+                continue;
+            }
+        };
         answers.push(state.account(ADDRESS).map(drop));
         answers.push(state.storage(ADDRESS, SLOT).map(drop));
         answers.push(state.code(keccak256(CODE)).map(drop));
@@ -163,9 +199,19 @@ fn undecodable_values_are_errors() {
     let head = store.head().unwrap();
     let tables: &Tables = &store.inner.tables;
     let transaction = store.block(2).unwrap().unwrap().transactions[0].hash();
-    let root = encoding::account_node_key(&Default::default());
-    let storage_root = encoding::storage_node_key(keccak256(ADDRESS), &Default::default());
+    let root = encoding::account_node_key(&Default::default())
+        .as_ref()
+        .to_vec();
+    let storage_root = encoding::storage_node_key(keccak256(ADDRESS), &Default::default())
+        .as_ref()
+        .to_vec();
     let number = number_key(2);
+    let (any_log, _) = tables
+        .log_index
+        .prefix(&store.head_state().snapshot, &[])
+        .next()
+        .unwrap()
+        .unwrap();
     let entries: Vec<(&Table, Vec<u8>)> = vec![
         (&tables.accounts, ADDRESS.to_vec()),
         (
@@ -181,6 +227,8 @@ fn undecodable_values_are_errors() {
             &tables.storage_history,
             encoding::storage_history_key(ADDRESS, SLOT, 2).to_vec(),
         ),
+        (&tables.changes, number.to_vec()),
+        (&tables.oldest_state, Vec::new()),
         (&tables.account_trie, root),
         (&tables.storage_trie, storage_root),
         (&tables.headers, number.to_vec()),
@@ -190,6 +238,7 @@ fn undecodable_values_are_errors() {
         (&tables.l1_progress, number.to_vec()),
         (&tables.block_numbers, head.hash().to_vec()),
         (&tables.transactions, transaction.to_vec()),
+        (&tables.log_index, any_log),
     ];
     assert_eq!(entries.len(), Tables::ALL.len());
     assert!(ask_everything(&store).iter().all(Result::is_ok));
@@ -218,7 +267,7 @@ fn undecodable_values_are_errors() {
             bytes in vec(any::<u8>(), 0..100),
             flip in any::<Option<prop::sample::Index>>(),
         )| {
-            let bytes = flip.map_or(bytes, |flip| {
+            let bytes = flip.filter(|_| !good.is_empty()).map_or(bytes, |flip| {
                 let mut bytes = good.to_vec();
                 let bit = flip.index(bytes.len() * 8);
                 bytes[bit / 8] ^= 1 << (bit % 8);
@@ -236,6 +285,45 @@ fn undecodable_values_are_errors() {
         replace(&store, table, key, Some(&good));
     }
     assert!(ask_everything(&store).iter().all(Result::is_ok));
+}
+
+/// Values that no kept state needs are gone from the tables, not only out of reach; a backlog goes
+/// bit by bit.
+#[test]
+fn old_values_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = |store: &Store| {
+        let (tables, head) = (&store.inner.tables, store.head_state());
+        [
+            &tables.account_history,
+            &tables.storage_history,
+            &tables.changes,
+        ]
+        .map(|table| table.prefix(&head.snapshot, &[]).count() as u64)
+    };
+    // Every block changes one account and two slots, block 3 one.
+    let store = open(folder.path(), History::All);
+    add_blocks(&store, 200);
+    assert_eq!(store.oldest_state().unwrap(), 0);
+    assert_eq!(entries(&store), [200, 399, 200]);
+    drop(store);
+    let store = open(folder.path(), "10".parse().unwrap());
+    let mut oldest = Vec::new();
+    for number in 201..=205 {
+        add_blocks(&store, 1);
+        oldest.push(store.oldest_state().unwrap());
+        let kept = number - oldest.last().unwrap();
+        assert_eq!(entries(&store), [kept, 2 * kept, kept]);
+    }
+    assert_eq!(oldest, [64, 128, 192, 195, 196]);
+    drop(store);
+    // More than before: nothing is removed until there are that many.
+    let store = open(folder.path(), "20".parse().unwrap());
+    add_blocks(&store, 10);
+    assert_eq!(store.oldest_state().unwrap(), 196);
+    add_blocks(&store, 10);
+    assert_eq!(store.oldest_state().unwrap(), 206);
+    assert_eq!(entries(&store), [19, 38, 19]);
 }
 
 /// `docs/state.md` has a row for every table, and no others.

@@ -72,14 +72,14 @@ fn another_chain_is_refused() {
 fn another_format_is_refused() {
     let folder = closed();
     edit_identity(folder.path(), |identity| {
-        *identity = json!({ "format_version": 2, "something": "new" });
+        *identity = json!({ "format_version": 1, "something": "new" });
     });
     let error = refusal(folder.path());
     assert!(matches!(
         error,
         StateError::FormatVersion {
-            expected: 1,
-            found: 2,
+            expected: 2,
+            found: 1,
             ..
         }
     ));
@@ -89,7 +89,7 @@ fn another_format_is_refused() {
 #[test]
 fn damaged_identity_is_refused() {
     let folder = closed();
-    for text in ["", "{", "[]", "{\"format_version\": 1}", "\u{0}\u{0}"] {
+    for text in ["", "{", "[]", "{\"format_version\": 2}", "\u{0}\u{0}"] {
         fs::write(folder.path().join("weft.json"), text).unwrap();
         assert!(matches!(
             refusal(folder.path()),

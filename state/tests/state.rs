@@ -4,112 +4,11 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-
-use alloy_primitives::{Address, B256, U256, keccak256};
-use alloy_trie::{Nibbles, TrieAccount, proof::verify_proof};
-use common::{Chain, Edit};
-use proptest::{collection::vec, prelude::*};
-use weft_executor_core::{MemoryState, StateView};
-use weft_state::{StateReader, Store};
-
-const ADDRESSES: u8 = 30;
-const SLOTS: u64 = 10;
-
-fn address(index: u8) -> Address {
-    // The genesis accounts are among them.
-    Address::with_last_byte(0xaa + index)
-}
-
-fn slots() -> impl Strategy<Value = Vec<(U256, U256)>> {
-    let value = prop_oneof![
-        Just(U256::ZERO),
-        (1u64..4).prop_map(U256::from),
-        any::<[u8; 32]>().prop_map(U256::from_be_bytes),
-    ];
-    vec(((0..SLOTS).prop_map(U256::from), value), 0..8)
-}
-
-fn edit() -> impl Strategy<Value = Edit> {
-    prop_oneof![
-        6 => (0u64..3, 1u64..1000, slots())
-            .prop_map(|(nonce, balance, slots)| Edit::Write { nonce, balance, slots }),
-        1 => vec(any::<u8>(), 1..40).prop_map(Edit::Code),
-        2 => Just(Edit::Remove),
-        2 => (1u64..1000, slots()).prop_map(|(balance, slots)| Edit::Recreate { balance, slots }),
-    ]
-}
-
-fn blocks() -> impl Strategy<Value = Vec<BTreeMap<Address, Edit>>> {
-    let block = prop::collection::btree_map((0..ADDRESSES).prop_map(address), edit(), 0..25);
-    vec(block, 1..7)
-}
-
-/// Every account and slot that a test can have touched.
-fn assert_state_equals(mut reader: StateReader, model: &MemoryState) {
-    let mut model = model.clone();
-    for index in 0..ADDRESSES {
-        let address = address(index);
-        let account = reader.account(address).unwrap();
-        assert_eq!(
-            account,
-            model.account(address).unwrap(),
-            "account {address} after block {}",
-            reader.number()
-        );
-        if let Some(account) = account {
-            assert_eq!(
-                reader.code(account.code_hash).unwrap(),
-                model.code(account.code_hash).unwrap()
-            );
-        }
-        for slot in (0..SLOTS).map(U256::from).chain([U256::from(0xff) << 248]) {
-            assert_eq!(
-                reader.storage(address, slot).unwrap(),
-                model.storage(address, slot).unwrap(),
-                "slot {slot} of {address} after block {}",
-                reader.number()
-            );
-        }
-    }
-}
-
-fn assert_proofs_verify(store: &Store, model: &MemoryState) {
-    let slots: Vec<_> = (0..SLOTS).map(U256::from).collect();
-    for index in 0..ADDRESSES {
-        let address = address(index);
-        let (header, proof) = store.proof(address, &slots).unwrap();
-        let account = model.accounts.get(&address).copied();
-        assert_eq!(proof.account, account);
-        assert_eq!(
-            proof.storage_root,
-            common::oracle_storage_root(model, address)
-        );
-        let leaf = account.map(|account| {
-            alloy_rlp::encode(TrieAccount::new(
-                account.nonce,
-                account.balance,
-                proof.storage_root,
-                account.code_hash,
-            ))
-        });
-        let key = Nibbles::unpack(keccak256(address));
-        verify_proof(header.state_root, key, leaf, &proof.proof).unwrap();
-        assert_eq!(proof.storage.len(), slots.len());
-        for (slot, proof_of_slot) in slots.iter().zip(&proof.storage) {
-            let value = model
-                .storage
-                .get(&address)
-                .and_then(|slots| slots.get(slot))
-                .copied();
-            assert_eq!(proof_of_slot.slot, *slot);
-            assert_eq!(proof_of_slot.value, value.unwrap_or_default());
-            let key = Nibbles::unpack(keccak256(B256::from(*slot)));
-            let value = value.map(alloy_rlp::encode);
-            verify_proof(proof.storage_root, key, value, &proof_of_slot.proof).unwrap();
-        }
-    }
-}
+use common::{
+    Chain,
+    random::{assert_proofs_verify, assert_state_equals, blocks},
+};
+use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
@@ -124,7 +23,9 @@ proptest! {
             chain.push(edits);
             let head = chain.store.head().unwrap();
             prop_assert_eq!(head.state_root, common::oracle_root(chain.model()));
-            assert_proofs_verify(&chain.store, chain.model());
+            assert_proofs_verify(chain.model(), |address, slots| {
+                chain.store.proof(address, slots).unwrap()
+            });
             old_readers.push(chain.store.latest_state().unwrap());
         }
         for (reader, model) in old_readers.into_iter().zip(&chain.models) {

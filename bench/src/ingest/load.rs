@@ -31,6 +31,16 @@ pub(super) enum Rhythm {
     },
 }
 
+/// What had happened at some time after the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Moment {
+    pub(super) seconds: f64,
+    pub(super) requests: u64,
+    pub(super) accepted: u64,
+    pub(super) refused: u64,
+    pub(super) included: u64,
+}
+
 /// A transaction to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Order {
@@ -42,6 +52,8 @@ pub(super) struct Order {
 /// What was counted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counts {
+    /// Requests made.
+    pub(super) requests: u64,
     /// Requests answered with the transaction's hash.
     pub(super) accepted: u64,
     /// Requests answered with an error, by code and message.
@@ -57,7 +69,8 @@ pub(super) struct Counts {
     pub(super) most_outstanding: usize,
     pub(super) first_sent: Option<Instant>,
     pub(super) last_included: Option<Instant>,
-    pub(super) last_answered: Option<Instant>,
+    /// When sending was ended although there was more.
+    pub(super) stopped: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -69,8 +82,6 @@ struct State {
     /// Sent and in no block, by when they were to be sent.
     outstanding: B256HashMap<Instant>,
     unanswered: usize,
-    /// Requests made.
-    attempts: u64,
     /// Requests that may have been made by now.
     released: u64,
     stopped: bool,
@@ -88,6 +99,8 @@ pub(super) struct Load {
     state: RefCell<State>,
     /// Woken when there may be something to send.
     changed: Notify,
+    /// Woken when sending is ended.
+    stopping: Notify,
 }
 
 impl Load {
@@ -102,26 +115,22 @@ impl Load {
                 taken: vec![0; senders],
                 outstanding: B256HashMap::default(),
                 unanswered: 0,
-                attempts: 0,
                 released: 0,
                 stopped: false,
                 counts: Counts::default(),
                 latency: Histogram::default(),
             }),
             changed: Notify::new(),
+            stopping: Notify::new(),
         }
     }
 
-    pub(super) const fn start(&self) -> Instant {
-        self.start
-    }
-
     /// When the request with this number is due.
-    fn due(&self, attempt: u64) -> Instant {
+    fn due(&self, request: u64) -> Instant {
         match self.rhythm {
             Rhythm::Window(_) => Instant::now(),
             Rhythm::Rate { per_second, .. } => {
-                self.start + Duration::from_secs_f64(attempt as f64 / per_second)
+                self.start + Duration::from_secs_f64(request as f64 / per_second)
             }
         }
     }
@@ -132,7 +141,7 @@ impl Load {
         while orders.len() < most && !state.stopped {
             let allowed = match self.rhythm {
                 Rhythm::Window(window) => state.outstanding.len() < window,
-                Rhythm::Rate { .. } => state.attempts < state.released,
+                Rhythm::Rate { .. } => state.counts.requests < state.released,
             };
             if !allowed {
                 break;
@@ -147,12 +156,12 @@ impl Load {
                 continue;
             }
             let ready = self.supply.get(number)?;
-            let due = self.due(state.attempts);
+            let due = self.due(state.counts.requests);
             state.outstanding.insert(ready.hash(), due);
-            state.attempts += 1;
             state.unanswered += 1;
             let outstanding = state.outstanding.len();
             let counts = &mut state.counts;
+            counts.requests += 1;
             counts.most_outstanding = counts.most_outstanding.max(outstanding);
             counts.first_sent.get_or_insert_with(Instant::now);
             orders.push(Order { number, ready });
@@ -206,7 +215,6 @@ impl Load {
         let sender = order.number % self.senders.max(1);
         state.unanswered -= 1;
         state.idle.push_back(sender);
-        state.counts.last_answered = Some(Instant::now());
         match answer {
             Ok(()) => {
                 state.counts.accepted += 1;
@@ -229,8 +237,12 @@ impl Load {
                 *state.counts.refusals.entry(text).or_default() += 1;
             }
         }
+        // Where there were others, nobody waits for this one.
+        let only = state.idle.len() == 1;
         drop(state);
-        self.changed.notify_one();
+        if only {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -295,7 +307,10 @@ impl Load {
             tick.tick().await;
             let elapsed = self.start.elapsed();
             if stop_after.is_some_and(|limit| elapsed >= limit) {
-                self.state.borrow_mut().stopped = true;
+                let mut state = self.state.borrow_mut();
+                state.stopped = true;
+                state.counts.stopped = Some(Instant::now());
+                self.stopping.notify_one();
                 break;
             }
             let released = (elapsed.as_secs_f64() * per_second) as u64;
@@ -305,6 +320,34 @@ impl Load {
             }
         }
         self.changed.notify_waiters();
+    }
+
+    /// Transactions taken by the node, and in blocks.
+    pub(super) fn progress(&self) -> (u64, u64) {
+        let state = self.state.borrow();
+        (state.counts.accepted, state.counts.included)
+    }
+
+    /// Waits until sending was ended although there was more; for ever when it is not.
+    pub(super) async fn stopped(&self) -> Instant {
+        loop {
+            if let Some(stopped) = self.state.borrow().counts.stopped {
+                return stopped;
+            }
+            self.stopping.notified().await;
+        }
+    }
+
+    /// What has happened by now.
+    pub(super) fn moment(&self) -> Moment {
+        let state = self.state.borrow();
+        Moment {
+            seconds: self.start.elapsed().as_secs_f64(),
+            requests: state.counts.requests,
+            accepted: state.counts.accepted,
+            refused: state.counts.refused,
+            included: state.counts.included,
+        }
     }
 
     pub(super) fn counts(&self) -> Counts {

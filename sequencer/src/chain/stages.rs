@@ -3,7 +3,6 @@
 //! executed, and the one before it is written.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -128,8 +127,7 @@ impl Stages {
         let metrics = BlockMetrics::new(publisher.source, publisher.chain_id);
         let sealer = Sealer {
             parent: publisher.store.head()?.hash(),
-            store: publisher.store.clone(),
-            unwritten: VecDeque::new(),
+            states: publisher.store.sealer(),
             metrics: metrics.clone(),
         };
         let threads = vec![
@@ -209,11 +207,9 @@ fn stage(
 
 /// The sealing stage.
 struct Sealer {
-    store: Store,
+    states: weft_state::Sealer,
     /// Hash of the last sealed block.
     parent: B256,
-    /// Sealed blocks that were not durable when the last one was sealed, oldest first.
-    unwritten: VecDeque<Arc<BlockBundle>>,
     metrics: BlockMetrics,
 }
 
@@ -253,16 +249,7 @@ impl Sealer {
     }
 
     fn seal(&mut self, block: ExecutedBlock) -> Result<SealedUnit, NodeError> {
-        let durable = self.store.head()?.number;
-        while self
-            .unwritten
-            .front()
-            .is_some_and(|bundle| bundle.block.number() <= durable)
-        {
-            self.unwritten.pop_front();
-        }
-        let parents: Vec<_> = self.unwritten.iter().map(|bundle| &bundle.trie).collect();
-        let root = || self.store.state_root_on(&parents, &block.changes);
+        let mut root = || self.states.apply(&block.changes);
         let rest = || {
             (
                 proofs::calculate_transaction_root(&block.transactions),
@@ -296,7 +283,6 @@ impl Sealer {
             changes: block.changes,
             trie,
         });
-        self.unwritten.push_back(bundle.clone());
         Ok(SealedUnit {
             bundle,
             dropped: block.dropped.len(),

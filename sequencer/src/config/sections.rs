@@ -3,6 +3,7 @@ use std::{path::PathBuf, time::Duration};
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
+use weft_state::StoreOptions;
 
 use super::{SecretUrl, optional};
 use crate::chain::{ExecutionMode, ProducerConfig};
@@ -53,6 +54,51 @@ fn deserialize_execution<'de, D: Deserializer<'de>>(
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+/// `[state]`: memory of the state, and what is read ahead of execution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSection {
+    /// Accounts and slots that are kept in memory, in bytes.
+    pub hot_state_bytes: u64,
+    /// Code that is kept in memory, in bytes.
+    pub hot_code_bytes: u64,
+    /// Trie nodes that are kept in memory from block to block, in bytes.
+    pub trie_bytes: u64,
+    /// Blocks of the database's files that are kept in memory, in bytes.
+    pub disk_cache_bytes: u64,
+    /// Threads that read what sent transactions are expected to look at; 0 reads nothing ahead.
+    pub preload_threads: usize,
+    /// Accounts and slots that wait for these threads; what does not fit is not read ahead.
+    pub preload_queue: usize,
+}
+
+impl Default for StateSection {
+    fn default() -> Self {
+        let options = StoreOptions::default();
+        Self {
+            hot_state_bytes: options.hot_state_bytes,
+            hot_code_bytes: options.hot_code_bytes,
+            trie_bytes: options.trie_bytes,
+            disk_cache_bytes: options.cache_bytes,
+            preload_threads: 2,
+            preload_queue: 100_000,
+        }
+    }
+}
+
+impl StateSection {
+    /// What of it is the store's.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            cache_bytes: self.disk_cache_bytes,
+            hot_state_bytes: self.hot_state_bytes,
+            hot_code_bytes: self.hot_code_bytes,
+            trie_bytes: self.trie_bytes,
+            ..StoreOptions::default()
+        }
+    }
 }
 
 /// `[block]`: when blocks are made and what they hold.

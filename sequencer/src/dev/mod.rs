@@ -20,6 +20,7 @@ use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 
 use crate::{
     chain::{ExecutionMode, ProducerConfig},
+    config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
     l1::{BatcherConfig, L1Config},
@@ -150,6 +151,7 @@ impl Dev {
                 data_dir: config.data_dir.join("l2"),
                 execution: config.execution,
                 threads: config.threads,
+                state: StateSection::default(),
                 rpc: RpcConfig {
                     host: config.host,
                     port: config.port,
@@ -268,6 +270,10 @@ async fn start_l1(
             data_dir,
             execution: ExecutionMode::Evm,
             threads: 1,
+            state: StateSection {
+                preload_threads: 0,
+                ..StateSection::default()
+            },
             rpc: RpcConfig {
                 host: config.host,
                 port: config.l1_port,

@@ -53,6 +53,7 @@ impl Api {
             Some(mempool) => Some(Ingress::start(
                 &context.chain,
                 mempool,
+                context.preloader.as_ref(),
                 workers.threads(),
                 config.max_waiting_sends,
             )?),

@@ -21,7 +21,7 @@ use super::{
     fair_queue::{ConnectionKey, FairQueue},
 };
 use crate::{
-    chain::ChainHandle,
+    chain::{ChainHandle, Preloader},
     mempool::{Arrival, Mempool, MempoolError, PooledTransaction, check_sender_code},
     metrics::AdmissionMetrics,
 };
@@ -90,6 +90,7 @@ impl Ingress {
     pub(super) fn start(
         chain: &ChainHandle,
         mempool: &Mempool,
+        preloader: Option<&Preloader>,
         threads: usize,
         most: NonZeroUsize,
     ) -> std::io::Result<Self> {
@@ -100,6 +101,7 @@ impl Ingress {
                 let admission = Admission {
                     chain: chain.clone(),
                     mempool: mempool.clone(),
+                    preloader: preloader.cloned(),
                     metrics: metrics.clone(),
                 };
                 let queue = queue.clone();
@@ -178,6 +180,7 @@ impl Drop for Ingress {
 struct Admission {
     chain: ChainHandle,
     mempool: Mempool,
+    preloader: Option<Preloader>,
     metrics: AdmissionMetrics,
 }
 
@@ -209,7 +212,10 @@ impl Admission {
         }
         let added = self.mempool.add_all(arrivals);
         for (submission, added) in waiting.into_iter().zip(added) {
-            if added.is_ok() {
+            if let Ok(pooled) = &added {
+                if let Some(preloader) = &self.preloader {
+                    preloader.transaction(&pooled.transaction);
+                }
                 self.metrics.admitted(submission.received);
             }
             submission

@@ -28,6 +28,8 @@ use super::{
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the close frame may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most messages that are sent at once.
+const SENT_TOGETHER: usize = 64;
 /// Most messages that wait to be sent.
 const OUTBOX_MESSAGES: usize = 1024;
 
@@ -243,18 +245,35 @@ async fn write(
 ) {
     let mut ping = tokio::time::interval(PING_INTERVAL);
     loop {
-        let message = tokio::select! {
+        let first = tokio::select! {
             () = connection.closing.cancelled() => break,
             message = queue.recv() => match message {
-                Some((text, room)) => (Message::Text(text.into()), Some(room)),
+                Some(message) => Some(message),
                 None => break,
             },
-            _ = ping.tick() => (Message::Ping(Default::default()), None),
+            _ = ping.tick() => None,
         };
-        let (message, _room) = message;
+        let sending = async {
+            let Some(first) = first else {
+                return sender.send(Message::Ping(Default::default())).await;
+            };
+            // What has piled up goes out together. The room is given back once it has gone.
+            let mut rooms = Vec::new();
+            let mut next = Some(first);
+            while let Some((text, room)) = next {
+                sender.feed(Message::Text(text.into())).await?;
+                rooms.push(room);
+                next = if rooms.len() < SENT_TOGETHER {
+                    queue.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            sender.flush().await
+        };
         let sent = tokio::select! {
             () = connection.closing.cancelled() => break,
-            sent = sender.send(message) => sent,
+            sent = sending => sent,
         };
         if sent.is_err() {
             connection.closing.cancel();

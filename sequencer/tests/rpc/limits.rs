@@ -245,6 +245,7 @@ async fn a_port_in_use_is_an_error() {
     let context = RpcContext {
         chain: node.chain.clone(),
         mempool: None,
+        preloader: None,
         l1: std::sync::Arc::new(NoL1),
     };
     let config = RpcConfig {

@@ -3,7 +3,11 @@
 //!
 //! Only the latest version is on disk, each node under its path. A node that is shorter than its
 //! hash stands inside its parent and has no entry of its own; a root always has one.
+//!
+//! The node computes roots with [`live`]. [`state_root`] computes the same from what is on disk
+//! alone, and is the oracle of its tests.
 
+pub(crate) mod live;
 mod node;
 mod partial;
 mod root;
@@ -14,6 +18,7 @@ pub(crate) use node::{Link, Node};
 pub(crate) use partial::load;
 pub(crate) use root::{state_root, wipes_storage, written_slots};
 pub(crate) use source::{AccountNodes, NodeSource, StorageNodes};
+pub(crate) use updates::TrieLayer;
 pub use updates::TrieUpdates;
 
 #[cfg(test)]

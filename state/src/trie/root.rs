@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use rayon::prelude::*;
 use weft_executor_core::{AccountChange, ChangeSet};
@@ -46,7 +46,7 @@ pub(crate) fn state_root(
     }
 
     let mut accounts = PartialTrie::open(nodes)?;
-    let mut storage_updates = B256Map::default();
+    let mut storage_updates = Vec::new();
     for ((address, change), (address_hash, storage)) in changes.accounts.iter().zip(outcomes) {
         update_account(
             nodes,
@@ -57,7 +57,7 @@ pub(crate) fn state_root(
             storage.as_ref().map(|storage| storage.root),
         )?;
         if let Some(storage) = storage {
-            storage_updates.insert(address_hash, storage.updates);
+            storage_updates.push((address_hash, storage.updates));
         }
     }
     let (root, accounts) = accounts.finish();

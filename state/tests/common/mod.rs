@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+pub(crate) mod random;
+
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use alloy_consensus::{Header, Sealed};
@@ -254,8 +256,12 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn create(path: &Path) -> Self {
+        Self::create_with(path, &options())
+    }
+
+    pub(crate) fn create_with(path: &Path, options: &StoreOptions) -> Self {
         let spec = spec();
-        let store = Store::open_with(path, &spec, &options()).unwrap();
+        let store = Store::open_with(path, &spec, options).unwrap();
         let genesis = store.block(0).unwrap().unwrap();
         Self {
             store,
@@ -266,9 +272,17 @@ impl Chain {
 
     /// Closes the store and opens it again.
     pub(crate) fn reopen(self, path: &Path) -> Result<Self, StateError> {
+        self.reopen_with(path, &options())
+    }
+
+    pub(crate) fn reopen_with(
+        self,
+        path: &Path,
+        options: &StoreOptions,
+    ) -> Result<Self, StateError> {
         drop(self.store);
         Ok(Self {
-            store: Store::open_with(path, &spec(), &options())?,
+            store: Store::open_with(path, &spec(), options)?,
             ..self
         })
     }
