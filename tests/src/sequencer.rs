@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use eyre::{Context, ContextCompat, ensure};
+use eyre::{Context, ContextCompat, ensure, eyre};
 use serde_json::{Value, json};
 
 use crate::{
@@ -152,21 +152,24 @@ impl Place {
     pub async fn start(&self) -> eyre::Result<Sequencer> {
         let before = fs::read(self.log()).map_or(0, |log| log.len());
         let mut process = self.spawn().await?;
-        let found = until("weft sequence to be ready", READY, || {
-            let running = process.check_running();
+        let ready = until("weft sequence to be ready", READY, || {
+            let status = process.exit_status();
             let log = process.log();
             async move {
-                running?;
-                let Some(address) = printed_address(log.get(before..).unwrap_or_default()) else {
+                let printed = log.get(before..).unwrap_or_default();
+                if let Some(status) = status? {
+                    return Ok(Some(Err(eyre!("it ended with {status}:\n{printed}"))));
+                }
+                let Some(address) = printed_address(printed) else {
                     return Ok(None);
                 };
                 let rpc = Rpc::new(&format!("http://{address}"))?;
                 let (status, _) = rpc.get("/ready").await?;
-                Ok((status == 200).then_some(rpc))
+                Ok((status == 200).then_some(Ok(rpc)))
             }
         })
         .await;
-        let rpc = found.wrap_err_with(|| process.log_tail())?;
+        let rpc = ready.wrap_err_with(|| process.log_tail())??;
         Ok(Sequencer { process, rpc })
     }
 
