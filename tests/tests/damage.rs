@@ -34,18 +34,27 @@ async fn flipped_bits_are_harmless_or_refused() -> eyre::Result<()> {
     let witness = Witness::new(&folder.path().join("witness"))?;
     used_folder(&place, &witness).await?;
     let files = files_below(&place.data_dir)?;
+    let is_large = |file: &&PathBuf| fs::metadata(file).is_ok_and(|found| found.len() > 100_000);
+    let large: Vec<&PathBuf> = files.iter().filter(is_large).collect();
+    let files: Vec<&PathBuf> = files.iter().collect();
     let mut random = seed::random()?;
     let (mut refused, mut noticed, mut harmless) = (0, 0, 0);
-    for _ in 0..seed::number(FLIPS, 12)? {
+    for flip in 0..=seed::number(FLIPS, 12)? {
         let copy = TempDir::new_in(folder.path())?;
         let damaged = place.clone().at(&copy.path().join("chain"));
-        for file in &files {
-            let target = damaged.data_dir.join(file.strip_prefix(&place.data_dir)?);
-            fs::create_dir_all(target.parent().wrap_err("no folder")?)?;
-            fs::copy(file, target)?;
+        copy_folder(&place.data_dir, &damaged.data_dir)?;
+        if flip == 0 {
+            // A copy is a chain: what is refused below is refused for its damage.
+            let outcome = start_and_look(&damaged, &witness).await?;
+            ensure!(matches!(outcome, Outcome::Harmless), "{outcome:?}");
+            continue;
         }
-        let file = files.choose(&mut random).wrap_err("no file")?;
-        let file = file.strip_prefix(&place.data_dir)?;
+        // Every second time a large file: there are many small ones, but most of the chain is there.
+        let file = match flip % 2 {
+            0 => files.choose(&mut random),
+            _ => large.choose(&mut random),
+        };
+        let file = file.wrap_err("no file")?.strip_prefix(&place.data_dir)?;
         let mut bytes = fs::read(damaged.data_dir.join(file))?;
         let at = random.random_range(0..bytes.len());
         *bytes.get_mut(at).wrap_err("no byte")? ^= 1 << random.random_range(0..8);
@@ -53,8 +62,8 @@ async fn flipped_bits_are_harmless_or_refused() -> eyre::Result<()> {
         let outcome = start_and_look(&damaged, &witness).await?;
         eprintln!("{} at {at}: {outcome:?}", file.display());
         match outcome {
-            Outcome::Refused => refused += 1,
-            Outcome::Noticed => noticed += 1,
+            Outcome::Refused(_) => refused += 1,
+            Outcome::Noticed(_) => noticed += 1,
             Outcome::Harmless => harmless += 1,
         }
     }
@@ -62,10 +71,12 @@ async fn flipped_bits_are_harmless_or_refused() -> eyre::Result<()> {
     Ok(())
 }
 
+/// With what was said.
 #[derive(Debug)]
+#[allow(dead_code, reason = "printed")]
 enum Outcome {
-    Refused,
-    Noticed,
+    Refused(String),
+    Noticed(String),
     Harmless,
 }
 
@@ -84,7 +95,7 @@ async fn start_and_look(place: &Place, witness: &Witness) -> eyre::Result<Outcom
             ensure!(printed.contains("Error: "), "{error}\n{printed}");
             ensure!(printed.contains("weft follow"), "{printed}");
             ensure!(!printed.contains("panicked at /"), "{printed}");
-            return Ok(Outcome::Refused);
+            return Ok(Outcome::Refused(printed));
         }
     };
     // An error in place of a block is right, another block is not.
@@ -101,7 +112,7 @@ async fn start_and_look(place: &Place, witness: &Witness) -> eyre::Result<Outcom
     if !errors.is_empty() {
         let said = format!("{errors:#?}\n{printed}");
         ensure!(said.contains("weft follow"), "{status}\n{said}");
-        return Ok(Outcome::Noticed);
+        return Ok(Outcome::Noticed(format!("{errors:?}")));
     }
     ensure!(status.success(), "{status}\n{printed}");
     Ok(Outcome::Harmless)
@@ -139,6 +150,22 @@ async fn used_folder(place: &Place, witness: &Witness) -> eyre::Result<()> {
     Ok(())
 }
 
+/// With all that is empty.
+fn copy_folder(from: &Path, to: &Path) -> eyre::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Those that are not empty.
 fn files_below(folder: &Path) -> eyre::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {

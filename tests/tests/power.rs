@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use eyre::ensure;
+use eyre::{ContextCompat, ensure};
 use rand::{Rng, rngs::StdRng};
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -58,6 +58,8 @@ async fn one_life(
     random: &mut StdRng,
 ) -> eyre::Result<String> {
     let mut what = Vec::new();
+    let accounts = accounts()?;
+    let senders = accounts.get(..SENDERS).wrap_err("accounts")?;
     loop {
         match random.random_range(0..4) {
             // Somewhere in the start: the folder may be made just then.
@@ -82,7 +84,7 @@ async fn one_life(
             // A sync fails: the node stops, and the disk forgets what it did not write.
             2 => {
                 let mut node = place.start().await?;
-                let clients = Clients::start(&node.rpc, &accounts()?[..SENDERS], witness);
+                let clients = Clients::start(&node.rpc, senders, witness);
                 clients.expect_end();
                 let skip = random.random_range(0..20);
                 disk.plan(&[&format!("sync .jnl {skip} 1 EIO")])?;
@@ -94,7 +96,7 @@ async fn one_life(
             }
             _ => {
                 let mut node = place.start().await?;
-                let clients = Clients::start(&node.rpc, &accounts()?[..SENDERS], witness);
+                let clients = Clients::start(&node.rpc, senders, witness);
                 let alive = Duration::from_millis(random.random_range(50..1500));
                 tokio::time::sleep(alive).await;
                 clients.expect_end();
