@@ -20,6 +20,7 @@ use crate::{
     metrics::BlockSource,
     ops::Ops,
     rpc::{NoL1, RpcConfig, RpcContext, RpcServer},
+    store_check::watch_store,
     tasks::Tasks,
 };
 
@@ -132,6 +133,7 @@ impl Node {
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);
         predictions.spawn(&chain, &mut tasks);
+        watch_store(&mut tasks, chain.store().clone());
         let stopping = tasks.stop().clone();
         ops.set_ready(true);
         tasks.spawn("rpc", async move {

@@ -64,6 +64,18 @@ impl Writer {
 }
 
 impl Store {
+    /// Whether the database could still make a block durable: it may have failed in the background,
+    /// where it writes tables. Waits while a block is being written.
+    ///
+    /// # Errors
+    /// [`StateError::Unwritable`] once it has failed, with no way back.
+    pub fn check_writable(&self) -> Result<(), StateError> {
+        let database = &self.inner.tables.database;
+        database
+            .persist(PersistMode::Buffer)
+            .map_err(StateError::Unwritable)
+    }
+
     /// Makes one block durable: one atomic batch, on disk (fdatasync) before this returns. The
     /// block must be the child of the head.
     ///

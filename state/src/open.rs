@@ -58,6 +58,7 @@ impl Store {
         let tables = open_tables(&folder, options, || Ok(()))?;
         let writer = Writer::new(folder.acknowledged(true)?);
         let header = write_genesis(&tables, spec)?;
+        folder.sync_keyspaces()?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
         let trie = UnwrittenTrie::none(header.number);

@@ -50,6 +50,13 @@ pub(super) struct Publisher {
     pub(super) chain_id: u64,
 }
 
+/// A caller who waits for a block that never comes must not hold up the end of the node.
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.inclusions.end();
+    }
+}
+
 /// The running stages. Dropped, they finish what was pushed and end.
 pub(super) struct Stages {
     /// `None` once they are told to end.

@@ -20,7 +20,7 @@ use weft_primitives::{
 use weft_state::Store;
 
 use super::{
-    ChainHandle, Head, LabelSource, Layers,
+    AccessListRecord, ChainHandle, Head, LabelSource, Layers,
     inclusions::Inclusions,
     pending::{BlockHash, PendingBlock, PendingState, PendingStateError},
     recent::RecentBlocks,
@@ -129,16 +129,17 @@ impl ChainWriter {
         let (blocks, _) = broadcast::channel(BLOCK_FEED_CAPACITY);
         let recent = RecentBlocks::default();
         let inclusions = Inclusions::default();
-        let handle = ChainHandle::new(
-            spec.clone(),
-            store.clone(),
-            layers.clone(),
-            head_receiver,
-            blocks.clone(),
+        let handle = ChainHandle {
+            spec: spec.clone(),
+            store: store.clone(),
+            layers: layers.clone(),
+            head: head_receiver,
+            blocks: blocks.clone(),
             labels,
-            recent.clone(),
-            inclusions.clone(),
-        );
+            recent: recent.clone(),
+            inclusions: inclusions.clone(),
+            access_lists: AccessListRecord::default(),
+        };
         let stages = Stages::start(Publisher {
             store: store.clone(),
             head,

@@ -203,8 +203,12 @@ impl Registry {
     }
 
     /// As [`Registry::asynchronous`], for a method that asks where the request comes from.
-    pub(super) fn from_origin<F, Answer>(&mut self, name: &'static str, most: usize, method: F)
-    where
+    pub(super) fn asynchronous_with_origin<F, Answer>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        method: F,
+    ) where
         F: Fn(Arc<Api>, Arguments, Origin) -> Answer + Clone + Send + Sync + 'static,
         Answer: Future<Output = Result<Box<RawValue>, RpcError>> + Send,
     {

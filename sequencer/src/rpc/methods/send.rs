@@ -16,12 +16,12 @@ const RAW: &str = "a signed transaction as hexadecimal data";
 
 /// Methods that send transactions.
 pub(super) fn register(registry: &mut Registry) {
-    registry.from_origin(SEND, 1, |api, mut arguments, origin| async move {
+    registry.asynchronous_with_origin(SEND, 1, |api, mut arguments, origin| async move {
         let bytes: Bytes = arguments.required(RAW)?;
         let pooled = submit(&api, bytes, origin).await?;
         to_json(Ok(pooled.hash))
     });
-    registry.from_origin("eth_sendRawTransactionSync", 2, send_sync);
+    registry.asynchronous_with_origin("eth_sendRawTransactionSync", 2, send_sync);
 }
 
 async fn submit(api: &Api, bytes: Bytes, origin: Origin) -> Admitted {
