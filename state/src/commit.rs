@@ -294,18 +294,23 @@ fn stage_block(
     tables
         .block_numbers
         .put(batch, block.hash().as_slice(), key);
-    for (index, transaction) in (0..).zip(&block.transactions) {
+    // In the order of their keys, so that the database finds each one's place next to the last.
+    let mut hashes: Vec<(B256, u64)> = block
+        .transactions
+        .iter()
+        .map(|transaction| transaction.hash())
+        .zip(0..)
+        .collect();
+    hashes.sort_unstable();
+    for (hash, index) in hashes {
         let location = TransactionLocation {
             block_number: number,
             index,
         };
-        tables.transactions.put(
-            batch,
-            transaction.hash().as_slice(),
-            encoding::encode_location(location),
-        );
+        tables
+            .transactions
+            .put(batch, hash.as_slice(), encoding::encode_location(location));
     }
-    stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
 }
 

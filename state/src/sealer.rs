@@ -148,10 +148,15 @@ impl Sealer {
         self.memory
             .shrink(&mut self.root, scope.block, head.trie.written());
         self.failed = false;
+        // In the order of their keys, so that the database finds each one's place next to the last.
+        let mut accounts = out.nodes;
+        accounts.sort_unstable_by(|(left, _), (right, _)| {
+            left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+        });
         let updates = TrieUpdates {
             parent_root,
             root,
-            accounts: out.nodes,
+            accounts,
             storage: out.storage,
         };
         Ok((root, updates))
