@@ -164,7 +164,7 @@ async fn says_what_is_wrong() -> eyre::Result<()> {
         ("--set rpc.prot=1", "rpc.prot"),
         // The first transaction of the preparation is refused.
         (
-            "--set mempool.min_tip_wei=2000000000",
+            "--set mempool.min_tip_wei=2000000000 --set rpc.min_suggested_tip_wei=2000000000",
             "transaction underpriced",
         ),
     ] {
