@@ -8,7 +8,8 @@ use crate::{error::NodeError, tasks::Tasks};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Ends the node when the database has failed in the background, where it writes tables: an idle node
-/// would not notice, and one under load may wait for these tables for good (invariant I6).
+/// would not notice, and a writer that the database holds up until tables are merged would wait for
+/// good (invariant I6).
 pub(crate) fn watch_store(tasks: &mut Tasks, store: Store) {
     tasks.spawn_droppable("store", async move {
         loop {

@@ -1,5 +1,5 @@
-//! A failure to write tables in the background is seen, though the writer waits for these tables for
-//! good: fjall holds it up while four memtables wait to be written, and then nobody writes them.
+//! A failure to write tables in the background is seen without writing another block: an idle node
+//! would not notice.
 //!
 //! The store runs in a process of its own, this test binary again, on the faulty disk of
 //! `tests/faults/inject.c`.
@@ -29,7 +29,7 @@ use weft_state::{Store, StoreOptions};
 const FOLDER: &str = "WEFT_TEST_FOLDER";
 const CONTROL: &str = "WEFT_FAULTS_CONTROL";
 
-/// Four memtables are soon full.
+/// They are soon full.
 fn small_memtables() -> StoreOptions {
     StoreOptions {
         memtable_bytes: 64 << 10,
@@ -59,7 +59,7 @@ fn layer(folder: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn a_failure_in_the_background_is_seen_while_the_writer_waits() {
+fn a_failure_in_the_background_is_seen_without_another_block() {
     let folder = tempfile::tempdir().unwrap();
     let Some(layer) = layer(folder.path()) else {
         return;
@@ -81,7 +81,7 @@ fn a_failure_in_the_background_is_seen_while_the_writer_waits() {
         "{text}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(text.contains("the writer waits"), "{text}");
+    assert!(text.contains("unwritable"), "{text}");
     let hits = fs::read_to_string(control.join("hits")).unwrap();
     assert!(hits.contains("ENOSPC"), "{hits}");
     let committed: u64 = text
@@ -95,40 +95,34 @@ fn a_failure_in_the_background_is_seen_while_the_writer_waits() {
 }
 
 #[test]
-#[ignore = "the child of a_failure_in_the_background_is_seen_while_the_writer_waits"]
+#[ignore = "the child of a_failure_in_the_background_is_seen_without_another_block"]
 fn child_writes_until_tables_fail() {
     let Some(path) = env::var_os(FOLDER).map(PathBuf::from) else {
         return;
     };
     let store = Store::open_with(&path, &spec(), &small_memtables()).unwrap();
     store.check_writable().unwrap();
-    // The first table takes so long that memtables pile up, and its list cannot be written.
+    // A table can be made, the list that names it cannot.
     let control = PathBuf::from(env::var_os(CONTROL).unwrap());
-    let plan = "sync /tables/ 0 1 SLEEP:1500\nopen /keyspaces/ 1 -1 ENOSPC";
-    fs::write(control.join("new"), plan).unwrap();
+    fs::write(control.join("new"), "open /keyspaces/ 1 -1 ENOSPC").unwrap();
     fs::rename(control.join("new"), control.join("plan")).unwrap();
-    let writing = store.clone();
-    let writer = thread::spawn(move || {
-        for number in 1u64.. {
-            let mut code = vec![7; 100 << 10];
-            code[..8].copy_from_slice(&number.to_be_bytes());
-            let mut changes = ChangeSet::default();
-            changes.code.insert(keccak256(&code), Bytes::from(code));
-            let block = bundle_on(&writing, changes, Vec::new());
-            if writing.commit(&block).is_err() {
-                return;
-            }
+    for number in 1..=4u64 {
+        let mut code = vec![7; 100 << 10];
+        code[..8].copy_from_slice(&number.to_be_bytes());
+        let mut changes = ChangeSet::default();
+        changes.code.insert(keccak256(&code), Bytes::from(code));
+        // The failure may come before the last one.
+        if store
+            .commit(&bundle_on(&store, changes, Vec::new()))
+            .is_ok()
+        {
             println!("committed {number}");
         }
-    });
+    }
     let started = Instant::now();
-    while let Ok(()) = store.check_writable() {
+    while store.check_writable().is_ok() {
         assert!(started.elapsed() < Duration::from_secs(60), "no failure");
         thread::yield_now();
     }
-    if !writer.is_finished() {
-        println!("the writer waits");
-    }
-    // The writer would hold up a return.
-    std::process::exit(0);
+    println!("unwritable");
 }

@@ -39,7 +39,7 @@ async fn flipped_bits_are_harmless_or_refused() -> eyre::Result<()> {
     let files: Vec<&PathBuf> = files.iter().collect();
     let mut random = seed::random()?;
     let (mut refused, mut noticed, mut harmless) = (0, 0, 0);
-    for flip in 0..=seed::number(FLIPS, 12)? {
+    for flip in 0..=seed::number(FLIPS, 6)? {
         let copy = TempDir::new_in(folder.path())?;
         let damaged = place.clone().at(&copy.path().join("chain"));
         copy_folder(&place.data_dir, &damaged.data_dir)?;

@@ -34,7 +34,7 @@ async fn what_was_answered_survives_a_loss_of_power() -> eyre::Result<()> {
     let place = Place::new(folder.path())?.on_disk(&disk);
     let witness = Witness::new(&folder.path().join("witness"))?;
     power::begin(&disk)?;
-    for round in 0..seed::number(ROUNDS, 9)? {
+    for round in 0..seed::number(ROUNDS, 6)? {
         let what = one_life(&place, &disk, &witness, &mut random).await?;
         let unsynced = Unsynced::ALL[round % Unsynced::ALL.len()];
         let pending = power::cut(&disk, unsynced, &mut random)?;
