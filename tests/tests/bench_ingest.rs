@@ -162,6 +162,9 @@ async fn says_what_is_wrong() -> eyre::Result<()> {
         ("--url http://127.0.0.1:1", "cannot connect to 127.0.0.1:1"),
         ("--url localhost", "URL \"localhost\": expected http://"),
         ("--set rpc.prot=1", "rpc.prot"),
+        ("--rate 0", "a rate is from 1"),
+        ("--fractions 0.5,NaN", "a fraction is above 0"),
+        ("--runs 0 --overload 3", "there are none"),
         // The first transaction of the preparation is refused.
         (
             "--set mempool.min_tip_wei=2000000000 --set rpc.min_suggested_tip_wei=2000000000",

@@ -1,5 +1,7 @@
 use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
+use super::IngestError;
+
 /// What the transactions are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransactionKind {
@@ -148,6 +150,33 @@ impl IngestConfig {
     pub(super) fn connections(&self) -> usize {
         self.connections
             .map_or(self.transport.default_connections(), NonZeroUsize::get)
+    }
+
+    /// Rates must be some, and shares of something that is measured.
+    pub(super) fn check(&self) -> Result<(), IngestError> {
+        let wrong = |what| Err(IngestError::Load(what));
+        let is_share = |share: f64| share.is_finite() && share > 0.0;
+        for pace in &self.paces {
+            match *pace {
+                Pace::Rate(rate) if !(1.0..=1e9).contains(&rate) => {
+                    return wrong("a rate is from 1 to 10^9 transactions a second");
+                }
+                Pace::Fraction(fraction) if !is_share(fraction) => {
+                    return wrong("a fraction is above 0");
+                }
+                Pace::Fraction(_) if self.runs == 0 => {
+                    return wrong("fractions are of what throughput runs come to: there are none");
+                }
+                Pace::Rate(_) | Pace::Fraction(_) => {}
+            }
+        }
+        match self.overload {
+            Some(factor) if !is_share(factor) => wrong("an overload is above 0"),
+            Some(_) if self.runs == 0 => {
+                wrong("an overload is of what throughput runs come to: there are none")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Requests in flight on one connection.

@@ -5,6 +5,9 @@ use alloy_primitives::B256;
 /// Why there is no number.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
+    /// A load that cannot be.
+    #[error("load: {0}")]
+    Load(&'static str),
     /// The URL is not one that is understood.
     #[error("URL {0:?}: expected http://HOST:PORT[/PATH] or ws://HOST:PORT[/PATH]")]
     Url(String),

@@ -26,6 +26,7 @@ pub fn run_ingest(
     config: &IngestConfig,
     mut on_report: impl FnMut(IngestReport),
 ) -> Result<(), IngestError> {
+    config.check()?;
     // One thread: what it does not use, the node has.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -127,7 +128,7 @@ impl<'a> Session<'a> {
         for pace in &config.paces {
             let per_second = match pace {
                 Pace::Rate(rate) => *rate,
-                Pace::Fraction(fraction) => most * fraction,
+                Pace::Fraction(fraction) => (most * fraction).max(1.0),
             };
             let count = (per_second * seconds) as usize;
             let rhythm = Rhythm::Rate {
@@ -138,7 +139,7 @@ impl<'a> Session<'a> {
         }
         if let Some(factor) = config.overload {
             let rhythm = Rhythm::Rate {
-                per_second: most * factor,
+                per_second: (most * factor).max(1.0),
                 stop_after: Some(Duration::from_secs_f64(seconds)),
             };
             let count = (most * seconds * OVERLOAD_SUPPLY) as usize;
