@@ -281,6 +281,7 @@ fn stage_block(
             .transactions
             .put(batch, hash.as_slice(), encoding::encode_location(location));
     }
+    stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
 }
 
