@@ -28,7 +28,7 @@ enum Command {
     Execute(ExecuteArguments),
     /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
     /// node of its own: `weft sequence` without an L1, in a temporary folder.
-    Ingest(IngestArguments),
+    Ingest(Box<IngestArguments>),
     /// Build a state of many accounts on disk, read it cold and warm, and execute, seal and commit
     /// blocks of random transfers on it, with preloading and without.
     State(StateArguments),
@@ -173,7 +173,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Execute(arguments) => execute(arguments),
         Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         // It has a thread and a runtime of its own.
-        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(arguments)).await?,
+        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
 }
 

@@ -3,6 +3,8 @@
 //!
 //! A [`Workload`] is generated from a seed; [`Fixture`]s are real blocks. [`run`] measures what a
 //! [`Selection`] names and refuses to give a number when the contestants' results differ.
+//!
+//! [`ingest`] measures a whole node, over sockets.
 
 mod accounts;
 mod amm;

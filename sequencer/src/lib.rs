@@ -16,9 +16,11 @@ mod ops;
 pub mod production;
 pub mod rpc;
 pub mod signal;
+mod store_check;
 mod tasks;
 mod trouble;
 pub mod watcher;
 
 pub use error::{Mismatch, NodeError};
 pub use weft_primitives::ChainSpec;
+pub use weft_state::History;

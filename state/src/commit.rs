@@ -19,7 +19,10 @@ use crate::{
     log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
-    trie::{self, AccountNodes, wipes_storage, written_slots},
+    trie::{
+        self, AccountNodes, NodeChanges, StorageTrieUpdates, UnwrittenTrie, wipes_storage,
+        written_slots,
+    },
 };
 
 /// A block that is ready to be made durable, with all that belongs to it.
@@ -34,8 +37,14 @@ pub struct BlockBundle {
     /// What the block changed.
     pub changes: Arc<ChangeSet>,
     /// Trie nodes of `changes`, from [`Sealer::apply`](crate::Sealer::apply).
-    pub trie: TrieUpdates,
+    pub trie: Arc<TrieUpdates>,
 }
+
+/// Key of the only entry of `trie_block`.
+pub(crate) const TRIE_BLOCK: &[u8] = &[];
+
+/// Most blocks whose trie nodes are not written yet: a start has to compute them again.
+const UNWRITTEN_BLOCKS: usize = 64;
 
 /// What only the one committer touches.
 pub(crate) struct Writer {
@@ -55,6 +64,18 @@ impl Writer {
 }
 
 impl Store {
+    /// Whether the database could still make a block durable: it may have failed in the background,
+    /// where it writes tables. Waits while a block is being written.
+    ///
+    /// # Errors
+    /// [`StateError::Unwritable`] once it has failed, with no way back.
+    pub fn check_writable(&self) -> Result<(), StateError> {
+        let database = &self.inner.tables.database;
+        database
+            .persist(PersistMode::Buffer)
+            .map_err(StateError::Unwritable)
+    }
+
     /// Makes one block durable: one atomic batch, on disk (fdatasync) before this returns. The
     /// block must be the child of the head.
     ///
@@ -76,7 +97,13 @@ impl Store {
         let before = read_l1_progress(tables, &head.snapshot, head.header.number)?;
         let progress = after_block(before, &bundle.block);
         stage_block(tables, &mut batch, bundle, progress);
-        stage_trie(tables, &head.snapshot, &mut batch, &bundle.trie)?;
+        let mut trie = head.trie.with(bundle.trie.clone());
+        if trie.bytes() >= self.inner.unwritten_trie_bytes || trie.len() >= UNWRITTEN_BLOCKS {
+            let (accounts, storage) = trie.merged();
+            stage_trie(tables, &head.snapshot, &mut batch, &accounts, &storage)?;
+            stage_trie_block(tables, &mut batch, number);
+            trie = UnwrittenTrie::none(number);
+        }
         let mut held = Vec::with_capacity(bundle.changes.accounts.len());
         let changed = stage_changes(
             tables,
@@ -91,6 +118,7 @@ impl Store {
             &head.snapshot,
             &mut batch,
             self.inner.history,
+            head.trie.written(),
             number,
             &changed,
         )?;
@@ -111,6 +139,7 @@ impl Store {
         *self.inner.head.write() = Arc::new(Head {
             header: bundle.block.header.clone(),
             snapshot: tables.database.snapshot(),
+            trie,
         });
         Ok(())
     }
@@ -152,7 +181,8 @@ pub(crate) fn write_genesis_block(
         &mut Vec::new(),
     )?;
     stage_oldest_state(tables, &mut batch, 0);
-    stage_trie(tables, &snapshot, &mut batch, &trie)?;
+    stage_trie(tables, &snapshot, &mut batch, &trie.accounts, &trie.storage)?;
+    stage_trie_block(tables, &mut batch, 0);
     let bundle = BlockBundle {
         block: SealedBlock {
             header: header.clone(),
@@ -161,7 +191,7 @@ pub(crate) fn write_genesis_block(
         senders: Vec::new(),
         receipts: Vec::new(),
         changes: Arc::new(changes),
-        trie,
+        trie: Arc::new(trie),
     };
     stage_block(tables, &mut batch, &bundle, L1Progress::default());
     batch
@@ -285,13 +315,21 @@ fn stage_block(
     tables.mark(batch, number);
 }
 
+/// Says up to which block the tables have the trie's nodes.
+fn stage_trie_block(tables: &Tables, batch: &mut OwnedWriteBatch, number: u64) {
+    tables
+        .trie_block
+        .put(batch, TRIE_BLOCK, encoding::number_key(number));
+}
+
 fn stage_trie(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
-    updates: &TrieUpdates,
+    accounts: &NodeChanges,
+    storage: &[(B256, StorageTrieUpdates)],
 ) -> Result<(), StateError> {
-    for (path, node) in &updates.accounts {
+    for (path, node) in accounts {
         let key = encoding::account_node_key(path);
         match node {
             Some(node) => tables.account_trie.put(batch, key, node.clone()),
@@ -299,7 +337,7 @@ fn stage_trie(
         }
     }
     let table = &tables.storage_trie;
-    for (address_hash, updates) in &updates.storage {
+    for (address_hash, updates) in storage {
         let nodes = updates
             .nodes
             .iter()

@@ -48,7 +48,7 @@ pub enum StateError {
     },
     /// The folder holds another chain.
     #[error(
-        "data folder {path}: expected chain {expected_chain_id} with genesis file hash {expected_spec}, found chain {found_chain_id} with genesis file hash {found_spec}; choose that chain's data folder or an empty one"
+        "data folder {path}: expected chain {expected_chain_id} with genesis file hash {expected_spec}, found chain {found_chain_id} with genesis file hash {found_spec}; choose that chain's data folder or an empty one; when this one is that chain's and damaged, rebuild it from L1 into an empty folder with `weft follow`"
     )]
     OtherChain {
         /// The data folder.
@@ -78,7 +78,10 @@ pub enum StateError {
         reason: String,
     },
     /// A stored value is not what its table holds.
-    #[error("store: table {table}, key 0x{}: {reason}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: {reason}; the data folder is damaged: restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Corrupt {
         /// Name of the table.
         table: &'static str,
@@ -88,7 +91,10 @@ pub enum StateError {
         reason: String,
     },
     /// The database could not read a value.
-    #[error("store: table {table}, key 0x{}: cannot be read: {source}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: cannot be read: {source}; when the data folder is damaged, restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Read {
         /// Name of the table.
         table: &'static str,
@@ -108,6 +114,9 @@ pub enum StateError {
     /// An earlier write failed, so that nothing more may be written (invariant I6).
     #[error("store: an earlier write failed, nothing more is written; restart the node")]
     Poisoned,
+    /// The database could not write its tables in the background: it writes nothing more.
+    #[error("store: the database cannot write: {0}; the log has what failed first")]
+    Unwritable(fjall::Error),
     /// The block is not the child of the last durable block.
     #[error(
         "commit: expected block {expected_number} with parent {expected_parent}, found block {found_number} with parent {found_parent}"

@@ -22,7 +22,7 @@ use crate::{
     genesis::genesis_changes,
     open::open_tables,
     tables::{Table, Tables},
-    trie::{AccountNodes, storage_root},
+    trie::{AccountNodes, UnwrittenTrie, storage_root},
 };
 
 /// Accounts of a state that is too large for a genesis file, each by its index. They have neither
@@ -69,7 +69,10 @@ impl Store {
         // What the tables hold is from before block 0 was written. They must name it, too.
         tables.flush().map_err(failed)?;
         folder.finish(spec, header.hash())?;
-        Ok(Self::assemble(folder, tables, writer, header, options))
+        let trie = UnwrittenTrie::none(header.number);
+        Ok(Self::assemble(
+            folder, tables, writer, header, trie, options,
+        ))
     }
 }
 

@@ -23,6 +23,7 @@ mod sealer;
 mod store;
 mod tables;
 mod trie;
+mod trie_recovery;
 
 pub use cache::CacheCounters;
 pub use commit::BlockBundle;

@@ -234,6 +234,8 @@ tables! {
         b'a' account_trie,
         /// Nodes of the storage tries.
         b's' storage_trie,
+        /// The block whose tries these are.
+        b'n' trie_block,
     }
     history {
         /// Accounts before the blocks that changed them.

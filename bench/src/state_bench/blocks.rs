@@ -198,7 +198,7 @@ fn one_block(
         senders,
         receipts: execution.receipts,
         changes: Arc::new(execution.changes),
-        trie,
+        trie: trie.into(),
     };
     let started = Instant::now();
     store.commit(&bundle)?;
