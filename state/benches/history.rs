@@ -73,9 +73,7 @@ impl Chain {
                 change.1 = *balance;
             }
             let deposit = TxDeposit {
-                source_hash: keccak256(
-                    (U256::from(number) << 64 | U256::from(index)).to_be_bytes::<32>(),
-                ),
+                source_hash: keccak256(U256::from_limbs([index, number, 0, 0]).to_be_bytes::<32>()),
                 ..TxDeposit::default()
             };
             transactions.push(deposit.into());
@@ -112,10 +110,9 @@ impl Chain {
             })
             .collect();
         if !slots.is_empty() {
-            let before = (!self.nonces.contains_key(&TOKEN)).then(|| None);
-            self.nonces.insert(TOKEN, 1);
+            let is_new = self.nonces.insert(TOKEN, 1).is_none();
             let change = AccountChange {
-                before: before.unwrap_or_else(|| Some(token(1))),
+                before: (!is_new).then(|| token(1)),
                 after: Some(token(1)),
                 storage_wiped: false,
                 storage: SortedMap::from_sorted(slots.into_iter().collect()),
@@ -150,7 +147,8 @@ impl Chain {
     }
 }
 
-fn grow(store: &Store, blocks: u64, transfers: usize) -> (Vec<f64>, Chain) {
+/// Seconds of each commit.
+fn grow(store: &Store, blocks: u64, transfers: usize) -> Vec<f64> {
     let mut random = StdRng::seed_from_u64(1);
     let mut chain = Chain::default();
     let mut seconds = Vec::new();
@@ -160,7 +158,7 @@ fn grow(store: &Store, blocks: u64, transfers: usize) -> (Vec<f64>, Chain) {
         store.commit(&bundle).unwrap();
         seconds.push(start.elapsed().as_secs_f64());
     }
-    (seconds, chain)
+    seconds
 }
 
 fn bytes_below(path: &Path) -> u64 {
@@ -185,7 +183,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 fn commit(path: &Path, blocks: u64, transfers: usize) {
     let store = open(path);
-    let (seconds, _) = grow(&store, blocks, transfers);
+    let seconds = grow(&store, blocks, transfers);
     let all = median(seconds);
     println!(
         "{blocks} blocks of {transfers} transfers: commit {:.3} ms a block (median), {:.2} us a transfer",
