@@ -1,10 +1,17 @@
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use eyre::Result;
 use weft_bench::{
     Report, RunConfig, Selection,
-    ingest::{DEV_MNEMONIC, IngestConfig, IngestReport, TransactionKind, Transport, run_ingest},
+    ingest::{
+        DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
+    },
+    state_bench::{StateBenchConfig, run_state},
 };
 
 /// Arguments of `weft bench`.
@@ -21,7 +28,44 @@ enum Command {
     Execute(ExecuteArguments),
     /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
     /// node of its own: `weft sequence` without an L1, in a temporary folder.
-    Ingest(IngestArguments),
+    Ingest(Box<IngestArguments>),
+    /// Build a state of many accounts on disk, read it cold and warm, and execute, seal and commit
+    /// blocks of random transfers on it, with preloading and without.
+    State(StateArguments),
+}
+
+#[derive(Debug, Args)]
+struct StateArguments {
+    /// Accounts of the state.
+    #[arg(long, default_value = "1000000")]
+    accounts: NonZeroU32,
+    /// Memory for caches, as a part of the state's size on disk.
+    #[arg(long, default_value_t = 0.1)]
+    cache_fraction: f64,
+    /// Transfers in a block.
+    #[arg(long, default_value = "2000")]
+    txs: NonZeroUsize,
+    /// Blocks in a run.
+    #[arg(long, default_value = "10")]
+    blocks: NonZeroUsize,
+    /// Threads of the engine; the machine's cores when left out.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Threads that preload.
+    #[arg(long, default_value = "16")]
+    preload_threads: NonZeroUsize,
+    /// Runs with preloading, and as many without.
+    #[arg(long, default_value = "3")]
+    runs: NonZeroUsize,
+    /// What transfers are generated from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the state stays for the next time; a temporary one when left out.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +102,9 @@ struct IngestArguments {
     /// WebSocket endpoint, when it is not at the same host and port.
     #[arg(long)]
     ws_url: Option<String>,
+    /// Process id of that node, to measure its CPU time and memory.
+    #[arg(long, requires = "url")]
+    pid: Option<u32>,
     /// The first ten accounts of this mnemonic pay for everything.
     #[arg(long, default_value = DEV_MNEMONIC)]
     mnemonic: String,
@@ -88,6 +135,25 @@ struct IngestArguments {
     /// Most transactions that are sent and not seen in a block, in a throughput run.
     #[arg(long, default_value = "20000")]
     in_flight: NonZeroUsize,
+    /// First measure the idle chain with so many transactions one after the other, over HTTP and
+    /// WebSocket each.
+    #[arg(long, default_value_t = 0)]
+    idle: usize,
+    /// Pause before each of these, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    idle_pause_ms: u64,
+    /// Then measure latencies at these shares of the fastest throughput run, one after the other.
+    #[arg(long, value_delimiter = ',', conflicts_with = "rate")]
+    fractions: Vec<f64>,
+    /// Or at so many transactions a second.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Then send so many times what the fastest throughput run came to.
+    #[arg(long)]
+    overload: Option<f64>,
+    /// Seconds of each of --fractions, --rate and --overload.
+    #[arg(long, default_value = "10")]
+    seconds: NonZeroUsize,
     /// What keys, receivers and values come from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -105,8 +171,9 @@ struct IngestArguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Execute(arguments) => execute(arguments),
+        Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         // It has a thread and a runtime of its own.
-        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(arguments)).await?,
+        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
 }
 
@@ -115,6 +182,7 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
     let config = IngestConfig {
         url: arguments.url,
         websocket_url: arguments.ws_url,
+        pid: arguments.pid,
         mnemonic: arguments.mnemonic,
         kind: arguments.workload,
         transport: arguments.transport,
@@ -125,9 +193,18 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
         transactions: arguments.txs,
         runs: arguments.runs,
         window: arguments.in_flight,
-        idle: 0,
-        paces: Vec::new(),
-        seconds: NonZeroUsize::MIN,
+        idle: arguments.idle,
+        idle_pause: Duration::from_millis(arguments.idle_pause_ms),
+        paces: match arguments.rate {
+            Some(rate) => vec![Pace::Rate(rate)],
+            None => arguments
+                .fractions
+                .into_iter()
+                .map(Pace::Fraction)
+                .collect(),
+        },
+        overload: arguments.overload,
+        seconds: arguments.seconds,
         seed: arguments.seed,
         data_dir: arguments.data_dir,
         settings: arguments.settings,
@@ -142,6 +219,30 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
             println!("{line}");
         }
     })?;
+    Ok(())
+}
+
+fn state(arguments: StateArguments) -> Result<()> {
+    let threads = match arguments.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?,
+    };
+    let report = run_state(&StateBenchConfig {
+        accounts: arguments.accounts,
+        cache_fraction: arguments.cache_fraction,
+        transactions: arguments.txs,
+        blocks: arguments.blocks,
+        threads,
+        preload_threads: arguments.preload_threads,
+        runs: arguments.runs,
+        seed: arguments.seed,
+        data_dir: arguments.data_dir,
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
     Ok(())
 }
 

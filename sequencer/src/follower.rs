@@ -22,6 +22,7 @@ use crate::{
     metrics::BlockSource,
     ops::Ops,
     rpc::{RpcConfig, RpcContext, RpcServer},
+    store_check::watch_store,
     tasks::Tasks,
     trouble::Trouble,
 };
@@ -117,6 +118,7 @@ impl Follower {
             let context = RpcContext {
                 chain: chain.clone(),
                 mempool: None,
+                preloader: None,
                 l1: link.info(chain.clone()),
             };
             let server = RpcServer::start(rpc, context, ops.router()).await?;
@@ -150,6 +152,7 @@ impl Follower {
         };
         tasks.spawn("derivation", follow.run());
         predictions.spawn(&chain, &mut tasks);
+        watch_store(&mut tasks, chain.store().clone());
         Ok(Self {
             address,
             chain,

@@ -16,6 +16,7 @@ mod ops;
 pub mod production;
 pub mod rpc;
 pub mod signal;
+mod store_check;
 mod tasks;
 mod trouble;
 pub mod watcher;

@@ -1,24 +1,26 @@
 //! A sequencing node: the parts of one chain, wired.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
-use weft_state::{History, Store, StoreOptions};
+use weft_state::{History, Store};
 
 use crate::{
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Producer,
-        ProducerConfig, admission_rules,
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Preloader,
+        Producer, ProducerConfig, admission_rules,
     },
+    config::StateSection,
     error::NodeError,
     l1::{L1Config, L1Link},
     mempool::{Mempool, MempoolLimits},
     metrics::BlockSource,
     ops::Ops,
     rpc::{NoL1, RpcConfig, RpcContext, RpcServer},
+    store_check::watch_store,
     tasks::Tasks,
 };
 
@@ -35,6 +37,8 @@ pub struct NodeConfig {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// Memory of the state, and what is read ahead.
+    pub state: StateSection,
     /// Where and how JSON-RPC is served.
     pub rpc: RpcConfig,
     /// Bounds of the mempool.
@@ -65,11 +69,11 @@ impl Node {
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
         let spec = Arc::new(config.spec);
-        let options = StoreOptions {
-            history: config.history,
-            ..StoreOptions::default()
-        };
-        let store = Store::open_with(&config.data_dir.join("state"), &spec, &options)?;
+        let store = Store::open_with(
+            &config.data_dir.join("state"),
+            &spec,
+            &config.state.store_options(config.history),
+        )?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
@@ -85,17 +89,19 @@ impl Node {
             spec.chain_id(),
             BlockSource::Produced,
         )?;
-        let (writer, chain) = ChainWriter::new(
-            spec,
-            store,
-            layers,
-            predictions.engine(),
-            labels,
-            BlockSource::Produced,
-        )?;
+        let engine = predictions.engine();
+        let preloader = match NonZeroUsize::new(config.state.preload_threads) {
+            Some(threads) => Some(
+                Preloader::start(&store, engine.clone(), threads, config.state.preload_queue)
+                    .map_err(|error| NodeError::Setup(format!("cannot start threads: {error}")))?,
+            ),
+            None => None,
+        };
+        let (writer, chain) =
+            ChainWriter::new(spec, store, layers, engine, labels, BlockSource::Produced)?;
         let mempool = Mempool::new(
             config.mempool,
-            admission_rules(&chain, config.producer.gas_limit),
+            admission_rules(&chain, config.producer.least_gas_limit()),
         );
 
         let reports = config.metrics.is_some();
@@ -103,6 +109,7 @@ impl Node {
         let context = RpcContext {
             chain: chain.clone(),
             mempool: Some(mempool.clone()),
+            preloader: preloader.clone(),
             l1: match &link {
                 Some(link) => link.info(chain.clone()),
                 None => Arc::new(NoL1),
@@ -111,7 +118,8 @@ impl Node {
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
 
-        let producer = Producer::new(writer, mempool.clone(), origins, config.producer);
+        let producer = Producer::new(writer, &chain, mempool.clone(), origins, config.producer)?;
+        producer.spawn_controller(&mut tasks);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {
@@ -119,11 +127,13 @@ impl Node {
         }
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
+            crate::metrics::watch_state(&mut tasks, &chain, preloader);
             crate::metrics::watch_history(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);
         predictions.spawn(&chain, &mut tasks);
+        watch_store(&mut tasks, chain.store().clone());
         let stopping = tasks.stop().clone();
         ops.set_ready(true);
         tasks.spawn("rpc", async move {

@@ -1,12 +1,17 @@
-use std::{future::Future, thread};
+use std::{future::Future, thread, time::Duration};
 
 use tokio::{
     sync::oneshot,
     task::{JoinError, JoinSet},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::error::NodeError;
+
+/// How long the next part may take to end when one has failed: longer than the RPC server waits for
+/// its requests.
+const AFTER_FAILURE: Duration = Duration::from_secs(15);
 
 /// The running parts of a node. They live and die together: when one ends, for whatever reason,
 /// the others are told to stop, and the first error is the node's.
@@ -75,13 +80,26 @@ impl Tasks {
         Ok(())
     }
 
-    /// Waits until every part has ended.
+    /// Waits until every part has ended; after a failure not for long, because the part that failed may
+    /// hold up another one for good.
     ///
     /// # Errors
     /// The first error of any part.
     pub(crate) async fn join(&mut self) -> Result<(), NodeError> {
-        let mut first = Ok(());
-        while let Some(ended) = self.running.join_next().await {
+        let mut first: Result<(), NodeError> = Ok(());
+        loop {
+            let next = self.running.join_next();
+            let ended = if first.is_ok() {
+                next.await
+            } else {
+                timeout(AFTER_FAILURE, next).await.unwrap_or_else(|_| {
+                    tracing::warn!("parts of the node do not end: leaving them");
+                    None
+                })
+            };
+            let Some(ended) = ended else {
+                return first;
+            };
             let (name, result) = ended.unwrap_or_else(|error: JoinError| {
                 (
                     "task",
@@ -96,6 +114,22 @@ impl Tasks {
             }
             self.stop.cancel();
         }
-        first
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_ends_the_node_though_another_part_hangs() {
+        let mut tasks = Tasks::new(CancellationToken::new());
+        tasks.spawn("hanging", std::future::pending());
+        tasks.spawn("failing", async {
+            Err(NodeError::Setup("it failed".to_owned()))
+        });
+        let error = tasks.join().await.unwrap_err();
+        assert_eq!(error.to_string(), "it failed");
+        assert!(tasks.stop().is_cancelled());
     }
 }

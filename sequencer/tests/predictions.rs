@@ -32,6 +32,7 @@ use weft_primitives::Transaction;
 use weft_sequencer::{
     ChainSpec,
     chain::{ExecutionMode, ProducerConfig},
+    config::StateSection,
     mempool::MempoolLimits,
     node::{Node, NodeConfig},
     rpc::RpcConfig,
@@ -132,6 +133,7 @@ impl Running {
             data_dir: folder.to_owned(),
             execution: ExecutionMode::Evm,
             threads,
+            state: StateSection::default(),
             rpc: RpcConfig {
                 port: 0,
                 ..RpcConfig::default()
@@ -144,6 +146,7 @@ impl Running {
                 beneficiary: Address::ZERO,
                 max_transactions: 100,
                 max_transaction_bytes: 100_000,
+                elastic: None,
             },
             l1: None,
             metrics: None,

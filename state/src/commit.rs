@@ -2,15 +2,16 @@ use std::sync::Arc;
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{
-    Address, U256,
-    map::{HashMap, U256Map},
+    Address, B256, U256,
+    map::{HashSet, U256Map},
 };
-use fjall::{OwnedWriteBatch, PersistMode, Snapshot, UserValue};
+use fjall::{OwnedWriteBatch, PersistMode, Snapshot};
 use weft_executor_core::{AccountChange, ChangeSet};
 use weft_primitives::{ChainSpec, Receipt, SealedBlock};
 
 use crate::{
     StateError, Store, TransactionLocation, TrieUpdates,
+    cache::Held,
     data_folder::Acknowledged,
     encoding::{self, L1Progress},
     genesis::genesis_changes,
@@ -18,7 +19,10 @@ use crate::{
     log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
-    trie::{self, AccountNodes, wipes_storage, written_slots},
+    trie::{
+        self, AccountNodes, NodeChanges, StorageTrieUpdates, UnwrittenTrie, wipes_storage,
+        written_slots,
+    },
 };
 
 /// A block that is ready to be made durable, with all that belongs to it.
@@ -32,9 +36,15 @@ pub struct BlockBundle {
     pub receipts: Vec<Receipt>,
     /// What the block changed.
     pub changes: Arc<ChangeSet>,
-    /// Trie nodes of `changes`, from [`Store::state_root`] or [`Store::state_root_on`].
-    pub trie: TrieUpdates,
+    /// Trie nodes of `changes`, from [`Sealer::apply`](crate::Sealer::apply).
+    pub trie: Arc<TrieUpdates>,
 }
+
+/// Key of the only entry of `trie_block`.
+pub(crate) const TRIE_BLOCK: &[u8] = &[];
+
+/// Most blocks whose trie nodes are not written yet: a start has to compute them again.
+const UNWRITTEN_BLOCKS: usize = 64;
 
 /// What only the one committer touches.
 pub(crate) struct Writer {
@@ -54,6 +64,18 @@ impl Writer {
 }
 
 impl Store {
+    /// Whether the database could still make a block durable: it may have failed in the background,
+    /// where it writes tables. Waits while a block is being written.
+    ///
+    /// # Errors
+    /// [`StateError::Unwritable`] once it has failed, with no way back.
+    pub fn check_writable(&self) -> Result<(), StateError> {
+        let database = &self.inner.tables.database;
+        database
+            .persist(PersistMode::Buffer)
+            .map_err(StateError::Unwritable)
+    }
+
     /// Makes one block durable: one atomic batch, on disk (fdatasync) before this returns. The
     /// block must be the child of the head.
     ///
@@ -75,19 +97,28 @@ impl Store {
         let before = read_l1_progress(tables, &head.snapshot, head.header.number)?;
         let progress = after_block(before, &bundle.block);
         stage_block(tables, &mut batch, bundle, progress);
-        stage_trie(tables, &head.snapshot, &mut batch, &bundle.trie)?;
+        let mut trie = head.trie.with(bundle.trie.clone());
+        if trie.bytes() >= self.inner.unwritten_trie_bytes || trie.len() >= UNWRITTEN_BLOCKS {
+            let (accounts, storage) = trie.merged();
+            stage_trie(tables, &head.snapshot, &mut batch, &accounts, &storage)?;
+            stage_trie_block(tables, &mut batch, number);
+            trie = UnwrittenTrie::none(number);
+        }
+        let mut held = Vec::with_capacity(bundle.changes.accounts.len());
         let changed = stage_changes(
             tables,
             &head.snapshot,
             &mut batch,
             &bundle.changes,
             Some(number),
+            &mut held,
         )?;
         stage_pruning(
             tables,
             &head.snapshot,
             &mut batch,
             self.inner.history,
+            head.trie.written(),
             number,
             &changed,
         )?;
@@ -104,9 +135,11 @@ impl Store {
         writer.acknowledged.write(number)?;
         writer.poisoned = false;
 
+        self.inner.hot.advance(number, held);
         *self.inner.head.write() = Arc::new(Head {
             header: bundle.block.header.clone(),
             snapshot: tables.database.snapshot(),
+            trie,
         });
         Ok(())
     }
@@ -125,12 +158,31 @@ pub(crate) fn write_genesis(
         layers: &[],
     };
     let trie = trie::state_root(&nodes, TrieUpdates::default().root(), &changes)?;
-    let header = spec.genesis_header(trie.root());
+    write_genesis_block(tables, spec, changes, trie)
+}
 
+/// Writes block 0, whose state root is that of `trie`, with the accounts of `changes` and the nodes
+/// of `trie`.
+pub(crate) fn write_genesis_block(
+    tables: &Tables,
+    spec: &ChainSpec,
+    changes: ChangeSet,
+    trie: TrieUpdates,
+) -> Result<Sealed<Header>, StateError> {
+    let snapshot = tables.database.snapshot();
+    let header = spec.genesis_header(trie.root());
     let mut batch = durable_batch(tables);
-    stage_changes(tables, &snapshot, &mut batch, &changes, None)?;
+    stage_changes(
+        tables,
+        &snapshot,
+        &mut batch,
+        &changes,
+        None,
+        &mut Vec::new(),
+    )?;
     stage_oldest_state(tables, &mut batch, 0);
-    stage_trie(tables, &snapshot, &mut batch, &trie)?;
+    stage_trie(tables, &snapshot, &mut batch, &trie.accounts, &trie.storage)?;
+    stage_trie_block(tables, &mut batch, 0);
     let bundle = BlockBundle {
         block: SealedBlock {
             header: header.clone(),
@@ -139,7 +191,7 @@ pub(crate) fn write_genesis(
         senders: Vec::new(),
         receipts: Vec::new(),
         changes: Arc::new(changes),
-        trie,
+        trie: Arc::new(trie),
     };
     stage_block(tables, &mut batch, &bundle, L1Progress::default());
     batch
@@ -242,52 +294,73 @@ fn stage_block(
     tables
         .block_numbers
         .put(batch, block.hash().as_slice(), key);
-    for (index, transaction) in (0..).zip(&block.transactions) {
+    // In the order of their keys, so that the database finds each one's place next to the last.
+    let mut hashes: Vec<(B256, u64)> = block
+        .transactions
+        .iter()
+        .map(|transaction| transaction.hash())
+        .zip(0..)
+        .collect();
+    hashes.sort_unstable();
+    for (hash, index) in hashes {
         let location = TransactionLocation {
             block_number: number,
             index,
         };
-        tables.transactions.put(
-            batch,
-            transaction.hash().as_slice(),
-            encoding::encode_location(location),
-        );
+        tables
+            .transactions
+            .put(batch, hash.as_slice(), encoding::encode_location(location));
     }
     stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
+}
+
+/// Says up to which block the tables have the trie's nodes.
+fn stage_trie_block(tables: &Tables, batch: &mut OwnedWriteBatch, number: u64) {
+    tables
+        .trie_block
+        .put(batch, TRIE_BLOCK, encoding::number_key(number));
 }
 
 fn stage_trie(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
-    updates: &TrieUpdates,
+    accounts: &NodeChanges,
+    storage: &[(B256, StorageTrieUpdates)],
 ) -> Result<(), StateError> {
-    for (path, node) in &updates.accounts {
+    for (path, node) in accounts {
         let key = encoding::account_node_key(path);
         match node {
             Some(node) => tables.account_trie.put(batch, key, node.clone()),
             None => tables.account_trie.delete(batch, key),
         }
     }
-    for (address_hash, updates) in &updates.storage {
-        let mut entries = HashMap::<Vec<u8>, Option<UserValue>>::default();
+    let table = &tables.storage_trie;
+    for (address_hash, updates) in storage {
+        let nodes = updates
+            .nodes
+            .iter()
+            .map(|(path, node)| (encoding::storage_node_key(*address_hash, path), node));
         if updates.wiped {
-            for entry in tables
-                .storage_trie
-                .prefix(snapshot, address_hash.as_slice())
-            {
-                entries.insert(entry?.0, None);
+            // A batch must not hold a key twice.
+            let kept: HashSet<Vec<u8>> = nodes
+                .clone()
+                .filter(|(_, node)| node.is_some())
+                .map(|(key, _)| key.as_ref().to_vec())
+                .collect();
+            for entry in table.prefix(snapshot, address_hash.as_slice()) {
+                let (key, _) = entry?;
+                if !kept.contains(&key) {
+                    table.delete(batch, key);
+                }
             }
         }
-        for (path, node) in &updates.nodes {
-            let key = encoding::storage_node_key(*address_hash, path);
-            entries.insert(key, node.clone());
-        }
-        for (key, node) in entries {
+        for (key, node) in nodes {
             match node {
-                Some(node) => tables.storage_trie.put(batch, key, node),
-                None => tables.storage_trie.delete(batch, key),
+                Some(node) => table.put(batch, key, node.clone()),
+                None if updates.wiped => {}
+                None => table.delete(batch, key),
             }
         }
     }
@@ -295,13 +368,14 @@ fn stage_trie(
 }
 
 /// Flat state and code, and with a block's number the values that it found. Genesis found nothing.
-/// Returns the keys that were changed.
+/// Returns the keys that were changed; `held` is what readers will find.
 fn stage_changes(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
     changes: &ChangeSet,
     block: Option<u64>,
+    held: &mut Vec<Held>,
 ) -> Result<ChangedKeys, StateError> {
     let mut changed = ChangedKeys::default();
     for (hash, code) in &changes.code {
@@ -309,6 +383,7 @@ fn stage_changes(
     }
     for (address, change) in &changes.accounts {
         if change.before != change.after {
+            held.push(Held::account(*address, change.after));
             if let Some(block) = block {
                 tables.account_history.put(
                     batch,
@@ -335,6 +410,11 @@ fn stage_changes(
             slots.keys(),
         );
         for (slot, (before, after)) in slots {
+            held.push(Held::Slot {
+                address: *address,
+                slot,
+                value: after,
+            });
             if let Some(block) = block {
                 tables.storage_history.put(
                     batch,

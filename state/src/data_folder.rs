@@ -15,12 +15,14 @@ use weft_primitives::ChainSpec;
 use crate::StateError;
 
 /// Version of everything under the data folder. Any change of a key, a value or a file raises it.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 const IDENTITY: &str = "weft.json";
 const NEW_IDENTITY: &str = "weft.json.new";
 const LOCK: &str = "lock";
 const DATABASE: &str = "db";
+/// In the database.
+pub(crate) const KEYSPACES_FOLDER: &str = "keyspaces";
 const ACKNOWLEDGED: &str = "acknowledged";
 
 /// Content of `weft.json`. A damaged name of a field must not pass for an absent genesis.
@@ -59,6 +61,7 @@ impl DataFolder {
     /// as it is.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
         fs::create_dir_all(path).map_err(|source| failed("create", path, source))?;
+        sync_name(path).map_err(|source| failed("sync the folder of", path, source))?;
         let entries = fs::read_dir(path).map_err(|source| failed("list", path, source))?;
         let (mut ours, mut foreign) = (false, false);
         for entry in entries {
@@ -169,6 +172,15 @@ impl DataFolder {
         }
     }
 
+    /// Makes the names of the keyspaces' folders durable: fjall syncs what is in them, and the folder
+    /// around them only before it makes them.
+    pub(crate) fn sync_keyspaces(&self) -> Result<(), StateError> {
+        let path = self.database().join(KEYSPACES_FOLDER);
+        File::open(&path)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| failed("sync", &path, source))
+    }
+
     /// Says that the genesis block is durable.
     pub(crate) fn finish(&self, spec: &ChainSpec, genesis_hash: B256) -> Result<(), StateError> {
         self.write_identity(&Identity::new(spec, Some(genesis_hash)))
@@ -257,6 +269,24 @@ impl Acknowledged {
 /// The number and its complement, which tells a record from anything else.
 fn encode(number: u64) -> [u8; 16] {
     ((u128::from(number) << 64) | u128::from(!number)).to_be_bytes()
+}
+
+/// Makes the folder's name durable, and that of the folder around it: without it a loss of power takes
+/// all that is inside, and the next start finds no chain. Some systems do not let every folder be
+/// opened; its owner has made its name durable then.
+fn sync_name(path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).take(2) {
+        let folder = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        };
+        match File::open(folder) {
+            Ok(folder) => folder.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> StateError {

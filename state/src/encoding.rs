@@ -36,24 +36,47 @@ pub(crate) fn decode_log_index_key(key: &[u8]) -> Result<u64, alloy_rlp::Error> 
         .and_then(|(_, number)| decode_number(number))
 }
 
-/// The length in nibbles, then the nibbles, two a byte: no two paths share a key.
-pub(crate) fn account_node_key(path: &Nibbles) -> Vec<u8> {
-    let mut key = Vec::with_capacity(33);
-    push_path(&mut key, path);
-    key
+/// The key of a trie's node: the length in nibbles, then the nibbles, two a byte, so that no two
+/// paths share a key. Behind the owner's hash, if there is one.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeKey {
+    bytes: [u8; 65],
+    length: usize,
 }
 
-pub(crate) fn storage_node_key(address_hash: B256, path: &Nibbles) -> Vec<u8> {
-    let mut key = Vec::with_capacity(65);
-    key.extend_from_slice(address_hash.as_slice());
-    push_path(&mut key, path);
-    key
+impl NodeKey {
+    fn new(owner: Option<B256>, path: &Nibbles) -> Self {
+        let mut bytes = [0; 65];
+        let packed = path.pack();
+        let parts = [
+            owner
+                .as_ref()
+                .map_or::<&[u8], _>(&[], |owner| owner.as_slice()),
+            // A path has at most 64 nibbles.
+            &[u8::try_from(path.len()).unwrap_or(u8::MAX)],
+            &packed,
+        ];
+        let mut length = 0_usize;
+        for (byte, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *byte = *from;
+            length = length.saturating_add(1);
+        }
+        Self { bytes, length }
+    }
 }
 
-fn push_path(key: &mut Vec<u8>, path: &Nibbles) {
-    // A path has at most 64 nibbles.
-    key.push(u8::try_from(path.len()).unwrap_or(u8::MAX));
-    key.extend_from_slice(&path.pack());
+impl AsRef<[u8]> for NodeKey {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+pub(crate) fn account_node_key(path: &Nibbles) -> NodeKey {
+    NodeKey::new(None, path)
+}
+
+pub(crate) fn storage_node_key(address_hash: B256, path: &Nibbles) -> NodeKey {
+    NodeKey::new(Some(address_hash), path)
 }
 
 /// `out` is filled from two parts whose lengths add up to `N` at every call.

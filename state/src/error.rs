@@ -21,6 +21,9 @@ pub enum StateError {
         "data folder {0}: expected an empty folder or one with a weft.json, found other files; choose another folder"
     )]
     ForeignFolder(PathBuf),
+    /// A state can only be imported into a new folder.
+    #[error("data folder {0}: expected an empty folder, found a chain; choose another folder")]
+    NotEmpty(PathBuf),
     /// `weft.json` is not what weft writes.
     #[error(
         "data folder {path}: weft.json cannot be read: {reason}; restore it, or rebuild the chain from L1 into an empty folder with `weft follow`"
@@ -45,7 +48,7 @@ pub enum StateError {
     },
     /// The folder holds another chain.
     #[error(
-        "data folder {path}: expected chain {expected_chain_id} with genesis file hash {expected_spec}, found chain {found_chain_id} with genesis file hash {found_spec}; choose that chain's data folder or an empty one"
+        "data folder {path}: expected chain {expected_chain_id} with genesis file hash {expected_spec}, found chain {found_chain_id} with genesis file hash {found_spec}; choose that chain's data folder or an empty one; when this one is that chain's and damaged, rebuild it from L1 into an empty folder with `weft follow`"
     )]
     OtherChain {
         /// The data folder.
@@ -75,7 +78,10 @@ pub enum StateError {
         reason: String,
     },
     /// A stored value is not what its table holds.
-    #[error("store: table {table}, key 0x{}: {reason}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: {reason}; the data folder is damaged: restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Corrupt {
         /// Name of the table.
         table: &'static str,
@@ -85,7 +91,10 @@ pub enum StateError {
         reason: String,
     },
     /// The database could not read a value.
-    #[error("store: table {table}, key 0x{}: cannot be read: {source}", hex::encode(.key))]
+    #[error(
+        "store: table {table}, key 0x{}: cannot be read: {source}; when the data folder is damaged, restore it from a backup, or rebuild the chain from L1 into an empty folder with `weft follow`",
+        hex::encode(.key)
+    )]
     Read {
         /// Name of the table.
         table: &'static str,
@@ -105,6 +114,9 @@ pub enum StateError {
     /// An earlier write failed, so that nothing more may be written (invariant I6).
     #[error("store: an earlier write failed, nothing more is written; restart the node")]
     Poisoned,
+    /// The database could not write its tables in the background: it writes nothing more.
+    #[error("store: the database cannot write: {0}; the log has what failed first")]
+    Unwritable(fjall::Error),
     /// The block is not the child of the last durable block.
     #[error(
         "commit: expected block {expected_number} with parent {expected_parent}, found block {found_number} with parent {found_parent}"
@@ -145,6 +157,9 @@ pub enum StateError {
         /// State root that they start from.
         found: B256,
     },
+    /// A [`Sealer`](crate::Sealer) could not read the trie before, and lost its place in it.
+    #[error("trie: an earlier block could not be applied, nothing more is; restart the node")]
+    SealerFailed,
     /// A proof would take more work than the caller allows.
     #[error(
         "proof: later blocks changed more than {most} accounts and slots of the state of block {number}; ask for a later block"

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::{
     StateError,
-    data_folder::DataFolder,
+    data_folder::{DataFolder, KEYSPACES_FOLDER},
     encoding, journal,
     tables::{KEYSPACES, MARKER},
 };
@@ -43,7 +43,7 @@ pub(crate) fn check(folder: &DataFolder, acknowledged: u64) -> Result<(), StateE
     if version != FJALL_VERSION {
         return Err(folder.damaged("expected fjall's format 3 in db/version, found other bytes"));
     }
-    let keyspaces = database.join("keyspaces");
+    let keyspaces = database.join(KEYSPACES_FOLDER);
     check_names(folder, &keyspaces)?;
     let mut flushed = Vec::new();
     // fjall's list of the keyspaces is itself a tree, number 0.

@@ -1,6 +1,8 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read},
+    ops::Range,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
@@ -31,8 +33,8 @@ struct Batch {
     number: u64,
 }
 
-/// Checks that tables and journals together hold every block up to `acknowledged` at least, and cuts
-/// the last journal behind its last whole batch.
+/// Checks that tables and journals together hold every block up to `acknowledged` at least, cuts
+/// the last journal behind its last whole batch, and makes it durable.
 ///
 /// A batch that a crash has cut off ends a journal. fjall cannot tell it from damage, and where more
 /// journals follow it goes on behind the gap. Its checksum leaves out the sequence number, by which
@@ -43,16 +45,21 @@ pub(crate) fn check(
     acknowledged: u64,
 ) -> Result<(), StateError> {
     let mut previous: Option<Batch> = None;
-    let mut end_of_last = None;
+    let mut last_journal = None;
     for (_, path) in journals(folder)? {
         let unreadable = |source| folder.unreadable(&path, source);
         let mut journal = Journal::open(&path).map_err(unreadable)?;
+        // Where batches begin that nobody has seen on disk.
+        let mut unsynced = 0;
         while let Some(batch) = journal.next().map_err(unreadable)? {
+            if batch.number <= acknowledged {
+                unsynced = journal.end;
+            }
             check_order(previous, batch, flushed)
                 .map_err(|reason| folder.damaged(format!("{}: {reason}", path.display())))?;
             previous = Some(batch);
         }
-        end_of_last = Some((path, journal.end));
+        last_journal = Some((path, unsynced..journal.end));
     }
     if let Some(Batch { number: last, .. }) = previous {
         let in_tables = flushed.iter().filter_map(|keyspace| keyspace.last);
@@ -65,9 +72,9 @@ pub(crate) fn check(
             )));
         }
     }
-    let (path, end) =
-        end_of_last.ok_or_else(|| folder.damaged("expected a journal in db, found none"))?;
-    cut(&path, end).map_err(|source| folder.unreadable(&path, source))
+    let (path, unsynced) =
+        last_journal.ok_or_else(|| folder.damaged("expected a journal in db, found none"))?;
+    settle(&path, unsynced).map_err(|source| folder.unreadable(&path, source))
 }
 
 /// The journals in the order in which they were written.
@@ -132,13 +139,26 @@ fn check_order(previous: Option<Batch>, batch: Batch, flushed: &[Flushed]) -> Re
     Ok(())
 }
 
-fn cut(path: &Path, end: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    if file.metadata()?.len() > end {
-        file.set_len(end)?;
-        file.sync_all()?;
+/// Cuts a journal behind its last whole batch, and makes durable what stands before that.
+///
+/// The process that wrote the bytes in `unsynced` may have ended before their sync, or because the
+/// sync failed. Then they may be in the system's memory alone, and after a failed sync no other one
+/// writes them either: they are written again before anybody is shown their blocks (invariant I2).
+fn settle(path: &Path, unsynced: Range<u64>) -> io::Result<()> {
+    let file = File::options().read(true).write(true).open(path)?;
+    if file.metadata()?.len() > unsynced.end {
+        file.set_len(unsynced.end)?;
     }
-    Ok(())
+    let mut chunk = vec![0; 1 << 16];
+    let mut at = unsynced.start;
+    while at < unsynced.end {
+        let length = (unsynced.end - at).min(chunk.len() as u64) as usize;
+        let part = chunk.get_mut(..length).unwrap_or_default();
+        file.read_exact_at(part, at)?;
+        file.write_all_at(part, at)?;
+        at = at.saturating_add(length as u64);
+    }
+    file.sync_all()
 }
 
 /// Reads one journal: batches of a start, items and an end.

@@ -3,6 +3,7 @@
 //!
 //! `docs/state.md` lists every keyspace with its keys and values.
 
+mod cache;
 mod commit;
 mod data_folder;
 mod encoding;
@@ -10,24 +11,32 @@ mod error;
 mod files;
 mod genesis;
 mod history;
+mod import;
 mod journal;
 mod log_index;
 mod open;
 mod options;
+mod preload;
 mod proof;
 mod reader;
+mod sealer;
 mod store;
 mod tables;
 mod trie;
+mod trie_recovery;
 
+pub use cache::CacheCounters;
 pub use commit::BlockBundle;
 pub use error::StateError;
 pub use genesis::genesis_header;
 pub use history::{History, ParseHistoryError};
+pub use import::ImportedAccounts;
 pub use log_index::LogQuery;
 pub use options::StoreOptions;
+pub use preload::{PreloadCounters, Preloader, StateKey};
 pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
+pub use sealer::Sealer;
 pub use store::{BlockWithReceipts, Store, TransactionLocation};
 pub use trie::TrieUpdates;
 

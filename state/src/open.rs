@@ -1,7 +1,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use alloy_consensus::{Header, Sealed};
@@ -11,12 +11,15 @@ use parking_lot::{Mutex, RwLock};
 use weft_primitives::ChainSpec;
 
 use crate::{
-    History, StateError, Store, StoreOptions,
-    commit::{Writer, write_genesis},
+    StateError, Store, StoreOptions,
+    cache::HotState,
+    commit::{TRIE_BLOCK, Writer, write_genesis},
     data_folder::DataFolder,
     encoding, files,
     store::{Head, Inner, read_header},
     tables::Tables,
+    trie::UnwrittenTrie,
+    trie_recovery::unwritten_nodes,
 };
 
 impl Store {
@@ -55,14 +58,12 @@ impl Store {
         let tables = open_tables(&folder, options, || Ok(()))?;
         let writer = Writer::new(folder.acknowledged(true)?);
         let header = write_genesis(&tables, spec)?;
+        folder.sync_keyspaces()?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
+        let trie = UnwrittenTrie::none(header.number);
         Ok(Self::assemble(
-            folder,
-            tables,
-            writer,
-            header,
-            options.history,
+            folder, tables, writer, header, trie, options,
         ))
     }
 
@@ -85,39 +86,54 @@ impl Store {
             folder.damaged("expected the number of the last acknowledged block, found other bytes")
         })?;
         let tables = open_tables(&folder, options, || files::check(&folder, at_least))?;
-        let header = last_header(&tables, genesis_hash, at_least)
-            .map_err(|reason| folder.damaged(reason))?;
+        let (header, trie) =
+            last_block(&tables, genesis_hash, at_least).map_err(|reason| folder.damaged(reason))?;
         tracing::info!(number = header.number, hash = %header.hash(), "opened the store");
         Ok(Self::assemble(
             folder,
             tables,
             Writer::new(acknowledged),
             header,
-            options.history,
+            trie,
+            options,
         ))
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         folder: DataFolder,
         tables: Tables,
         writer: Writer,
         header: Sealed<Header>,
-        history: History,
+        trie: UnwrittenTrie,
+        options: &StoreOptions,
     ) -> Self {
         let snapshot = tables.database.snapshot();
+        let hot = HotState::new(
+            header.number,
+            options.hot_state_bytes,
+            options.hot_code_bytes,
+        );
         Self {
             inner: Arc::new(Inner {
                 tables,
-                head: RwLock::new(Arc::new(Head { header, snapshot })),
+                head: RwLock::new(Arc::new(Head {
+                    header,
+                    snapshot,
+                    trie,
+                })),
+                unwritten_trie_bytes: options.unwritten_trie_bytes,
                 writer: Mutex::new(writer),
-                history,
+                hot,
+                trie_bytes: options.trie_bytes,
+                trie_depths: AtomicU64::new(0),
+                history: options.history,
                 _folder: folder,
             }),
         }
     }
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     folder: &DataFolder,
     options: &StoreOptions,
     check: impl FnOnce() -> Result<(), StateError>,
@@ -138,13 +154,13 @@ fn open_tables(
         .flatten()
 }
 
-/// Header of the last block, after checking that the chain around it is whole. `Err` says what is
-/// not.
-fn last_header(
+/// Header of the last block and the trie nodes that no table has yet, after checking that the chain
+/// around it is whole. `Err` says what is not.
+fn last_block(
     tables: &Tables,
     genesis_hash: B256,
     at_least: u64,
-) -> Result<Sealed<Header>, String> {
+) -> Result<(Sealed<Header>, UnwrittenTrie), String> {
     let snapshot = tables.database.snapshot();
     let number = tables.marked(&snapshot)?;
     if number < at_least {
@@ -195,14 +211,28 @@ fn last_header(
     }
     let root = tables
         .account_trie
-        .get(&snapshot, &encoding::account_node_key(&Nibbles::new()))
+        .get(&snapshot, encoding::account_node_key(&Nibbles::new()))
         .map_err(|error| error.to_string())?
         .map_or(EMPTY_ROOT_HASH, |node| keccak256(&node));
-    if root != header.state_root {
+    let trie_block = tables
+        .trie_block
+        .read(&snapshot, TRIE_BLOCK, encoding::decode_number)
+        .map_err(|error| error.to_string())?
+        .filter(|trie_block| *trie_block <= number)
+        .ok_or_else(|| {
+            format!("expected the trie to be that of block {number} or below, found another")
+        })?;
+    let written = header_of(trie_block)?;
+    if root != written.state_root {
         return Err(format!(
-            "expected state root {} of block {number}, found {root}",
-            header.state_root
+            "expected state root {} of block {trie_block}, found {root}",
+            written.state_root
         ));
     }
-    Ok(header)
+    let mut trie = UnwrittenTrie::none(trie_block);
+    if trie_block < number {
+        let updates = unwritten_nodes(tables, &snapshot, &written, &header)?;
+        trie = trie.with(Arc::new(updates));
+    }
+    Ok((header, trie))
 }

@@ -13,6 +13,16 @@ pub struct StoreOptions {
     pub journal_bytes: u64,
     /// Background threads that write memtables and compact; at least 1.
     pub worker_threads: usize,
+    /// Accounts and slots that readers keep in memory, in bytes.
+    pub hot_state_bytes: u64,
+    /// Code that readers keep in memory, in bytes.
+    pub hot_code_bytes: u64,
+    /// Trie nodes that a [`Sealer`](crate::Sealer) keeps from block to block, in bytes. It holds
+    /// more while the blocks that changed them are not durable.
+    pub trie_bytes: u64,
+    /// Trie nodes that are written in one go for several blocks, in bytes: the larger, the less is
+    /// written, and the more has to be computed again after a crash.
+    pub unwritten_trie_bytes: usize,
     /// How far back states are kept.
     pub history: History,
 }
@@ -29,6 +39,10 @@ impl Default for StoreOptions {
             memtable_bytes: 32 * MIB,
             journal_bytes: 256 * MIB,
             worker_threads: 2,
+            hot_state_bytes: 128 * MIB,
+            hot_code_bytes: 32 * MIB,
+            trie_bytes: 256 * MIB,
+            unwritten_trie_bytes: 4 << 20,
             history: History::All,
         }
     }

@@ -1,10 +1,13 @@
 use std::{fmt, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use fjall::Snapshot;
 use weft_executor_core::{Account, StateView};
 
 use crate::{
-    StateError, encoding,
+    StateError,
+    cache::Held,
+    encoding,
     store::{Head, Inner},
     tables::Table,
 };
@@ -44,6 +47,10 @@ impl StateReader {
         self.number
     }
 
+    pub(crate) fn store_and_snapshot(&self) -> (&Inner, &Snapshot) {
+        (&self.store, &self.head.snapshot)
+    }
+
     /// The value that the first later block found, if a later block changed it: `key_at` makes the
     /// history's key for a block.
     fn past<T, K: AsRef<[u8]>>(
@@ -62,6 +69,46 @@ impl StateReader {
             .map(|(key, value)| decode(&value).map_err(|error| history.corrupt(&key, error)))
             .transpose()
     }
+
+    /// The account after the last block that this reader knows.
+    fn latest_account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        let at = self.head.header.number;
+        if let Some(account) = self.store.hot.account(address, at) {
+            return Ok(account);
+        }
+        let account = self.store.tables.accounts.read(
+            &self.head.snapshot,
+            address.as_slice(),
+            encoding::decode_account,
+        )?;
+        self.store.hot.fill(Held::account(address, account), at);
+        Ok(account)
+    }
+
+    /// As [`StateReader::latest_account`].
+    fn latest_slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let at = self.head.header.number;
+        if let Some(value) = self.store.hot.slot(address, slot, at) {
+            return Ok(value);
+        }
+        let value = self
+            .store
+            .tables
+            .storage
+            .read(
+                &self.head.snapshot,
+                &encoding::storage_key(address, slot),
+                encoding::decode_word,
+            )?
+            .unwrap_or_default();
+        let held = Held::Slot {
+            address,
+            slot,
+            value,
+        };
+        self.store.hot.fill(held, at);
+        Ok(value)
+    }
 }
 
 impl StateView for StateReader {
@@ -75,11 +122,7 @@ impl StateView for StateReader {
         )?;
         match past {
             Some(account) => Ok(account),
-            None => self.store.tables.accounts.read(
-                &self.head.snapshot,
-                address.as_slice(),
-                encoding::decode_account,
-            ),
+            None => self.latest_account(address),
         }
     }
 
@@ -91,22 +134,16 @@ impl StateView for StateReader {
         )?;
         match past {
             Some(value) => Ok(value),
-            None => Ok(self
-                .store
-                .tables
-                .storage
-                .read(
-                    &self.head.snapshot,
-                    &encoding::storage_key(address, slot),
-                    encoding::decode_word,
-                )?
-                .unwrap_or_default()),
+            None => self.latest_slot(address, slot),
         }
     }
 
     fn code(&mut self, code_hash: B256) -> Result<Bytes, StateError> {
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new());
+        }
+        if let Some(code) = self.store.hot.code(&code_hash) {
+            return Ok(code);
         }
         let code = &self.store.tables.code;
         let bytes = code
@@ -117,7 +154,10 @@ impl StateView for StateReader {
                     "an account names this code, found no entry",
                 )
             })?;
-        Ok(Bytes::copy_from_slice(&bytes))
+        // A copy, because what the database gives may hold a whole block of its file in memory.
+        let bytes = Bytes::copy_from_slice(&bytes);
+        self.store.hot.fill_code(code_hash, bytes.clone());
+        Ok(bytes)
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {

@@ -1,4 +1,8 @@
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, U256};
@@ -8,14 +12,15 @@ use weft_executor_core::ChangeSet;
 use weft_primitives::{L1Origin, Receipt, SealedBlock};
 
 use crate::{
-    AccountProof, StateError, StateReader, TrieUpdates,
+    AccountProof, CacheCounters, StateError, StateReader, TrieUpdates,
+    cache::HotState,
     commit::Writer,
     data_folder::DataFolder,
     encoding::{self, L1Progress},
     history::{self, History},
     proof,
     tables::Tables,
-    trie::{self, AccountNodes},
+    trie::{self, AccountNodes, UnwrittenTrie},
 };
 
 /// Handle to the store; clones share it. All methods may be called from any thread.
@@ -29,6 +34,12 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) head: RwLock<Arc<Head>>,
     pub(crate) writer: Mutex<Writer>,
+    pub(crate) hot: HotState,
+    pub(crate) trie_bytes: u64,
+    /// Bytes of trie nodes from which on they are written.
+    pub(crate) unwritten_trie_bytes: usize,
+    /// The depths in the account trie at which the last root had to read nodes, a bit each.
+    pub(crate) trie_depths: AtomicU64,
     pub(crate) history: History,
     pub(crate) _folder: DataFolder,
 }
@@ -37,6 +48,8 @@ pub(crate) struct Inner {
 pub(crate) struct Head {
     pub(crate) header: Sealed<Header>,
     pub(crate) snapshot: Snapshot,
+    /// Trie nodes that the snapshot lacks.
+    pub(crate) trie: UnwrittenTrie,
 }
 
 /// Where a transaction is.
@@ -80,6 +93,11 @@ impl Store {
         Ok(self.head_state().header.clone())
     }
 
+    /// How often reads of accounts and slots were answered from memory, since the store was opened.
+    pub fn cache_counters(&self) -> CacheCounters {
+        self.inner.hot.counters()
+    }
+
     /// State after the last durable block.
     ///
     /// # Errors
@@ -118,55 +136,19 @@ impl Store {
     }
 
     /// State root after `changes` on top of the last durable block, and the trie nodes to commit.
+    /// It is computed from what is on disk alone; whoever computes one root after another is better
+    /// off with [`Store::sealer`].
     ///
     /// # Errors
     /// When the trie cannot be read.
     pub fn state_root(&self, changes: &ChangeSet) -> Result<(B256, TrieUpdates), StateError> {
-        self.state_root_on(&[], changes)
-    }
-
-    /// State root after `changes` on top of blocks that are not durable yet, whose trie nodes are
-    /// `parents`, oldest first. The first of them stands on the last durable block, or is durable
-    /// by now itself.
-    ///
-    /// # Errors
-    /// [`StateError::TrieBase`] when the parents do not follow on the last durable block or on each
-    /// other, and when the trie cannot be read.
-    pub fn state_root_on(
-        &self,
-        parents: &[&TrieUpdates],
-        changes: &ChangeSet,
-    ) -> Result<(B256, TrieUpdates), StateError> {
         let head = self.head_state();
-        let base = head.header.state_root;
-        for pair in parents.windows(2) {
-            if let [below, above] = pair
-                && below.root() != above.parent_root()
-            {
-                return Err(StateError::TrieBase {
-                    expected: below.root(),
-                    found: above.parent_root(),
-                });
-            }
-        }
-        // A block becomes durable while its child's root is computed: nodes that are on disk and
-        // in a layer are the same.
-        if let Some(first) = parents.first()
-            && first.parent_root() != base
-            && parents.iter().all(|layer| layer.root() != base)
-        {
-            return Err(StateError::TrieBase {
-                expected: base,
-                found: first.parent_root(),
-            });
-        }
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: parents,
+            layers: &head.trie.layers(),
         };
-        let parent_root = parents.last().map_or(base, |layer| layer.root());
-        let updates = trie::state_root(&nodes, parent_root, changes)?;
+        let updates = trie::state_root(&nodes, head.header.state_root, changes)?;
         Ok((updates.root(), updates))
     }
 
@@ -295,7 +277,7 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: &[],
+            layers: &head.trie.layers(),
         };
         let proof = proof::account_proof(&nodes, head.header.state_root, address, slots)?;
         Ok((head.header.clone(), proof))

@@ -1,7 +1,8 @@
-use std::{ops::RangeInclusive, path::Path};
+use std::{io, ops::RangeInclusive, path::Path};
 
 use fjall::{
-    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserValue,
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserKey,
+    UserValue,
 };
 
 use crate::{StateError, StoreOptions, encoding, options::MIN_JOURNAL_BYTES};
@@ -25,8 +26,9 @@ impl Table {
     pub(crate) fn get(
         &self,
         snapshot: &Snapshot,
-        key: &[u8],
+        key: impl AsRef<[u8]>,
     ) -> Result<Option<UserValue>, StateError> {
+        let key = key.as_ref();
         snapshot
             .get(&self.keyspace, self.tagged(key))
             .map_err(|source| self.unreadable(key, source))
@@ -84,11 +86,8 @@ impl Table {
         Ok((key, value))
     }
 
-    fn tagged(&self, key: &[u8]) -> Vec<u8> {
-        let mut tagged = Vec::with_capacity(key.len().saturating_add(1));
-        tagged.push(self.tag);
-        tagged.extend_from_slice(key);
-        tagged
+    fn tagged(&self, key: &[u8]) -> Tagged {
+        Tagged::new(self.tag, key)
     }
 
     pub(crate) fn corrupt(&self, key: &[u8], reason: impl ToString) -> StateError {
@@ -105,6 +104,20 @@ impl Table {
             key: key.to_vec(),
             source,
         }
+    }
+
+    /// Writes the keyspace's first entries, in the order of their keys, without the detour over
+    /// journal and memtable.
+    pub(crate) fn ingest<K: AsRef<[u8]>>(
+        &self,
+        entries: impl Iterator<Item = io::Result<(K, Vec<u8>)>>,
+    ) -> fjall::Result<()> {
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        for entry in entries {
+            let (key, value) = entry?;
+            ingestion.write(self.tagged(key.as_ref()), value)?;
+        }
+        ingestion.finish()
     }
 
     pub(crate) fn put(
@@ -125,6 +138,45 @@ impl Table {
     /// until it has reached the last level.
     pub(crate) fn delete_once(&self, batch: &mut OwnedWriteBatch, key: impl AsRef<[u8]>) {
         batch.remove_weak(&self.keyspace, self.tagged(key.as_ref()));
+    }
+}
+
+/// Longer than any table's key with its tag: a hash, a path of 64 nibbles with its length, a tag.
+const MAX_TAGGED: usize = 72;
+
+/// A key with its tag, without a piece of memory of its own as long as it is no longer than keys are.
+enum Tagged {
+    Short([u8; MAX_TAGGED], usize),
+    Long(Vec<u8>),
+}
+
+impl Tagged {
+    fn new(tag: u8, key: &[u8]) -> Self {
+        let mut bytes = [0; MAX_TAGGED];
+        let length = key.len().saturating_add(1);
+        match bytes.get_mut(..length).and_then(<[u8]>::split_first_mut) {
+            Some((first, rest)) => {
+                *first = tag;
+                rest.copy_from_slice(key);
+                Self::Short(bytes, length)
+            }
+            None => Self::Long([&[tag], key].concat()),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Tagged {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes, length) => bytes.get(..*length).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Tagged> for UserKey {
+    fn from(tagged: Tagged) -> Self {
+        tagged.as_ref().into()
     }
 }
 
@@ -182,6 +234,8 @@ tables! {
         b'a' account_trie,
         /// Nodes of the storage tries.
         b's' storage_trie,
+        /// The block whose tries these are.
+        b'n' trie_block,
     }
     history {
         /// Accounts before the blocks that changed them.
@@ -222,6 +276,14 @@ impl Tables {
             .worker_threads(options.worker_threads.max(1))
             .open()?;
         Self::new(database, options)
+    }
+
+    /// Writes all memtables to disk and waits for it.
+    pub(crate) fn flush(&self) -> fjall::Result<()> {
+        for (_, keyspace) in &self.keyspaces {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        Ok(())
     }
 
     /// Writes the number of the last block into every keyspace.

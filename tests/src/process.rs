@@ -97,13 +97,22 @@ impl Process {
     /// # Errors
     /// When it has not ended within `limit`.
     pub async fn interrupt(&mut self, limit: Duration) -> eyre::Result<ExitStatus> {
+        self.signal("INT")?;
+        self.wait(limit).await
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) -> eyre::Result<()> {
         let status = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+            .args([format!("-{name}"), self.child.id().to_string()])
             .status()?;
         if !status.success() {
-            bail!("kill -INT {}: {status}", self.child.id());
+            bail!("kill -{name} {}: {status}", self.child.id());
         }
-        self.wait(limit).await
+        Ok(())
     }
 
     /// Waits for its own end.

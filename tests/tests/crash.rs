@@ -1,40 +1,163 @@
-//! kill -9 under load: nothing that was acknowledged is missing afterwards (I2), batches go on
-//! without gap or overlap (I4), and no block has a second version.
+//! kill -9 at any moment: what was acknowledged is there afterwards, once and where it was said to be
+//! (I2), no block has a second version, batches go on without gap or overlap (I4), and the chain that
+//! follows from L1 is the same (I3).
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
 use eyre::{ContextCompat, ensure};
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use serde_json::{Value, json};
+use rand::{Rng, rngs::StdRng};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 use weft_tests::{
     anvil::Anvil,
+    clients::Clients,
     load::{self, L2_CHAIN_ID, Sender},
+    process::Process,
     rollup::{check_tiling, posted_batches},
     rpc::Rpc,
-    weft::{Account, Dev},
+    seed,
+    sequencer::{Place, accounts},
+    wait::until,
+    weft::{Dev, Follower, watch},
+    witness::{Witness, block_hashes, same_blocks},
 };
 
-const SENDERS: usize = 4;
+/// How many accounts send.
+const SENDERS: usize = 6;
 
-/// How long one transaction may wait for its block, in milliseconds.
-const SYNC_TIMEOUT_MS: u64 = 20_000;
+/// How many times the sequencer is killed.
+const KILLS: &str = "WEFT_TEST_KILLS";
 
-/// Repeats a run: the moments of the kills.
-const SEED_VARIABLE: &str = "WEFT_TEST_SEED";
+/// How long L1 and a follower may take to get everything, for each kill and at least.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The sequencer alone is killed; L1 lives on.
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_by_kills_of_the_sequencer() -> eyre::Result<()> {
+    let kills = seed::number(KILLS, 8)?;
+    let mut random = seed::random()?;
+    let folder = TempDir::new()?;
+    let l1 = Dev::start(&folder.path().join("l1"), &["--no-watcher"]).await?;
+    let place = Place::on_l1_of(&l1, folder.path()).await?;
+    let witness = Witness::new(&folder.path().join("witness"))?;
+    let mut killed = 0;
+    while killed < kills {
+        let moment = Moment::choose(&mut random);
+        killed += moment.meet(&place, &witness).await?;
+        eprintln!(
+            "{killed} kills: {moment:?}; {} acknowledged, block {}",
+            witness.acknowledged(),
+            witness.highest_block()
+        );
+    }
+    ensure!(witness.acknowledged() > 0, "nothing was acknowledged");
+
+    let node = place.start().await?;
+    one_more(&node.rpc, &accounts()?).await?;
+    let hashes = witness.check(&node.rpc).await?;
+    let head = hashes.len() as u64 - 1;
+    let limit = LIMIT + Duration::from_secs(2 * kills as u64);
+    until("the whole chain to be safe", limit, || async {
+        let safe = node.rpc.block_number("safe").await?;
+        ensure!(safe >= head, "safe is {safe} of {head}");
+        Ok(Some(()))
+    })
+    .await?;
+    let contract = place.contract()?;
+    check_tiling(&posted_batches(&l1.l1, contract).await?)?;
+    let report = watch(&l1.info.l1_rpc, contract).await?;
+    ensure!(report.success && report.verified, "{}", report.json);
+    let followed = folder.path().join("followed");
+    let mut follower = Follower::start(&l1.info.l1_rpc, contract, &followed).await?;
+    follower.hash_at(head, limit).await?;
+    let same = same_blocks(&hashes, &block_hashes(&follower.rpc).await?)?;
+    ensure!(
+        same == hashes.len(),
+        "only {same} of {} blocks",
+        hashes.len()
+    );
+    // The witness is of the follower's chain too.
+    witness.check(&follower.rpc).await?;
+    eprintln!(
+        "{killed} kills, {} acknowledged, {same} blocks, {} batches",
+        witness.acknowledged(),
+        report.batches
+    );
+    Ok(())
+}
+
+/// When the node is killed.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// This long after its start, whatever it does by then.
+    Start(Duration),
+    /// This long after clients have begun.
+    Load(Duration),
+    /// As `Load`, but it is asked to stop first, and killed this long after that.
+    Stop(Duration, Duration),
+    /// As `Load`, and again this long after the next start.
+    Twice(Duration, Duration),
+}
+
+impl Moment {
+    fn choose(random: &mut StdRng) -> Self {
+        let mut ms = |most| Duration::from_millis(random.random_range(0..most));
+        let (loaded, short, start) = (ms(1200), ms(60), ms(400));
+        match random.random_range(0..10) {
+            0 => Self::Start(start),
+            1..3 => Self::Stop(loaded, short),
+            3 => Self::Twice(loaded, start),
+            _ => Self::Load(loaded),
+        }
+    }
+
+    /// Starts the node and kills it at this moment; returns the number of kills.
+    async fn meet(self, place: &Place, witness: &Witness) -> eyre::Result<usize> {
+        match self {
+            Self::Start(alive) => kill_after(place.spawn().await?, alive).await?,
+            Self::Load(loaded) => kill_loaded(place, witness, loaded, None).await?,
+            Self::Stop(loaded, stopping) => {
+                kill_loaded(place, witness, loaded, Some(stopping)).await?;
+            }
+            Self::Twice(loaded, alive) => {
+                kill_loaded(place, witness, loaded, None).await?;
+                kill_after(place.spawn().await?, alive).await?;
+                return Ok(2);
+            }
+        }
+        Ok(1)
+    }
+}
+
+// The load itself is the clock here: kills come at a random moment of it.
+async fn kill_after(mut process: Process, alive: Duration) -> eyre::Result<()> {
+    tokio::time::sleep(alive).await;
+    process.kill()
+}
+
+async fn kill_loaded(
+    place: &Place,
+    witness: &Witness,
+    loaded: Duration,
+    stopping: Option<Duration>,
+) -> eyre::Result<()> {
+    let node = place.start().await?;
+    let senders = accounts()?;
+    let senders = senders.get(..SENDERS).wrap_err("accounts")?;
+    let clients = Clients::start(&node.rpc, senders, witness);
+    tokio::time::sleep(loaded).await;
+    clients.expect_end();
+    if let Some(stopping) = stopping {
+        node.process.signal("TERM")?;
+        kill_after(node.process, stopping).await?;
+    } else {
+        kill_after(node.process, Duration::ZERO).await?;
+    }
+    clients.join().await
+}
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_with_the_embedded_l1() -> eyre::Result<()> {
-    kill_and_restart(4, &[]).await
+    kill_and_restart(3, &[]).await
 }
 
 #[tokio::test]
@@ -45,39 +168,26 @@ async fn nothing_acknowledged_is_lost_with_anvil() -> eyre::Result<()> {
     kill_and_restart(3, &["--l1", anvil.rpc.url()]).await
 }
 
+/// The whole of `weft dev` is killed, L1 with it when it is the embedded one.
 async fn kill_and_restart(rounds: usize, options: &[&str]) -> eyre::Result<()> {
-    let seed = match std::env::var(SEED_VARIABLE) {
-        Ok(seed) => seed.parse()?,
-        Err(_) => rand::rng().random(),
-    };
-    eprintln!("{SEED_VARIABLE}={seed}");
-    let mut random = StdRng::seed_from_u64(seed);
+    let mut random = seed::random()?;
     let folder = TempDir::new()?;
     let data_dir = folder.path().join("dev");
-    let mut witness = Witness::default();
+    let witness = Witness::new(&folder.path().join("witness"))?;
     for round in 0..rounds {
         let alive = Duration::from_millis(random.random_range(500..4000));
-        let seen = one_round(&data_dir, options, alive).await?;
+        one_round(&data_dir, options, alive, &witness).await?;
         eprintln!(
             "round {round}: killed after {alive:?}, {} acknowledged",
-            seen.receipts.len()
+            witness.acknowledged()
         );
-        witness.receipts.extend(seen.receipts);
     }
-    ensure!(
-        !witness.receipts.is_empty(),
-        "no transaction was acknowledged in {rounds} rounds"
-    );
+    ensure!(witness.acknowledged() > 0, "nothing was acknowledged");
 
     let mut dev = Dev::start(&data_dir, options).await?;
     witness.check(&dev.l2).await?;
-    // A last transaction shows that the chain goes on.
-    let account = dev.info.accounts.first().wrap_err("no account")?;
-    let mut sender = Sender::new(account, L2_CHAIN_ID, &dev.l2).await?;
-    let signed = load::transfers(&mut sender, 1)?;
-    load::send_all(&dev.l2, &signed).await?;
-    load::all_included(&dev.l2, &signed, Duration::from_secs(30)).await?;
-    let head = dev.all_safe(Duration::from_secs(120)).await?;
+    one_more(&dev.l2, &dev.info.accounts).await?;
+    let head = dev.all_safe(LIMIT).await?;
     check_tiling(&posted_batches(&dev.l1, dev.info.contract).await?)?;
     let report = dev.watch().await?;
     ensure!(report.success && report.verified, "{}", report.json);
@@ -86,98 +196,31 @@ async fn kill_and_restart(rounds: usize, options: &[&str]) -> eyre::Result<()> {
         "{} < {head}",
         report.last_l2_block
     );
-    witness.check(&dev.l2).await
+    witness.check(&dev.l2).await?;
+    Ok(())
 }
 
-/// Starts the node, sends until `alive` has passed, and kills it while requests are under way.
-async fn one_round(data_dir: &Path, options: &[&str], alive: Duration) -> eyre::Result<Witness> {
-    let mut dev = Dev::start(data_dir, options).await?;
-    let killed = Arc::new(AtomicBool::new(false));
-    let mut senders = JoinSet::new();
-    for account in dev.info.accounts.iter().take(SENDERS) {
-        senders.spawn(send_until_killed(
-            account.clone(),
-            dev.l2.clone(),
-            killed.clone(),
-        ));
-    }
-    // The load itself is the clock here: the kill comes at a random moment of it.
+async fn one_round(
+    data_dir: &Path,
+    options: &[&str],
+    alive: Duration,
+    witness: &Witness,
+) -> eyre::Result<()> {
+    let dev = Dev::start(data_dir, options).await?;
+    let senders = dev.info.accounts.get(..SENDERS).wrap_err("accounts")?;
+    let clients = Clients::start(&dev.l2, senders, witness);
     tokio::time::sleep(alive).await;
-    // Set first: an answer that fails from now on may be the kill's doing.
-    killed.store(true, Ordering::SeqCst);
-    dev.process.kill()?;
-    let mut witness = Witness::default();
-    while let Some(sent) = senders.join_next().await {
-        witness.receipts.extend(sent??.receipts);
-    }
-    Ok(witness)
+    clients.expect_end();
+    kill_after(dev.process, Duration::ZERO).await?;
+    clients.join().await
 }
 
-/// Sends one transaction after the other and notes each receipt that was answered.
-async fn send_until_killed(
-    account: Account,
-    rpc: Rpc,
-    killed: Arc<AtomicBool>,
-) -> eyre::Result<Witness> {
-    let mut sender = Sender::new(&account, L2_CHAIN_ID, &rpc).await?;
-    let mut witness = Witness::default();
-    loop {
-        let signed = load::transfers(&mut sender, 1)?;
-        let raw = signed.first().wrap_err("no transaction")?.raw.clone();
-        match rpc
-            .call::<Value>("eth_sendRawTransactionSync", json!([raw, SYNC_TIMEOUT_MS]))
-            .await
-        {
-            Ok(receipt) => witness.note(&receipt)?,
-            Err(_) if killed.load(Ordering::SeqCst) => return Ok(witness),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// What clients were told: transaction hash to block number and block hash.
-#[derive(Debug, Default)]
-struct Witness {
-    receipts: BTreeMap<String, (String, String)>,
-}
-
-impl Witness {
-    fn note(&mut self, receipt: &Value) -> eyre::Result<()> {
-        let (hash, place) = place(receipt)?;
-        self.receipts.insert(hash, place);
-        Ok(())
-    }
-
-    /// Every receipt is still there, in the same block.
-    async fn check(&self, rpc: &Rpc) -> eyre::Result<()> {
-        let hashes: Vec<&String> = self.receipts.keys().collect();
-        for chunk in hashes.chunks(100) {
-            let params = chunk.iter().map(|hash| json!([hash])).collect();
-            let found: Vec<Value> = rpc.batch("eth_getTransactionReceipt", params).await?;
-            for (hash, receipt) in chunk.iter().zip(&found) {
-                ensure!(!receipt.is_null(), "{hash} was acknowledged and is missing");
-                let (_, found) = place(receipt)?;
-                let expected = self.receipts.get(*hash).wrap_err("unknown hash")?;
-                ensure!(
-                    *expected == found,
-                    "{hash}: expected {expected:?}, found {found:?}"
-                );
-            }
-        }
-        Ok(())
-    }
-}
-
-fn place(receipt: &Value) -> eyre::Result<(String, (String, String))> {
-    let field = |name| {
-        let text = receipt.get(name).and_then(Value::as_str);
-        Ok::<_, eyre::Report>(
-            text.wrap_err_with(|| format!("no {name} in {receipt}"))?
-                .to_owned(),
-        )
-    };
-    Ok((
-        field("transactionHash")?,
-        (field("blockNumber")?, field("blockHash")?),
-    ))
+/// A last transaction shows that the chain goes on.
+async fn one_more(rpc: &Rpc, accounts: &[weft_tests::weft::Account]) -> eyre::Result<()> {
+    let account = accounts.first().wrap_err("no account")?;
+    let mut sender = Sender::new(account, L2_CHAIN_ID, rpc).await?;
+    let signed = load::transfers(&mut sender, 1)?;
+    load::send_all(rpc, &signed).await?;
+    load::all_included(rpc, &signed, Duration::from_secs(30)).await?;
+    Ok(())
 }

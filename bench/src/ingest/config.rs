@@ -1,4 +1,4 @@
-use std::{num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 /// What the transactions are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,8 @@ pub struct IngestConfig {
     pub url: Option<String>,
     /// The node's WebSocket endpoint, where it is not the HTTP endpoint's host and port.
     pub websocket_url: Option<String>,
+    /// Process id of the node, when it runs already and on this machine.
+    pub pid: Option<u32>,
     /// Accounts that senders are funded from: the first ten of this mnemonic.
     pub mnemonic: String,
     /// What the transactions are.
@@ -125,9 +127,13 @@ pub struct IngestConfig {
     pub window: NonZeroUsize,
     /// Transactions that are sent one after the other on the idle chain to measure its latency.
     pub idle: usize,
+    /// Pause before each of them.
+    pub idle_pause: Duration,
     /// Loads at which latencies are measured, one after the other.
     pub paces: Vec<Pace>,
-    /// Seconds of each of these.
+    /// Load above what the throughput runs came to, as a multiple of it.
+    pub overload: Option<f64>,
+    /// Seconds of each of these loads.
     pub seconds: NonZeroUsize,
     /// What keys, receivers and values come from.
     pub seed: u64,

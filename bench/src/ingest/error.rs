@@ -80,8 +80,8 @@ pub enum IngestError {
     /// twice.
     #[error("the node's blocks hold {0} transactions that were not sent, or hold them twice")]
     Foreign(u64),
-    /// The node that was started for this did not start.
-    #[error("the node did not start: {0}")]
+    /// The node that was started for this did not start, or ended.
+    #[error("the node: {0}")]
     Node(String),
     /// A file cannot be used.
     #[error("{path}: {source}")]

@@ -64,10 +64,6 @@ impl Histogram {
         0.0
     }
 
-    pub(super) const fn count(&self) -> u64 {
-        self.total
-    }
-
     pub(super) fn max_ms(&self) -> f64 {
         self.max.as_secs_f64() * 1000.0
     }
@@ -99,16 +95,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_are_those_of_the_sorted_list(mut micros in proptest::collection::vec(0..10_000_000_u64, 1..300), share in 0.0..=1.0) {
+        fn quantiles_are_those_of_the_sorted_list(micros in proptest::collection::vec(0..10_000_000_u64, 1..300), share in 0.0..=1.0_f64) {
             let mut histogram = Histogram::default();
             for micros in &micros {
                 histogram.record(Duration::from_micros(*micros));
             }
+            let mut micros: Vec<u64> = micros;
             micros.sort_unstable();
             let rank = ((micros.len() as f64 * share).ceil() as usize).max(1);
             let exact = micros[rank - 1] as f64 / 1000.0;
             let found = histogram.quantile_ms(share);
-            prop_assert!(found >= exact && found <= exact * 1.01 + 0.001, "{found} {exact}");
+            prop_assert!(found >= exact - 1e-6 && found <= exact * 1.01 + 0.001, "{found} {exact}");
         }
     }
 }

@@ -1,13 +1,9 @@
 //! The connections that transactions go through.
 
 use futures::{
-    SinkExt, StreamExt,
+    FutureExt,
     future::{Either, select, try_join_all},
     pin_mut,
-};
-use tokio_tungstenite::{
-    client_async_with_config,
-    tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
 use super::{
@@ -15,6 +11,7 @@ use super::{
     http::{Endpoint, HttpConnection},
     load::{Load, Order},
     rpc::{Answer, ErrorObject, parse, push_send, shown},
+    websocket::WebSocket,
 };
 
 const METHOD: &str = "eth_sendRawTransaction";
@@ -28,13 +25,6 @@ pub(super) enum Lanes {
     Batch(Vec<HttpConnection>, usize),
     /// So many requests in flight on each.
     WebSocket(Vec<WebSocket>, usize),
-}
-
-/// An open WebSocket connection.
-#[derive(Debug)]
-pub(super) struct WebSocket {
-    stream: tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>,
-    address: String,
 }
 
 impl Lanes {
@@ -74,7 +64,12 @@ impl Lanes {
             }
             Self::WebSocket(connections, depth) => {
                 let depth = *depth;
-                try_join_all(connections.iter_mut().map(|lane| lane.run(depth, load))).await?;
+                try_join_all(
+                    connections
+                        .iter_mut()
+                        .map(|lane| streamed(lane, depth, load)),
+                )
+                .await?;
             }
         }
         Ok(())
@@ -200,88 +195,55 @@ fn match_answers(load: &Load, orders: &[Order], answers: &[Answer<'_>]) -> Resul
     Ok(())
 }
 
-impl WebSocket {
-    pub(super) async fn open(endpoint: &Endpoint) -> Result<Self, IngestError> {
-        let stream = endpoint.connect().await?;
-        let url = format!("ws://{}{}", endpoint.address, endpoint.path);
-        let config = WebSocketConfig::default()
-            .max_message_size(None)
-            .max_frame_size(None);
-        let (stream, _) = client_async_with_config(url, stream, Some(config))
-            .await
-            .map_err(|error| IngestError::connection(&endpoint.address, error))?;
-        Ok(Self {
-            stream,
-            address: endpoint.address.clone(),
-        })
-    }
-
-    pub(super) async fn send(&mut self, text: Utf8Bytes) -> Result<(), IngestError> {
-        let sent = self.stream.send(Message::Text(text)).await;
-        sent.map_err(|error| IngestError::connection(&self.address, error))
-    }
-
-    /// The next message with text.
-    pub(super) async fn receive(&mut self) -> Result<Utf8Bytes, IngestError> {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(Message::Close(frame))) => {
-                    let reason = frame.map_or_else(String::new, |frame| frame.to_string());
-                    let reason = format!("closed by the node: {reason}");
-                    return Err(IngestError::connection(&self.address, reason));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(IngestError::connection(&self.address, error)),
-                None => return Err(IngestError::connection(&self.address, "closed by the node")),
+async fn streamed(lane: &mut WebSocket, depth: usize, load: &Load) -> Result<(), IngestError> {
+    let mut in_flight: Vec<Order> = Vec::with_capacity(depth);
+    let mut text = Vec::new();
+    loop {
+        let before = in_flight.len();
+        load.take(depth, &mut in_flight)?;
+        for order in in_flight.iter().skip(before) {
+            text.clear();
+            push_send(&mut text, order.number, order.ready.raw());
+            lane.feed(&text).await?;
+        }
+        if in_flight.len() > before {
+            lane.flush().await?;
+        }
+        if in_flight.is_empty() && load.all_sent() {
+            load.wake();
+            return Ok(());
+        }
+        let first = {
+            let changed = load.changed();
+            let receive = lane.receive();
+            pin_mut!(changed, receive);
+            match select(receive, changed).await {
+                Either::Left((text, _)) => text?,
+                // What has been received stays in the stream until it is asked for.
+                Either::Right(_) => continue,
             }
+        };
+        take_message(load, &mut in_flight, first.as_bytes())?;
+        // All that is there, so that what takes its place goes out together.
+        while let Some(text) = lane.receive().now_or_never() {
+            take_message(load, &mut in_flight, text?.as_bytes())?;
         }
     }
+}
 
-    async fn run(&mut self, depth: usize, load: &Load) -> Result<(), IngestError> {
-        let mut in_flight: Vec<Order> = Vec::with_capacity(depth);
-        let mut text = Vec::new();
-        loop {
-            let before = in_flight.len();
-            load.take(depth, &mut in_flight)?;
-            for order in in_flight.iter().skip(before) {
-                text.clear();
-                push_send(&mut text, order.number, order.ready.raw());
-                let message = String::from_utf8_lossy(&text).into_owned();
-                let fed = self.stream.feed(Message::Text(message.into())).await;
-                fed.map_err(|error| IngestError::connection(&self.address, error))?;
-            }
-            if in_flight.len() > before {
-                let flushed = self.stream.flush().await;
-                flushed.map_err(|error| IngestError::connection(&self.address, error))?;
-            }
-            if in_flight.is_empty() && load.all_sent() {
-                load.wake();
-                return Ok(());
-            }
-            let text = {
-                let changed = load.changed();
-                let receive = self.receive();
-                pin_mut!(changed, receive);
-                match select(receive, changed).await {
-                    Either::Left((text, _)) => text?,
-                    // What has been received stays in the stream until it is asked for.
-                    Either::Right(_) => continue,
-                }
-            };
-            let answer: Answer<'_> = parse(METHOD, text.as_bytes())?;
-            let position = in_flight
-                .iter()
-                .position(|order| answer.id == Some(order.number as u64));
-            let Some(position) = position else {
-                return Err(IngestError::Answer {
-                    method: METHOD.to_owned(),
-                    expected: "the id of a request that was sent",
-                    found: shown(text.as_bytes()),
-                });
-            };
-            let order = in_flight.swap_remove(position);
-            take_answer(load, &order, &answer)?;
-        }
-    }
+/// What the node says over WebSocket about one of the transactions on their way.
+fn take_message(load: &Load, in_flight: &mut Vec<Order>, text: &[u8]) -> Result<(), IngestError> {
+    let answer: Answer<'_> = parse(METHOD, text)?;
+    let position = in_flight
+        .iter()
+        .position(|order| answer.id == Some(order.number as u64));
+    let Some(position) = position else {
+        return Err(IngestError::Answer {
+            method: METHOD.to_owned(),
+            expected: "the id of a request that was sent",
+            found: shown(text),
+        });
+    };
+    let order = in_flight.swap_remove(position);
+    take_answer(load, &order, &answer)
 }

@@ -63,6 +63,7 @@ impl OwnNode {
             format!("chain.data_dir={}", data_dir(&folder).display()),
             format!("chain.genesis={}", genesis.display()),
             "rpc.port=0".to_owned(),
+            "batcher.enabled=false".to_owned(),
             format!("block.gas_limit={GAS_LIMIT}"),
             "log.filter=info".to_owned(),
             "log.format=json".to_owned(),
@@ -96,9 +97,19 @@ impl OwnNode {
         self.folder.path()
     }
 
-    /// The end of its log.
-    pub(super) fn log_tail(&self) -> String {
+    fn log_tail(&self) -> String {
         tail(&self.folder.path().join("log"))
+    }
+
+    /// When it has ended, that is what went wrong.
+    pub(super) fn explain(mut self, error: IngestError) -> IngestError {
+        match self.child.try_wait() {
+            Ok(Some(status)) => IngestError::Node(format!(
+                "it ended with {status} ({error}); it printed {}",
+                self.log_tail()
+            )),
+            _ => error,
+        }
     }
 
     /// Asks it to stop and waits for it.

@@ -191,7 +191,11 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(
     })
 }
 
-fn result<T: DeserializeOwned>(method: &str, answer: Answer<'_>) -> Result<T, IngestError> {
+/// The result, or the node's error as one.
+pub(super) fn result<T: DeserializeOwned>(
+    method: &str,
+    answer: Answer<'_>,
+) -> Result<T, IngestError> {
     if let Some(error) = answer.error {
         return Err(IngestError::Method {
             method: method.to_owned(),

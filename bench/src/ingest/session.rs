@@ -1,20 +1,21 @@
-use std::{path::PathBuf, time::Duration};
+use std::time::{Duration, Instant};
 
 use super::{
-    IngestConfig, IngestError, IngestReport,
-    follower::follow,
+    IngestConfig, IngestError, IngestReport, LatencyReport, Pace, Transport,
+    histogram::Histogram,
     http::Endpoint,
-    lanes::Lanes,
-    load::{Load, Rhythm},
+    load::Rhythm,
     node::OwnNode,
-    process::{ProcessWatch, disk_bytes},
+    probe::Probe,
+    process::ProcessWatch,
     rpc::Rpc,
     setup::{Treasury, prepare},
     supply::Plan,
 };
 
-/// How often a node without a new block is asked for one.
-const POLL: Duration = Duration::from_millis(4);
+/// Transactions that are signed for an overload, as a multiple of what the node was seen to take in
+/// the same time.
+const OVERLOAD_SUPPLY: f64 = 1.5;
 
 /// Measures what the configuration asks for, and hands each report over as it is there.
 ///
@@ -25,7 +26,7 @@ pub fn run_ingest(
     config: &IngestConfig,
     mut on_report: impl FnMut(IngestReport),
 ) -> Result<(), IngestError> {
-    // One thread: what it uses less, the node has.
+    // One thread: what it does not use, the node has.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -42,42 +43,47 @@ async fn measure(
     config: &IngestConfig,
     on_report: &mut dyn FnMut(IngestReport),
 ) -> Result<(), IngestError> {
-    let own = match &config.url {
-        Some(_) => None,
-        None => Some(OwnNode::start(config).await?),
+    let (own, url) = match &config.url {
+        Some(url) => (None, url.clone()),
+        None => {
+            let node = OwnNode::start(config).await?;
+            let url = node.url.clone();
+            (Some(node), url)
+        }
     };
-    let url = match (&config.url, &own) {
-        (Some(url), _) => url.clone(),
-        (None, Some(node)) => node.url.clone(),
-        (None, None) => return Err(IngestError::Node("there is none".to_owned())),
+    let measured = async {
+        let mut session = Session::open(config, own.as_ref(), &url).await?;
+        session.run(on_report).await
     };
-    let endpoint = Endpoint::parse(&url)?;
-    let mut session = Session::open(config, own.as_ref(), endpoint).await?;
-    for _ in 0..config.runs {
-        on_report(session.throughput().await?);
-    }
+    let result = measured.await;
     match own {
-        Some(node) => node.stop().await,
-        None => Ok(()),
+        Some(node) if result.is_ok() => node.stop().await,
+        // What it printed says more than a broken connection.
+        Some(node) => result.map_err(|error| node.explain(error)),
+        None => result,
     }
 }
 
-struct Session<'a> {
-    config: &'a IngestConfig,
-    own: Option<&'a OwnNode>,
-    endpoint: Endpoint,
-    websocket: Endpoint,
-    rpc: Rpc,
-    treasury: Treasury,
-    plan: Plan,
+/// A node that is ready to be driven.
+pub(super) struct Session<'a> {
+    pub(super) config: &'a IngestConfig,
+    pub(super) own: Option<&'a OwnNode>,
+    /// The node's process, where it is known.
+    pub(super) process: Option<ProcessWatch>,
+    pub(super) endpoint: Endpoint,
+    pub(super) websocket: Endpoint,
+    pub(super) rpc: Rpc,
+    pub(super) treasury: Treasury,
+    pub(super) plan: Plan,
 }
 
 impl<'a> Session<'a> {
     async fn open(
         config: &'a IngestConfig,
         own: Option<&'a OwnNode>,
-        endpoint: Endpoint,
+        url: &str,
     ) -> Result<Self, IngestError> {
+        let endpoint = Endpoint::parse(url)?;
         let websocket = match &config.websocket_url {
             Some(url) => Endpoint::parse(url)?,
             None => endpoint.clone(),
@@ -89,6 +95,10 @@ impl<'a> Session<'a> {
         Ok(Self {
             config,
             own,
+            process: own
+                .map(|node| node.pid)
+                .or(config.pid)
+                .map(ProcessWatch::of),
             endpoint,
             websocket,
             rpc,
@@ -97,92 +107,87 @@ impl<'a> Session<'a> {
         })
     }
 
-    async fn throughput(&mut self) -> Result<IngestReport, IngestError> {
-        let rhythm = Rhythm::Window(self.config.window.get());
-        self.drive("throughput", self.config.transactions.get(), rhythm)
-            .await
+    async fn run(&mut self, on_report: &mut dyn FnMut(IngestReport)) -> Result<(), IngestError> {
+        let config = self.config;
+        if config.idle > 0 {
+            for transport in [Transport::Http, Transport::WebSocket] {
+                on_report(self.idle(transport).await?);
+            }
+        }
+        let mut most: f64 = 0.0;
+        for _ in 0..config.runs {
+            let rhythm = Rhythm::Window(config.window.get());
+            let report = self
+                .drive("throughput", config.transactions.get(), rhythm)
+                .await?;
+            most = most.max(report.tps);
+            on_report(report);
+        }
+        let seconds = config.seconds.get() as f64;
+        for pace in &config.paces {
+            let per_second = match pace {
+                Pace::Rate(rate) => *rate,
+                Pace::Fraction(fraction) => most * fraction,
+            };
+            let count = (per_second * seconds) as usize;
+            let rhythm = Rhythm::Rate {
+                per_second,
+                stop_after: None,
+            };
+            on_report(self.drive("rate", count.max(1), rhythm).await?);
+        }
+        if let Some(factor) = config.overload {
+            let rhythm = Rhythm::Rate {
+                per_second: most * factor,
+                stop_after: Some(Duration::from_secs_f64(seconds)),
+            };
+            let count = (most * seconds * OVERLOAD_SUPPLY) as usize;
+            on_report(self.drive("overload", count.max(1), rhythm).await?);
+        }
+        Ok(())
     }
 
-    async fn drive(
-        &mut self,
-        phase: &'static str,
-        count: usize,
-        rhythm: Rhythm,
-    ) -> Result<IngestReport, IngestError> {
+    /// Latency of one transaction after the other.
+    async fn idle(&mut self, transport: Transport) -> Result<IngestReport, IngestError> {
         let config = self.config;
-        let rounds = count.div_ceil(self.plan.senders.len().max(1));
+        let senders = self.plan.senders.len().max(1);
+        let rounds = config.idle.div_ceil(senders);
         self.treasury
             .fund(&self.plan, rounds, &mut self.rpc)
             .await?;
-        let folder: PathBuf = self
-            .own
-            .map_or_else(std::env::temp_dir, |node| node.folder().to_owned());
-        let supply = self.plan.supply(count, &folder)?;
-        let endpoint = match config.transport {
-            super::Transport::WebSocket => &self.websocket,
-            _ => &self.endpoint,
+        let supply = self.plan.supply(config.idle, &std::env::temp_dir())?;
+        self.rpc = Rpc::open(&self.endpoint).await?;
+        let endpoint = match transport {
+            Transport::WebSocket => &self.websocket,
+            Transport::Http | Transport::Batch => &self.endpoint,
         };
-        let mut lanes = Lanes::open(
-            config.transport,
-            endpoint,
-            config.connections(),
-            config.depth(),
-        )
-        .await?;
+        let mut probe = Probe::open(transport, endpoint).await?;
         let head = self.rpc.block_number().await?;
-        let node = self.own.map(|node| ProcessWatch::of(node.pid));
-        let generator = ProcessWatch::own();
-        let node_before = node.as_ref().map(ProcessWatch::cpu).unwrap_or_default();
-        let generator_before = generator.cpu();
-        let load = Load::new(supply, self.plan.senders.len(), rhythm);
-        let sent = async {
-            tokio::try_join!(
-                lanes.run(&load),
-                async {
-                    follow(&mut self.rpc, head, &load, POLL).await?;
-                    Ok(())
-                },
-                async {
-                    load.pace().await;
-                    Ok(())
-                }
-            )
-        };
-        sent.await?;
-        let generator_cpu = generator.cpu().since(&generator_before);
-        let node_cpu = node.as_ref().map(|node| node.cpu().since(&node_before));
-        self.plan.advance(&load.taken());
-        let counts = load.counts();
-        if self.own.is_some() && counts.foreign > 0 {
-            return Err(IngestError::Foreign(counts.foreign));
+        let mut taken = vec![0; senders];
+        let mut latency = Histogram::default();
+        let started = Instant::now();
+        for number in 0..supply.len() {
+            let ready = supply.get(number)?;
+            tokio::time::sleep(config.idle_pause).await;
+            let sent = Instant::now();
+            probe.send(ready.hash(), ready.raw()).await?;
+            latency.record(sent.elapsed());
+            if let Some(taken) = taken.get_mut(number % senders) {
+                *taken += 1;
+            }
         }
-        let seconds = match (counts.first_sent, counts.last_included) {
-            (Some(first), Some(last)) => last.saturating_duration_since(first).as_secs_f64(),
-            _ => 0.0,
-        };
-        let latency = load.latency();
-        let memory = node.as_ref().map(ProcessWatch::memory);
+        let seconds = started.elapsed().as_secs_f64();
+        self.plan.advance(&taken);
+        let txs = supply.len() as u64;
         Ok(IngestReport {
-            phase,
-            workload: config.kind.name(),
-            transport: config.transport.name(),
-            txs: counts.included,
+            method: probe.method(),
+            connections: 1,
+            txs,
             seconds,
-            tps: counts.included as f64 / seconds,
-            blocks: counts.blocks,
-            gas: counts.gas,
-            refused: counts.refused,
-            refusals: counts.refusals,
-            p50_ms: latency.quantile_ms(0.5),
-            p90_ms: latency.quantile_ms(0.9),
-            p99_ms: latency.quantile_ms(0.99),
-            max_ms: latency.max_ms(),
-            generator_cpu_s: generator_cpu.total,
-            node_cpu_s: node_cpu.as_ref().map(|cpu| cpu.total),
-            node_threads_cpu_s: node_cpu.map(|cpu| cpu.threads).unwrap_or_default(),
-            node_rss_bytes: memory.map(|(now, _)| now),
-            node_peak_rss_bytes: memory.map(|(_, most)| most),
-            node_disk_bytes: self.own.map(|node| disk_bytes(&node.data_dir())),
+            tps: txs as f64 / seconds,
+            blocks: self.rpc.block_number().await?.saturating_sub(head),
+            latency: LatencyReport::of(&latency),
+            ..IngestReport::new("idle", config.kind, transport)
         })
     }
 }

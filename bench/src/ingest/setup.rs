@@ -70,6 +70,13 @@ impl Treasury {
         Ok(())
     }
 
+    /// A transaction of one of the accounts.
+    pub(super) fn sign(&mut self) -> Result<Signed, IngestError> {
+        let account = self.accounts.first_mut().ok_or(SigningError::NotThere)?;
+        let action = Action::transfer(account.address(), U256::ONE);
+        Ok(account.sign(self.chain_id, action)?)
+    }
+
     /// Gives each sender what so many transactions can cost, where it has less.
     pub(super) async fn fund(
         &mut self,

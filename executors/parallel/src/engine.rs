@@ -6,6 +6,7 @@ use std::{
 };
 
 use alloy_eip7928::BlockAccessList;
+use alloy_primitives::{Address, U256};
 use weft_executor_core::{BlockEnv, ExecutionLayer, StateView};
 use weft_primitives::RecoveredTransaction;
 
@@ -21,7 +22,7 @@ use crate::{
     memory::Memory,
     plan::Plan,
     planner::{Planner, Segment},
-    predict::Predictor,
+    predict::{Predictor, declared_keys},
     stats::ExecutionStats,
 };
 
@@ -101,6 +102,22 @@ impl Engine {
         let learner = &self.workers.as_ref()?.learner;
         learner.wait();
         Some(learner.predictor())
+    }
+
+    /// Accounts, and slots of accounts (`Some`), that the transaction is expected to look at: its
+    /// sender, its receiver, its access list, and what the engine has learned of the like of it. It
+    /// is a hint and may be wrong or miss some; there are some 200 at most, and one may come more than
+    /// once.
+    pub fn predicted_keys(
+        &self,
+        transaction: &RecoveredTransaction,
+    ) -> Vec<(Address, Option<U256>)> {
+        let mut keys = Vec::new();
+        match &self.workers {
+            Some(workers) => workers.learner.predictor().keys(transaction, &mut keys),
+            None => declared_keys(transaction, &mut keys),
+        }
+        keys
     }
 
     /// Executes a block's transactions on top of `state`, which is the state after its parent.

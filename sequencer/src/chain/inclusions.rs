@@ -21,10 +21,20 @@ pub(super) struct Inclusions {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     next_id: AtomicU64,
-    waiting: Mutex<HashMap<B256, Vec<Waiting>>>,
+    /// `None` once the chain has ended.
+    waiting: Mutex<Option<HashMap<B256, Vec<Waiting>>>>,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            next_id: AtomicU64::default(),
+            waiting: Mutex::new(Some(HashMap::new())),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -42,7 +52,9 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.shared.waiting.lock().entry(self.hash) {
+        let mut waiting = self.shared.waiting.lock();
+        let entry = waiting.as_mut().map(|waiting| waiting.entry(self.hash));
+        if let Some(Entry::Occupied(mut entry)) = entry {
             entry.get_mut().retain(|waiting| waiting.id != self.id);
             if entry.get().is_empty() {
                 entry.remove();
@@ -57,12 +69,9 @@ impl Inclusions {
     pub(super) fn wait(&self, hash: B256) -> impl Future<Output = Option<Place>> + Send + use<> {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let (place, placed) = oneshot::channel();
-        self.shared
-            .waiting
-            .lock()
-            .entry(hash)
-            .or_default()
-            .push(Waiting { id, place });
+        if let Some(waiting) = self.shared.waiting.lock().as_mut() {
+            waiting.entry(hash).or_default().push(Waiting { id, place });
+        }
         let registration = Registration {
             shared: Arc::clone(&self.shared),
             hash,
@@ -78,14 +87,19 @@ impl Inclusions {
     /// Tells of a durable block.
     pub(super) fn publish(&self, bundle: &Arc<BlockBundle>) {
         let mut waiting = self.shared.waiting.lock();
-        if waiting.is_empty() {
+        let Some(waiting) = waiting.as_mut().filter(|waiting| !waiting.is_empty()) else {
             return;
-        }
+        };
         for (index, transaction) in bundle.block.transactions.iter().enumerate() {
             for waiting in waiting.remove(&transaction.hash()).into_iter().flatten() {
                 // Whoever waited may be gone.
                 let _ = waiting.place.send((Arc::clone(bundle), index));
             }
         }
+    }
+
+    /// No further block becomes durable: whoever waits is told so, and whoever comes later.
+    pub(super) fn end(&self) {
+        self.shared.waiting.lock().take();
     }
 }

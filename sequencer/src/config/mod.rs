@@ -7,7 +7,7 @@
 
 mod error;
 mod layers;
-mod optional;
+pub(crate) mod optional;
 mod secret;
 mod sections;
 mod signer;
@@ -26,7 +26,7 @@ pub use error::ConfigError;
 pub use secret::{Secret, SecretUrl};
 pub use sections::{
     BatcherSection, BlockSection, ChainSection, L1Section, LedgerSection, LogFormat, LogSection,
-    MetricsSection,
+    MetricsSection, StateSection,
 };
 
 /// Everything that can be configured, by section. Durations and sizes have their unit in the name.
@@ -35,6 +35,8 @@ pub use sections::{
 pub struct Config {
     /// The chain and where it is kept.
     pub chain: ChainSection,
+    /// Memory of the state, and what is read ahead.
+    pub state: StateSection,
     /// The JSON-RPC server.
     pub rpc: RpcConfig,
     /// Bounds of the mempool.

@@ -20,7 +20,8 @@ use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
 use weft_state::History;
 
 use crate::{
-    chain::{ExecutionMode, ProducerConfig},
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig},
+    config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
     l1::{BatcherConfig, L1Config},
@@ -154,6 +155,7 @@ impl Dev {
                 history: config.history,
                 execution: config.execution,
                 threads: config.threads,
+                state: StateSection::default(),
                 rpc: RpcConfig {
                     host: config.host,
                     port: config.port,
@@ -274,6 +276,10 @@ async fn start_l1(
             history: History::All,
             execution: ExecutionMode::Evm,
             threads: 1,
+            state: StateSection {
+                preload_threads: 0,
+                ..StateSection::default()
+            },
             rpc: RpcConfig {
                 host: config.host,
                 port: config.l1_port,
@@ -285,6 +291,7 @@ async fn start_l1(
             },
             producer: ProducerConfig {
                 max_transaction_bytes: usize::MAX,
+                elastic: None,
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
@@ -303,6 +310,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
         max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
+        elastic: Some(ElasticConfig::around(GAS_LIMIT)),
     }
 }
 

@@ -1,8 +1,11 @@
-use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::{milliseconds, wei};
+use crate::config::{
+    optional,
+    units::{milliseconds, wei},
+};
 
 /// Where JSON-RPC, `/health`, `/ready` and `/metrics` are served, and the server's bounds: `[rpc]` of
 /// the configuration. Each bound has an error of its own; `docs/rpc.md` lists them.
@@ -67,6 +70,28 @@ pub struct RpcConfig {
     /// the mempool takes in.
     #[serde(rename = "min_suggested_tip_wei", with = "wei")]
     pub min_suggested_tip: u128,
+    /// Messages that are worked on or wait at a time, of all clients together; further ones are
+    /// answered with an error at once.
+    pub max_messages_in_work: usize,
+    /// Bytes of these messages.
+    pub max_bytes_in_work: usize,
+    /// Requests in a second that one IP address may make without a key, in the long run (IPv6: all
+    /// addresses with the same first 64 bits); 0 is no limit.
+    pub rate_limit_per_ip: u32,
+    /// Transactions in a second that one IP address may send without a key; 0 is no limit.
+    pub send_limit_per_ip: u32,
+    /// Seconds' worth of a limit that may be used at once.
+    pub rate_limit_burst_s: u32,
+    /// Environment variable that holds the keys of clients with limits of their own; not used with a
+    /// file.
+    #[serde(with = "optional")]
+    pub rate_limit_keys_env: Option<String>,
+    /// File with the keys.
+    #[serde(with = "optional")]
+    pub rate_limit_keys_path: Option<PathBuf>,
+    /// Proxies in front of the node whose `x-forwarded-for` is believed; 0 takes the address of the
+    /// connection.
+    pub trusted_proxies: usize,
     /// Origins that browsers may call from: `*`, or a list.
     pub cors: Vec<String>,
 }
@@ -98,6 +123,14 @@ impl Default for RpcConfig {
             sync_timeout: Duration::from_secs(2),
             max_sync_timeout: Duration::from_secs(30),
             min_suggested_tip: 1_000_000,
+            max_messages_in_work: 16_384,
+            max_bytes_in_work: 512 << 20,
+            rate_limit_per_ip: 0,
+            send_limit_per_ip: 0,
+            rate_limit_burst_s: 5,
+            rate_limit_keys_env: None,
+            rate_limit_keys_path: None,
+            trusted_proxies: 0,
             cors: vec!["*".to_owned()],
         }
     }

@@ -4,7 +4,10 @@ use alloy_primitives::{Address, B256};
 use futures::future::BoxFuture;
 use serde::Serialize;
 
-use crate::{chain::ChainHandle, mempool::Mempool};
+use crate::{
+    chain::{ChainHandle, Preloader},
+    mempool::Mempool,
+};
 
 /// What the RPC server answers from.
 #[derive(Clone)]
@@ -13,6 +16,8 @@ pub struct RpcContext {
     pub chain: ChainHandle,
     /// Where sent transactions go; `None` on a node that only follows the chain.
     pub mempool: Option<Mempool>,
+    /// Reads what sent transactions will look at; `None` where nothing is read ahead.
+    pub preloader: Option<Preloader>,
     /// What is known about L1.
     pub l1: Arc<dyn L1Info>,
 }

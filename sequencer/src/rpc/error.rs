@@ -6,7 +6,7 @@ use weft_executor_core::{HaltReason, InvalidTransaction};
 use weft_primitives::TransactionError;
 use weft_state::StateError;
 
-use super::{context::L1InfoError, fair_queue::Busy};
+use super::{context::L1InfoError, fair_queue::Busy, rate_limit::TooMany};
 use crate::mempool::MempoolError;
 
 /// Why a request has no result. Codes and texts are those of geth where it has one, because
@@ -135,6 +135,18 @@ impl From<StateError> for RpcError {
             )),
             error => Self::State(error),
         }
+    }
+}
+
+impl From<TooMany> for RpcError {
+    fn from(too_many: TooMany) -> Self {
+        Self::LimitExceeded(match too_many.retry_after {
+            Some(wait) => format!(
+                "too many requests, try again in {} ms",
+                wait.as_millis() + 1
+            ),
+            None => "more requests in one batch than this client may burst, send fewer".to_owned(),
+        })
     }
 }
 

@@ -233,6 +233,7 @@ impl Node {
         let context = RpcContext {
             chain: chain.clone(),
             mempool: takes_transactions.then(|| mempool.clone()),
+            preloader: None,
             l1: Arc::new(OneBatch),
         };
         let extra = Router::new().route("/health", get(|| async { "ok" }));

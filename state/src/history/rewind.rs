@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, U256};
@@ -7,10 +10,10 @@ use weft_executor_core::{Account, AccountChange, ChangeSet, SortedMap, StateView
 
 use super::decode_changed_keys;
 use crate::{
-    AccountProof, StateError, StateReader, Store, TrieUpdates, encoding, proof,
+    AccountProof, StateError, StateReader, Store, encoding, proof,
     store::read_header,
     tables::{Table, Tables},
-    trie::{self, AccountNodes},
+    trie::{self, AccountNodes, TrieLayer},
 };
 
 /// Keys that are put back into the tries at a time: what one step takes between two looks at the
@@ -70,10 +73,11 @@ impl Store {
         };
         let changed = rewind.first_changes()?;
         let latest = StateReader::new(self.inner.clone(), head.clone(), head.header.number);
-        let layers = rewind.put_back(changed, latest, head.header.state_root)?;
+        let layers =
+            rewind.put_back(changed, latest, head.header.state_root, head.trie.layers())?;
         let root = layers
             .last()
-            .map_or(head.header.state_root, TrieUpdates::root);
+            .map_or(head.header.state_root, |layer| layer.root());
         if root != header.state_root {
             return Err(rewind
                 .corrupt_changes(
@@ -85,7 +89,6 @@ impl Store {
                 )
                 .into());
         }
-        let layers: Vec<_> = layers.iter().collect();
         let nodes = AccountNodes {
             tables,
             snapshot,
@@ -175,8 +178,9 @@ impl<E: From<StateError>, P: Fn() -> Result<(), E>> Rewind<'_, P> {
         changed: BTreeMap<Address, FirstChanges>,
         mut latest: StateReader,
         root: B256,
-    ) -> Result<Vec<TrieUpdates>, E> {
-        let mut steps = Steps::new(self.tables, self.snapshot, root);
+        layers: Vec<Arc<TrieLayer>>,
+    ) -> Result<Vec<Arc<TrieLayer>>, E> {
+        let mut steps = Steps::new(self.tables, self.snapshot, root, layers);
         for (address, first) in changed {
             (self.proceed)()?;
             let before = latest.account(address)?;
@@ -215,19 +219,24 @@ struct Steps<'a> {
     snapshot: &'a Snapshot,
     /// Root of the trie that the next step starts from.
     root: B256,
-    layers: Vec<TrieUpdates>,
+    layers: Vec<Arc<TrieLayer>>,
     /// The next step.
     changes: ChangeSet,
     keys: usize,
 }
 
 impl<'a> Steps<'a> {
-    fn new(tables: &'a Tables, snapshot: &'a Snapshot, root: B256) -> Self {
+    fn new(
+        tables: &'a Tables,
+        snapshot: &'a Snapshot,
+        root: B256,
+        layers: Vec<Arc<TrieLayer>>,
+    ) -> Self {
         Self {
             tables,
             snapshot,
             root,
-            layers: Vec::new(),
+            layers,
             changes: ChangeSet::default(),
             keys: 0,
         }
@@ -257,21 +266,20 @@ impl<'a> Steps<'a> {
     }
 
     fn compute(&mut self) -> Result<(), StateError> {
-        let layers: Vec<_> = self.layers.iter().collect();
         let nodes = AccountNodes {
             tables: self.tables,
             snapshot: self.snapshot,
-            layers: &layers,
+            layers: &self.layers,
         };
         let updates = trie::state_root(&nodes, self.root, &self.changes)?;
         self.root = updates.root();
-        self.layers.push(updates);
+        self.layers.push(Arc::new(updates.into()));
         self.changes = ChangeSet::default();
         self.keys = 0;
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<TrieUpdates>, StateError> {
+    fn finish(mut self) -> Result<Vec<Arc<TrieLayer>>, StateError> {
         if self.keys > 0 {
             self.compute()?;
         }

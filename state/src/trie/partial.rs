@@ -125,9 +125,7 @@ impl<S: NodeSource> PartialTrie<S> {
             &mut self.stored,
             &mut changes,
         );
-        for path in self.stored.into_keys() {
-            changes.insert(path, None);
-        }
+        changes.extend(self.stored.into_keys().map(|path| (path, None)));
         let hash = root
             .and_then(|reference| reference.as_hash())
             .unwrap_or(EMPTY_ROOT_HASH);
@@ -358,7 +356,7 @@ fn seal(
         RlpNode::from_rlp(&bytes)
     };
     if sealed.is_hash() && stored.remove(&path).as_ref() != Some(&sealed) {
-        changes.insert(path, Some(bytes.into()));
+        changes.push((path, Some(bytes.into())));
     }
     Some(sealed)
 }

@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, TrieAccount};
 use rayon::prelude::*;
 use weft_executor_core::{AccountChange, ChangeSet};
@@ -10,9 +10,9 @@ use super::{
 use crate::StateError;
 
 /// What a change does to one account's storage trie.
-struct StorageOutcome {
-    root: B256,
-    updates: StorageTrieUpdates,
+pub(crate) struct StorageOutcome {
+    pub(crate) root: B256,
+    pub(crate) updates: StorageTrieUpdates,
 }
 
 /// Blocks that change fewer accounts are done before a thread has woken up.
@@ -46,7 +46,7 @@ pub(crate) fn state_root(
     }
 
     let mut accounts = PartialTrie::open(nodes)?;
-    let mut storage_updates = B256Map::default();
+    let mut storage_updates = Vec::new();
     for ((address, change), (address_hash, storage)) in changes.accounts.iter().zip(outcomes) {
         update_account(
             nodes,
@@ -57,7 +57,7 @@ pub(crate) fn state_root(
             storage.as_ref().map(|storage| storage.root),
         )?;
         if let Some(storage) = storage {
-            storage_updates.insert(address_hash, storage.updates);
+            storage_updates.push((address_hash, storage.updates));
         }
     }
     let (root, accounts) = accounts.finish();
@@ -70,7 +70,7 @@ pub(crate) fn state_root(
 }
 
 /// `None` when the change leaves the storage as it was.
-fn storage_root(
+pub(crate) fn storage_root(
     nodes: &AccountNodes<'_>,
     address_hash: B256,
     change: &AccountChange,

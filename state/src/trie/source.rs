@@ -1,11 +1,14 @@
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
 use fjall::{Snapshot, UserValue};
 
 use crate::{
-    StateError, TrieUpdates,
+    StateError,
     encoding::{account_node_key, storage_node_key},
     tables::Tables,
+    trie::TrieLayer,
 };
 
 /// Where a trie's nodes come from.
@@ -27,30 +30,28 @@ impl<S: NodeSource> NodeSource for &S {
     }
 }
 
-/// The account trie: on disk, with the changes of blocks that are not durable yet on top, oldest
-/// first.
+/// The account trie on disk, with changes on top, oldest first.
 pub(crate) struct AccountNodes<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) layers: &'a [&'a TrieUpdates],
+    pub(crate) layers: &'a [Arc<TrieLayer>],
 }
 
 impl NodeSource for AccountNodes<'_> {
     fn node(&self, path: &Nibbles) -> Result<Option<UserValue>, StateError> {
-        for layer in self.layers.iter().rev() {
-            if let Some(node) = layer.accounts.get(path) {
-                return Ok(node.clone());
-            }
+        let mut newest_first = self.layers.iter().rev();
+        if let Some(node) = newest_first.find_map(|layer| layer.account_node(path)) {
+            return Ok(node);
         }
         self.tables
             .account_trie
-            .get(self.snapshot, &account_node_key(path))
+            .get(self.snapshot, account_node_key(path))
     }
 
     fn corrupt(&self, path: &Nibbles, reason: String) -> StateError {
         self.tables
             .account_trie
-            .corrupt(&account_node_key(path), reason)
+            .corrupt(account_node_key(path).as_ref(), reason)
     }
 }
 
@@ -67,20 +68,15 @@ impl NodeSource for StorageNodes<'_> {
         if self.wiped {
             return Ok(None);
         }
-        for layer in self.accounts.layers.iter().rev() {
-            let Some(storage) = layer.storage.get(&self.address_hash) else {
-                continue;
-            };
-            if let Some(node) = storage.nodes.get(path) {
-                return Ok(node.clone());
-            }
-            if storage.wiped {
-                return Ok(None);
-            }
+        let mut newest_first = self.accounts.layers.iter().rev();
+        if let Some(node) =
+            newest_first.find_map(|layer| layer.storage_node(self.address_hash, path))
+        {
+            return Ok(node);
         }
         self.accounts.tables.storage_trie.get(
             self.accounts.snapshot,
-            &storage_node_key(self.address_hash, path),
+            storage_node_key(self.address_hash, path),
         )
     }
 
@@ -88,6 +84,6 @@ impl NodeSource for StorageNodes<'_> {
         self.accounts
             .tables
             .storage_trie
-            .corrupt(&storage_node_key(self.address_hash, path), reason)
+            .corrupt(storage_node_key(self.address_hash, path).as_ref(), reason)
     }
 }

@@ -5,8 +5,12 @@ use alloy_trie::{HashBuilder, Nibbles, proof::verify_proof};
 use fjall::UserValue;
 use proptest::{collection::vec, prelude::*};
 
-use super::{NodeSource, partial::PartialTrie};
-use crate::{StateError, proof::walk};
+use super::{
+    NodeSource,
+    live::{LeafChange, Link, Output, PLACES, Scope, apply, fold_at, seal},
+    partial::PartialTrie,
+};
+use crate::{StateError, StoreOptions, encoding::storage_node_key, proof::walk, tables::Tables};
 
 /// Nodes by path, as a keyspace holds them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -166,4 +170,87 @@ proptest! {
             }
         }
     }
+}
+
+/// A value to be set, or to be removed.
+struct Set(B256, Option<Vec<u8>>);
+
+impl LeafChange for Set {
+    fn key(&self) -> &B256 {
+        &self.0
+    }
+
+    fn keeps(&self) -> bool {
+        self.1.is_some()
+    }
+
+    fn value(
+        &self,
+        _: Option<&[u8]>,
+        _: &mut Link,
+        _: &Scope<'_>,
+        _: &mut Output,
+    ) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.1.clone())
+    }
+}
+
+/// The trie that stays in memory, with parts of it folded between the steps: its roots, and what it
+/// writes, are those of tries that are read and built anew.
+#[test]
+fn live_trie_equals_one_that_is_read_for_every_block() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = Tables::open(folder.path(), &StoreOptions::default()).unwrap();
+    let owner = std::cell::Cell::new(0u64);
+    let steps = vec((step(), 0u64..4, any::<bool>()), 1..10);
+    proptest!(|(steps in steps)| {
+        owner.set(owner.get() + 1);
+        let owner = B256::left_padding_from(&owner.get().to_be_bytes());
+        let mut nodes = Nodes::default();
+        let mut live = Link::default();
+        let mut bytes = 0i64;
+        for (block, (step, kept, fold)) in (10u64..).zip(steps) {
+            let step: BTreeMap<_, _> = step.into_iter().collect();
+            let mut read = PartialTrie::open(&nodes).unwrap();
+            for (key, value) in &step {
+                let path = Nibbles::unpack(key);
+                match value {
+                    Some(value) => read.insert(&path, value.clone()).unwrap(),
+                    None => read.remove(&path).unwrap(),
+                }
+            }
+            let (root, expected) = read.finish();
+            nodes.apply(expected.clone());
+
+            let snapshot = tables.database.snapshot();
+            let scope = Scope { tables: &tables, snapshot: &snapshot, block, owner: Some(owner), layers: &[] };
+            let sets: Vec<_> = step.into_iter().map(|(key, value)| Set(key, value)).collect();
+            let mut out = Output::default();
+            apply(&mut live, 0, &sets, &scope, &mut out).unwrap();
+            seal(&mut live, &Nibbles::new(), fold, &mut out);
+            prop_assert_eq!(live.root().unwrap_or(alloy_trie::EMPTY_ROOT_HASH), root);
+            let count = out.nodes.len();
+            let found: BTreeMap<_, _> = out.nodes.iter().cloned().collect();
+            prop_assert_eq!(found.len(), count);
+            prop_assert_eq!(found, expected.into_iter().collect::<BTreeMap<_, _>>());
+
+            let mut batch = tables.database.batch();
+            for (path, node) in out.nodes {
+                let key = storage_node_key(owner, &path);
+                match node {
+                    Some(node) => tables.storage_trie.put(&mut batch, key, node),
+                    None => tables.storage_trie.delete(&mut batch, key),
+                }
+            }
+            batch.commit().unwrap();
+            bytes += out.bytes;
+            if fold {
+                for place in 0..PLACES {
+                    let place = u8::try_from(place).unwrap();
+                    bytes -= i64::try_from(fold_at(&mut live, place, block + 1 - kept)).unwrap();
+                }
+            }
+            prop_assert_eq!(bytes, i64::try_from(live.bytes()).unwrap());
+        }
+    });
 }

@@ -8,6 +8,7 @@
 
 mod call;
 mod encoding;
+mod keys;
 mod names;
 mod pattern;
 mod resolve;
@@ -31,6 +32,7 @@ use weft_primitives::RecoveredTransaction;
 pub use encoding::PredictorError;
 
 use call::Call;
+pub(crate) use keys::declared_keys;
 use names::Names;
 use pattern::Pattern;
 use resolve::{Resolved, resolve};

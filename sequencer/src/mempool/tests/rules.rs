@@ -292,3 +292,48 @@ async fn ready_resolves_whenever_it_is_asked() {
     pool.on_executed(rules(11), None, &[], &[]);
     pool.ready().await;
 }
+
+#[test]
+fn an_executed_transaction_is_known_until_it_is_durable() {
+    let pool = Mempool::new(limits(), rules(10));
+    let mut hashes = Vec::new();
+    for nonce in 0..3 {
+        let added = pool.add(transfer(sender(0), nonce, 100, 1), account(0, RICH));
+        hashes.push(added.unwrap().hash);
+    }
+    let included = pool.best(30_000_000, 2);
+    pool.on_executed(
+        rules(10),
+        Some((7, included)),
+        &[(sender(0), account(2, RICH))],
+        &[],
+    );
+    assert_eq!(pool.status(), (1, 0));
+    assert_eq!(super::hashes(&pool.best(30_000_000, 10)), hashes[2..]);
+    assert!(
+        hashes
+            .iter()
+            .all(|hash| pool.contains(hash) && pool.get(hash).is_some())
+    );
+    let again = pool.add(transfer(sender(0), 1, 100, 1), account(0, RICH));
+    assert!(
+        matches!(again, Err(MempoolError::AlreadyKnown)),
+        "{again:?}"
+    );
+
+    let last = pool.best(30_000_000, 1);
+    pool.on_executed(
+        rules(10),
+        Some((8, last)),
+        &[(sender(0), account(3, RICH))],
+        &[],
+    );
+    assert_eq!(pool.status(), (0, 0));
+    assert_eq!(pool.next_nonce(sender(0)), Some(3));
+    pool.on_durable(7);
+    assert!(!pool.contains(&hashes[0]) && !pool.contains(&hashes[1]) && pool.contains(&hashes[2]));
+    assert_eq!(pool.next_nonce(sender(0)), Some(3));
+    pool.on_durable(8);
+    assert!(!pool.contains(&hashes[2]));
+    assert_eq!(pool.next_nonce(sender(0)), None);
+}

@@ -210,3 +210,30 @@ fn a_call_that_looks_like_another_does_not_mislead_for_long() {
     let (_, names) = predict(&predictor, &call.transaction);
     assert_eq!(names.len(), 5);
 }
+
+/// For holders that nobody has seen, the keys are the slots that the state itself has.
+#[test]
+fn keys_of_another_transfer_are_its_slots() {
+    for (number, layout) in (1..).zip(layouts()) {
+        let token = Token {
+            address: address(1_000 + number),
+            layout,
+        };
+        let predictor = Predictor::new(16);
+        let keys = |transfer: &Executed| {
+            let mut keys = Vec::new();
+            predictor.keys(&transfer.transaction, &mut keys);
+            keys
+        };
+        for (from, to) in [(1, 2), (3, 4), (5, 6), (1, 6)] {
+            token.transfer(address(from), address(to)).teach(&predictor);
+        }
+        let transfer = token.transfer(address(70), address(80));
+        let found = keys(&transfer);
+        for (account, slot, _) in &transfer.slots {
+            assert!(found.contains(&(*account, Some(*slot))), "{layout:?}");
+        }
+        assert!(found.contains(&(address(70), None)) && found.contains(&(token.address, None)));
+        assert_eq!(found.iter().filter(|(_, slot)| slot.is_some()).count(), 2);
+    }
+}
