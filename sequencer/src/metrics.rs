@@ -68,7 +68,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 38] = [
+const METRICS: [(Kind, &str, Unit, &str); 37] = [
     (
         Kind::Counter,
         "weft_blocks_total",
