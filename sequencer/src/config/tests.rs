@@ -1,8 +1,9 @@
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, num::NonZeroU64, path::PathBuf};
 
 use alloy_primitives::address;
 use alloy_signer_local::PrivateKeySigner;
 use tempfile::NamedTempFile;
+use weft_state::History;
 
 use super::*;
 
@@ -169,6 +170,25 @@ fn mistakes_name_their_key() {
             .to_string()
             .starts_with("configuration /nowhere/weft.toml: ")
     );
+}
+
+#[test]
+fn history_is_all_or_a_number_of_blocks() {
+    let history =
+        |text: &str, overrides: &[&str]| load(text, &[], overrides).unwrap().chain.history;
+    let file =
+        |value: &str| minimal("").replace("[chain]\n", &format!("[chain]\nhistory = {value}\n"));
+    let blocks = |number| History::Blocks(NonZeroU64::new(number).unwrap());
+    assert_eq!(history(&minimal(""), &[]), History::All);
+    assert_eq!(history(&file("\"all\""), &[]), History::All);
+    assert_eq!(history(&file("128"), &[]), blocks(128));
+    assert_eq!(history(&file("\"128\""), &[]), blocks(128));
+    assert_eq!(history(&file("128"), &["chain.history=7"]), blocks(7));
+    assert_eq!(history(&file("128"), &["chain.history=all"]), History::All);
+    for value in ["0", "-1", "\"some\"", "true"] {
+        let message = error(&file(value), &[], &[]);
+        assert!(message.contains("a number of blocks from 1"), "{message}");
+    }
 }
 
 #[test]
