@@ -1,4 +1,8 @@
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Subcommand};
 use eyre::Result;
@@ -7,6 +11,7 @@ use weft_bench::{
     ingest::{
         DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
     },
+    state_bench::{StateBenchConfig, run_state},
 };
 
 /// Arguments of `weft bench`.
@@ -23,7 +28,44 @@ enum Command {
     Execute(ExecuteArguments),
     /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
     /// node of its own: `weft sequence` without an L1, in a temporary folder.
-    Ingest(IngestArguments),
+    Ingest(Box<IngestArguments>),
+    /// Build a state of many accounts on disk, read it cold and warm, and execute, seal and commit
+    /// blocks of random transfers on it, with preloading and without.
+    State(StateArguments),
+}
+
+#[derive(Debug, Args)]
+struct StateArguments {
+    /// Accounts of the state.
+    #[arg(long, default_value = "1000000")]
+    accounts: NonZeroU32,
+    /// Memory for caches, as a part of the state's size on disk.
+    #[arg(long, default_value_t = 0.1)]
+    cache_fraction: f64,
+    /// Transfers in a block.
+    #[arg(long, default_value = "2000")]
+    txs: NonZeroUsize,
+    /// Blocks in a run.
+    #[arg(long, default_value = "10")]
+    blocks: NonZeroUsize,
+    /// Threads of the engine; the machine's cores when left out.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Threads that preload.
+    #[arg(long, default_value = "16")]
+    preload_threads: NonZeroUsize,
+    /// Runs with preloading, and as many without.
+    #[arg(long, default_value = "3")]
+    runs: NonZeroUsize,
+    /// What transfers are generated from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the state stays for the next time; a temporary one when left out.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -129,8 +171,9 @@ struct IngestArguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Execute(arguments) => execute(arguments),
+        Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         // It has a thread and a runtime of its own.
-        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(arguments)).await?,
+        Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
 }
 
@@ -176,6 +219,30 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
             println!("{line}");
         }
     })?;
+    Ok(())
+}
+
+fn state(arguments: StateArguments) -> Result<()> {
+    let threads = match arguments.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?,
+    };
+    let report = run_state(&StateBenchConfig {
+        accounts: arguments.accounts,
+        cache_fraction: arguments.cache_fraction,
+        transactions: arguments.txs,
+        blocks: arguments.blocks,
+        threads,
+        preload_threads: arguments.preload_threads,
+        runs: arguments.runs,
+        seed: arguments.seed,
+        data_dir: arguments.data_dir,
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use eyre::Result;
 use tokio_util::sync::CancellationToken;
 use weft_sequencer::{
+    History,
     chain::ExecutionMode,
     dev::{Dev, DevConfig},
     metrics,
@@ -44,6 +45,9 @@ pub(crate) struct Arguments {
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Blocks of the rollup whose state can be asked for: all, or a number.
+    #[arg(long, default_value_t = History::All)]
+    history: History,
     /// Do not rebuild and check the rollup from L1 in this process.
     #[arg(long)]
     no_watcher: bool,
@@ -75,6 +79,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             ledger: arguments.ledger,
             execution: arguments.execution,
             threads: arguments.threads,
+            history: arguments.history,
             watcher: !arguments.no_watcher,
         },
         Some(metrics),

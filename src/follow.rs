@@ -6,6 +6,7 @@ use eyre::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 use weft_sequencer::{
+    History,
     chain::ExecutionMode,
     follower::{Follower, FollowerConfig},
     l1::L1Config,
@@ -46,6 +47,9 @@ pub(crate) struct Arguments {
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// Blocks whose state can be asked for: all, or a number.
+    #[arg(long, default_value_t = History::All)]
+    history: History,
     /// RPC URL of a node that is asked for the access lists of blocks, so that they are executed
     /// faster. It need not be trusted: every list is checked.
     #[arg(long, env = "WEFT_ACCESS_LISTS_URL", hide_env_values = true)]
@@ -82,6 +86,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             spec: arguments.genesis.as_deref().map(read_spec).transpose()?,
             execution: arguments.execution,
             threads: arguments.threads,
+            history: arguments.history,
             rpc: Some(RpcConfig {
                 host: arguments.host,
                 port: arguments.port,

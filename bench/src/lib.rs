@@ -3,6 +3,8 @@
 //!
 //! A [`Workload`] is generated from a seed; [`Fixture`]s are real blocks. [`run`] measures what a
 //! [`Selection`] names and refuses to give a number when the contestants' results differ.
+//!
+//! [`ingest`] measures a whole node, over sockets.
 
 mod accounts;
 mod amm;
@@ -21,6 +23,7 @@ mod report;
 mod run;
 mod scenario;
 mod selection;
+pub mod state_bench;
 mod transfers;
 mod workload;
 

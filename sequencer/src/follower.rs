@@ -10,7 +10,7 @@ use weft_l1_bridge::{
     ResumePoint, RollupInfo, posted_batches,
 };
 use weft_primitives::ChainSpec;
-use weft_state::Store;
+use weft_state::{History, Store, StoreOptions};
 
 use crate::{
     chain::{
@@ -34,6 +34,8 @@ pub struct FollowerConfig {
     pub l1: L1Config,
     /// Folder of this follower alone.
     pub data_dir: PathBuf,
+    /// How far back states are kept.
+    pub history: History,
     /// The chain, when it is too large to have been posted to L1 with the contract.
     pub spec: Option<ChainSpec>,
     /// Which layers the chain runs.
@@ -77,7 +79,11 @@ impl Follower {
         let client = config.l1.client()?;
         let info = RollupInfo::load(&client, config.l1.contract).await?;
         let spec = Arc::new(chain_spec(config.spec, &info)?);
-        let store = Store::open(&config.data_dir.join("state"), &spec)?;
+        let options = StoreOptions {
+            history: config.history,
+            ..StoreOptions::default()
+        };
+        let store = Store::open_with(&config.data_dir.join("state"), &spec, &options)?;
         let poll_interval = config.l1.poll_interval;
         let link = L1Link::connect(config.l1, &config.data_dir, &store).await?;
         let access_lists = config
@@ -104,6 +110,7 @@ impl Follower {
 
         if config.metrics.is_some() {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
+            crate::metrics::watch_history(&mut tasks, &chain);
         }
         let ops = Ops::new(chain.clone(), config.metrics);
         let mut address = None;

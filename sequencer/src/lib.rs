@@ -23,3 +23,4 @@ pub mod watcher;
 
 pub use error::{Mismatch, NodeError};
 pub use weft_primitives::ChainSpec;
+pub use weft_state::History;

@@ -32,6 +32,8 @@ const STATE_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often the independence of a block's transactions is computed, at most.
 const PARALLELISM_PERIOD: Duration = Duration::from_secs(1);
+/// Least time between two reports about how far back states are kept.
+const HISTORY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often what histograms have taken in is folded into their buckets; until then it takes memory.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -66,7 +68,7 @@ enum Kind {
 
 /// Every metric: kind, name, unit, help text. The base fee's unit (wei) is one that the exporter
 /// does not know.
-const METRICS: [(Kind, &str, Unit, &str); 28] = [
+const METRICS: [(Kind, &str, Unit, &str); 37] = [
     (
         Kind::Counter,
         "weft_blocks_total",
@@ -111,6 +113,12 @@ const METRICS: [(Kind, &str, Unit, &str); 28] = [
     ),
     (
         Kind::Gauge,
+        "weft_oldest_state_block_number",
+        Unit::Count,
+        "Oldest block whose state is kept",
+    ),
+    (
+        Kind::Gauge,
         "weft_base_fee_wei",
         Unit::Count,
         "Base fee of the last block, in wei per gas",
@@ -134,6 +142,12 @@ const METRICS: [(Kind, &str, Unit, &str); 28] = [
         "Time that a block or a sent transaction waits for a stage, by stage",
     ),
     (
+        Kind::Gauge,
+        "weft_stage_queue_depth",
+        Unit::Count,
+        "Blocks or sent transactions that wait for a stage, by stage",
+    ),
+    (
         Kind::Histogram,
         "weft_transaction_seconds",
         Unit::Seconds,
@@ -144,6 +158,42 @@ const METRICS: [(Kind, &str, Unit, &str); 28] = [
         "weft_reexecutions_total",
         Unit::Count,
         "Executions ahead of their turn that did not hold and were done again",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_gas_limit",
+        Unit::Count,
+        "Gas limit of the next block, in gas",
+    ),
+    (
+        Kind::Gauge,
+        "weft_block_interval_seconds",
+        Unit::Seconds,
+        "Least time between the starts of two blocks now",
+    ),
+    (
+        Kind::Gauge,
+        "weft_pressure_ratio",
+        Unit::Count,
+        "How much L1 slows the chain down, from 0 to 1",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_blocks",
+        Unit::Count,
+        "Blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_bytes",
+        Unit::Bytes,
+        "Bytes of transactions in blocks that are not safe yet",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_backlog_age_seconds",
+        Unit::Seconds,
+        "Age of the oldest block that is not safe yet",
     ),
     (
         Kind::Gauge,
@@ -230,6 +280,12 @@ const METRICS: [(Kind, &str, Unit, &str); 28] = [
         "JSON-RPC requests to known methods, by method and outcome",
     ),
     (
+        Kind::Counter,
+        "weft_rpc_refused_total",
+        Unit::Count,
+        "Messages, and sent transactions, that were refused because of a client's limit or because the server was busy, by reason",
+    ),
+    (
         Kind::Histogram,
         "weft_rpc_request_duration_seconds",
         Unit::Seconds,
@@ -281,6 +337,76 @@ pub(crate) enum Stage {
     Commit,
 }
 
+impl Stage {
+    /// Its place among the metrics of stages.
+    const fn index(self) -> usize {
+        match self {
+            Self::Execute => 0,
+            Self::Seal => 1,
+            Self::Commit => 2,
+        }
+    }
+}
+
+/// Where the controller of one chain's blocks reports.
+pub(crate) struct ElasticMetrics {
+    gas_limit: Gauge,
+    interval: Gauge,
+    pressure: Gauge,
+    blocks: Gauge,
+    bytes: Gauge,
+    age: Gauge,
+}
+
+impl ElasticMetrics {
+    pub(crate) fn new(chain_id: u64) -> Self {
+        let chain = [("chain_id", chain_id.to_string())];
+        Self {
+            gas_limit: gauge!("weft_block_gas_limit", &chain),
+            interval: gauge!("weft_block_interval_seconds", &chain),
+            pressure: gauge!("weft_pressure_ratio", &chain),
+            blocks: gauge!("weft_l1_backlog_blocks", &chain),
+            bytes: gauge!("weft_l1_backlog_bytes", &chain),
+            age: gauge!("weft_l1_backlog_age_seconds", &chain),
+        }
+    }
+
+    /// Records what the next block may be; `pressure` in thousandths.
+    pub(crate) fn decided(&self, gas_limit: u64, interval: Duration, pressure: u32) {
+        self.gas_limit.set(gas_limit as f64);
+        self.interval.set(interval);
+        self.pressure.set(f64::from(pressure) / 1000.0);
+    }
+
+    /// Records what is not safe yet; `age` in seconds.
+    pub(crate) fn backlog(&self, blocks: u64, bytes: u64, age: u64) {
+        self.blocks.set(blocks as f64);
+        self.bytes.set(bytes as f64);
+        self.age.set(age as f64);
+    }
+}
+
+/// Why a message or a transaction was answered with an error before any work on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its client has made too many requests.
+    Requests,
+    /// Its client has sent too many transactions.
+    Sends,
+    /// Too many messages are in work.
+    Busy,
+}
+
+/// Records a refusal.
+pub(crate) fn refused(reason: Refused) {
+    let reason = match reason {
+        Refused::Requests => "requests",
+        Refused::Sends => "sends",
+        Refused::Busy => "busy",
+    };
+    counter!("weft_rpc_refused_total", "reason" => reason).increment(1);
+}
+
 /// What has become of a sent transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TransactionState {
@@ -301,6 +427,7 @@ pub(crate) struct BlockMetrics {
     head: Gauge,
     base_fee: Gauge,
     l1_origin: Gauge,
+    queues: [Gauge; 3],
     busy: [Histogram; 3],
     waiting: [Histogram; 3],
     executed: Histogram,
@@ -324,6 +451,9 @@ impl BlockMetrics {
             head: gauge!("weft_head_block_number", &chain),
             base_fee: gauge!("weft_base_fee_wei", &chain),
             l1_origin: gauge!("weft_l1_origin_number", &chain),
+            queues: stages
+                .each_ref()
+                .map(|labels| gauge!("weft_stage_queue_depth", labels)),
             busy: stages
                 .each_ref()
                 .map(|labels| histogram!("weft_stage_seconds", labels)),
@@ -338,16 +468,24 @@ impl BlockMetrics {
     /// Records that a stage is done with a block: how long that waited, if it did, and how long it
     /// took.
     pub(crate) fn stage(&self, stage: Stage, waited: Option<Duration>, busy: Duration) {
-        let index = match stage {
-            Stage::Execute => 0,
-            Stage::Seal => 1,
-            Stage::Commit => 2,
-        };
+        let index = stage.index();
         if let Some(histogram) = self.busy.get(index) {
             histogram.record(busy);
         }
         if let (Some(histogram), Some(waited)) = (self.waiting.get(index), waited) {
             histogram.record(waited);
+        }
+    }
+
+    /// Records that a block waits for a stage, or that it does no longer.
+    pub(crate) fn queue(&self, stage: Stage, waits: bool) {
+        let Some(queue) = self.queues.get(stage.index()) else {
+            return;
+        };
+        if waits {
+            queue.increment(1.0);
+        } else {
+            queue.decrement(1.0);
         }
     }
 
@@ -414,6 +552,7 @@ impl MethodMetrics {
 /// Where sent transactions of one chain are recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct AdmissionMetrics {
+    queue: Gauge,
     busy: Histogram,
     waiting: Histogram,
     admitted: Histogram,
@@ -424,6 +563,7 @@ impl AdmissionMetrics {
     pub(crate) fn new(chain_id: u64) -> Self {
         let chain = chain_id.to_string();
         Self {
+            queue: gauge!("weft_stage_queue_depth", "chain_id" => chain.clone(), "source" => "produced", "stage" => "admit"),
             busy: histogram!("weft_stage_seconds", "chain_id" => chain.clone(), "source" => "produced", "stage" => "admit"),
             waiting: histogram!("weft_stage_wait_seconds", "chain_id" => chain.clone(), "source" => "produced", "stage" => "admit"),
             admitted: histogram!("weft_transaction_seconds", "chain_id" => chain.clone(), "source" => "produced", "state" => "admitted"),
@@ -431,9 +571,10 @@ impl AdmissionMetrics {
         }
     }
 
-    /// Records a batch of transactions that were worked on together for `busy`.
-    pub(crate) fn batch(&self, busy: Duration) {
+    /// Records a batch of transactions that were worked on together for `busy`, and how many wait.
+    pub(crate) fn batch(&self, busy: Duration, waiting: usize) {
         self.busy.record(busy);
+        self.queue.set(waiting as f64);
     }
 
     /// Records that a transaction, received at this moment, was taken up for admission now.
@@ -564,6 +705,35 @@ pub(crate) fn watch_parallelism(tasks: &mut Tasks, chain: &ChainHandle) {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = time::sleep(PARALLELISM_PERIOD) => {}
+            }
+        }
+    });
+}
+
+/// Reports how far back states are kept, at most once in a period.
+pub(crate) fn watch_history(tasks: &mut Tasks, chain: &ChainHandle) {
+    let chain = chain.clone();
+    let chain_id = chain.spec().chain_id().to_string();
+    let stop = tasks.stop().clone();
+    tasks.spawn("history metrics", async move {
+        let mut head = chain.watch_head();
+        loop {
+            let store = chain.store().clone();
+            let read = tokio::task::spawn_blocking(move || store.oldest_state());
+            let oldest = read.await.map_err(|error| {
+                NodeError::Setup(format!("history metrics panicked: {error}"))
+            })??;
+            gauge!("weft_oldest_state_block_number", "chain_id" => chain_id.clone())
+                .set(oldest as f64);
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = time::sleep(HISTORY_PERIOD) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                changed = head.changed() => if changed.is_err() {
+                    return Ok(());
+                },
             }
         }
     });

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
-use weft_state::Store;
+use weft_state::{History, Store};
 
 use crate::{
     chain::{
@@ -31,6 +31,8 @@ pub struct NodeConfig {
     pub spec: ChainSpec,
     /// Folder of this node alone.
     pub data_dir: PathBuf,
+    /// How far back states are kept.
+    pub history: History,
     /// Which layers run.
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
@@ -70,7 +72,7 @@ impl Node {
         let store = Store::open_with(
             &config.data_dir.join("state"),
             &spec,
-            &config.state.store_options(),
+            &config.state.store_options(config.history),
         )?;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
@@ -99,7 +101,7 @@ impl Node {
             ChainWriter::new(spec, store, layers, engine, labels, BlockSource::Produced)?;
         let mempool = Mempool::new(
             config.mempool,
-            admission_rules(&chain, config.producer.gas_limit),
+            admission_rules(&chain, config.producer.least_gas_limit()),
         );
 
         let reports = config.metrics.is_some();
@@ -116,7 +118,8 @@ impl Node {
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
 
-        let producer = Producer::new(writer, mempool.clone(), origins, config.producer);
+        let producer = Producer::new(writer, &chain, mempool.clone(), origins, config.producer)?;
+        producer.spawn_controller(&mut tasks);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
         if let Some(link) = link {
@@ -125,6 +128,7 @@ impl Node {
         if reports {
             crate::metrics::watch_parallelism(&mut tasks, &chain);
             crate::metrics::watch_state(&mut tasks, &chain, preloader);
+            crate::metrics::watch_history(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
         follow_head(&mut tasks, &chain, mempool);

@@ -129,6 +129,7 @@ impl Running {
         let stop = CancellationToken::new();
         let config = NodeConfig {
             spec: spec(),
+            history: weft_state::History::All,
             data_dir: folder.to_owned(),
             execution: ExecutionMode::Evm,
             threads,
@@ -145,6 +146,7 @@ impl Running {
                 beneficiary: Address::ZERO,
                 max_transactions: 100,
                 max_transaction_bytes: 100_000,
+                elastic: None,
             },
             l1: None,
             metrics: None,

@@ -28,8 +28,8 @@ use weft_primitives::{
 use weft_sequencer::{
     ChainSpec,
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, OriginUpdate, Producer,
-        ProducerConfig, engine,
+        ChainHandle, ChainWriter, ElasticConfig, ExecutionMode, LabelSource, Layers, OriginUpdate,
+        Producer, ProducerConfig, engine,
     },
     mempool::{AdmissionRules, Mempool, MempoolLimits},
     metrics::BlockSource,
@@ -54,6 +54,16 @@ struct Producing {
 impl Producing {
     /// A chain with one funded account and its transactions, whose next block may move to `advance`.
     fn start(gas_limit: u64, advance: OriginAdvance, pooled: &[TxEip1559]) -> Self {
+        Self::start_at(gas_limit, 7, advance, pooled)
+    }
+
+    /// The same with this base fee in the genesis, in wei per gas.
+    fn start_at(
+        gas_limit: u64,
+        base_fee: u64,
+        advance: OriginAdvance,
+        pooled: &[TxEip1559],
+    ) -> Self {
         let sender = PrivateKeySigner::from_bytes(&B256::repeat_byte(7)).unwrap();
         let genesis = json!({
             "config": {"chainId": CHAIN_ID},
@@ -62,7 +72,7 @@ impl Producing {
             "timestamp": "0x65000000",
             "extraData": "0x",
             "nonce": "0x0",
-            "baseFeePerGas": "0x7",
+            "baseFeePerGas": format!("{base_fee:#x}"),
             "alloc": {sender.address().to_string(): {"balance": format!("{ETHER:#x}")}},
         });
         let spec = Arc::new(ChainSpec::from_json(genesis.to_string().as_bytes()).unwrap());
@@ -105,6 +115,7 @@ impl Producing {
         }
         let producer = Producer::new(
             writer,
+            &chain,
             producing.mempool.clone(),
             feed,
             ProducerConfig {
@@ -114,8 +125,13 @@ impl Producing {
                 beneficiary: Address::ZERO,
                 max_transactions: 100,
                 max_transaction_bytes: 100_000,
+                elastic: Some(ElasticConfig {
+                    max_interval: Duration::from_millis(5),
+                    ..ElasticConfig::around(gas_limit)
+                }),
             },
-        );
+        )
+        .unwrap();
         let runtime = Handle::current();
         thread::spawn(move || producer.run(&runtime, &stop).unwrap());
         producing
@@ -221,4 +237,26 @@ async fn what_follows_a_transaction_that_was_left_out_waits_for_its_nonce() {
         included.extend(hashes(&*producing.next_block().await));
     }
     assert_eq!(included.first(), Some(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_fee_that_nobody_pays_falls_until_somebody_does() {
+    let advance = OriginAdvance {
+        origin: origin(),
+        deposits: Vec::new(),
+    };
+    // It begins at ten times what the transaction pays.
+    let mut producing = Producing::start_at(30_000_000, 1_000, advance, &[transfer(0, 21_000, 1)]);
+    let mut empty = 0;
+    let block = loop {
+        let block = producing.next_block().await;
+        let user = |transaction: &&Transaction| !transaction.is_deposit();
+        if block.block.transactions.iter().any(|tx| user(&tx)) {
+            break block;
+        }
+        empty += 1;
+        assert!(empty < 100, "the base fee does not fall");
+    };
+    assert!(empty > 10);
+    assert!(block.block.header.base_fee_per_gas.unwrap() <= 100);
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{
-    Address, U256,
+    Address, B256, U256,
     map::{HashSet, U256Map},
 };
 use fjall::{OwnedWriteBatch, PersistMode, Snapshot};
@@ -19,7 +19,10 @@ use crate::{
     log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
-    trie::{self, AccountNodes, wipes_storage, written_slots},
+    trie::{
+        self, AccountNodes, NodeChanges, StorageTrieUpdates, UnwrittenTrie, wipes_storage,
+        written_slots,
+    },
 };
 
 /// A block that is ready to be made durable, with all that belongs to it.
@@ -34,8 +37,14 @@ pub struct BlockBundle {
     /// What the block changed.
     pub changes: Arc<ChangeSet>,
     /// Trie nodes of `changes`, from [`Sealer::apply`](crate::Sealer::apply).
-    pub trie: TrieUpdates,
+    pub trie: Arc<TrieUpdates>,
 }
+
+/// Key of the only entry of `trie_block`.
+pub(crate) const TRIE_BLOCK: &[u8] = &[];
+
+/// Most blocks whose trie nodes are not written yet: a start has to compute them again.
+const UNWRITTEN_BLOCKS: usize = 64;
 
 /// What only the one committer touches.
 pub(crate) struct Writer {
@@ -88,7 +97,13 @@ impl Store {
         let before = read_l1_progress(tables, &head.snapshot, head.header.number)?;
         let progress = after_block(before, &bundle.block);
         stage_block(tables, &mut batch, bundle, progress);
-        stage_trie(tables, &head.snapshot, &mut batch, &bundle.trie)?;
+        let mut trie = head.trie.with(bundle.trie.clone());
+        if trie.bytes() >= self.inner.unwritten_trie_bytes || trie.len() >= UNWRITTEN_BLOCKS {
+            let (accounts, storage) = trie.merged();
+            stage_trie(tables, &head.snapshot, &mut batch, &accounts, &storage)?;
+            stage_trie_block(tables, &mut batch, number);
+            trie = UnwrittenTrie::none(number);
+        }
         let mut held = Vec::with_capacity(bundle.changes.accounts.len());
         let changed = stage_changes(
             tables,
@@ -103,6 +118,7 @@ impl Store {
             &head.snapshot,
             &mut batch,
             self.inner.history,
+            head.trie.written(),
             number,
             &changed,
         )?;
@@ -123,6 +139,7 @@ impl Store {
         *self.inner.head.write() = Arc::new(Head {
             header: bundle.block.header.clone(),
             snapshot: tables.database.snapshot(),
+            trie,
         });
         Ok(())
     }
@@ -141,8 +158,19 @@ pub(crate) fn write_genesis(
         layers: &[],
     };
     let trie = trie::state_root(&nodes, TrieUpdates::default().root(), &changes)?;
-    let header = spec.genesis_header(trie.root());
+    write_genesis_block(tables, spec, changes, trie)
+}
 
+/// Writes block 0, whose state root is that of `trie`, with the accounts of `changes` and the nodes
+/// of `trie`.
+pub(crate) fn write_genesis_block(
+    tables: &Tables,
+    spec: &ChainSpec,
+    changes: ChangeSet,
+    trie: TrieUpdates,
+) -> Result<Sealed<Header>, StateError> {
+    let snapshot = tables.database.snapshot();
+    let header = spec.genesis_header(trie.root());
     let mut batch = durable_batch(tables);
     stage_changes(
         tables,
@@ -153,7 +181,8 @@ pub(crate) fn write_genesis(
         &mut Vec::new(),
     )?;
     stage_oldest_state(tables, &mut batch, 0);
-    stage_trie(tables, &snapshot, &mut batch, &trie)?;
+    stage_trie(tables, &snapshot, &mut batch, &trie.accounts, &trie.storage)?;
+    stage_trie_block(tables, &mut batch, 0);
     let bundle = BlockBundle {
         block: SealedBlock {
             header: header.clone(),
@@ -162,7 +191,7 @@ pub(crate) fn write_genesis(
         senders: Vec::new(),
         receipts: Vec::new(),
         changes: Arc::new(changes),
-        trie,
+        trie: Arc::new(trie),
     };
     stage_block(tables, &mut batch, &bundle, L1Progress::default());
     batch
@@ -265,28 +294,42 @@ fn stage_block(
     tables
         .block_numbers
         .put(batch, block.hash().as_slice(), key);
-    for (index, transaction) in (0..).zip(&block.transactions) {
+    // In the order of their keys, so that the database finds each one's place next to the last.
+    let mut hashes: Vec<(B256, u64)> = block
+        .transactions
+        .iter()
+        .map(|transaction| transaction.hash())
+        .zip(0..)
+        .collect();
+    hashes.sort_unstable();
+    for (hash, index) in hashes {
         let location = TransactionLocation {
             block_number: number,
             index,
         };
-        tables.transactions.put(
-            batch,
-            transaction.hash().as_slice(),
-            encoding::encode_location(location),
-        );
+        tables
+            .transactions
+            .put(batch, hash.as_slice(), encoding::encode_location(location));
     }
     stage_logs(tables, batch, number, receipts);
     tables.mark(batch, number);
+}
+
+/// Says up to which block the tables have the trie's nodes.
+fn stage_trie_block(tables: &Tables, batch: &mut OwnedWriteBatch, number: u64) {
+    tables
+        .trie_block
+        .put(batch, TRIE_BLOCK, encoding::number_key(number));
 }
 
 fn stage_trie(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
-    updates: &TrieUpdates,
+    accounts: &NodeChanges,
+    storage: &[(B256, StorageTrieUpdates)],
 ) -> Result<(), StateError> {
-    for (path, node) in &updates.accounts {
+    for (path, node) in accounts {
         let key = encoding::account_node_key(path);
         match node {
             Some(node) => tables.account_trie.put(batch, key, node.clone()),
@@ -294,7 +337,7 @@ fn stage_trie(
         }
     }
     let table = &tables.storage_trie;
-    for (address_hash, updates) in &updates.storage {
+    for (address_hash, updates) in storage {
         let nodes = updates
             .nodes
             .iter()

@@ -15,7 +15,7 @@ use weft_primitives::ChainSpec;
 use crate::StateError;
 
 /// Version of everything under the data folder. Any change of a key, a value or a file raises it.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 const IDENTITY: &str = "weft.json";
 const NEW_IDENTITY: &str = "weft.json.new";

@@ -21,6 +21,9 @@ pub enum StateError {
         "data folder {0}: expected an empty folder or one with a weft.json, found other files; choose another folder"
     )]
     ForeignFolder(PathBuf),
+    /// A state can only be imported into a new folder.
+    #[error("data folder {0}: expected an empty folder, found a chain; choose another folder")]
+    NotEmpty(PathBuf),
     /// `weft.json` is not what weft writes.
     #[error(
         "data folder {path}: weft.json cannot be read: {reason}; restore it, or rebuild the chain from L1 into an empty folder with `weft follow`"

@@ -224,7 +224,7 @@ impl Search<'_> {
     fn has_one(&self, set: &[u64], block: u64) -> Result<bool, StateError> {
         for hash in set {
             let key = encoding::log_index_key(*hash, block);
-            if self.tables.log_index.get(self.snapshot, &key)?.is_some() {
+            if self.tables.log_index.get(self.snapshot, key)?.is_some() {
                 return Ok(true);
             }
         }

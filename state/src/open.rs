@@ -13,11 +13,13 @@ use weft_primitives::ChainSpec;
 use crate::{
     StateError, Store, StoreOptions,
     cache::HotState,
-    commit::{Writer, write_genesis},
+    commit::{TRIE_BLOCK, Writer, write_genesis},
     data_folder::DataFolder,
     encoding, files,
     store::{Head, Inner, read_header},
     tables::Tables,
+    trie::UnwrittenTrie,
+    trie_recovery::unwritten_nodes,
 };
 
 impl Store {
@@ -59,7 +61,10 @@ impl Store {
         folder.sync_keyspaces()?;
         folder.finish(spec, header.hash())?;
         tracing::info!(chain_id = spec.chain_id(), genesis = %header.hash(), "created the store");
-        Ok(Self::assemble(folder, tables, writer, header, options))
+        let trie = UnwrittenTrie::none(header.number);
+        Ok(Self::assemble(
+            folder, tables, writer, header, trie, options,
+        ))
     }
 
     fn recover(
@@ -81,23 +86,25 @@ impl Store {
             folder.damaged("expected the number of the last acknowledged block, found other bytes")
         })?;
         let tables = open_tables(&folder, options, || files::check(&folder, at_least))?;
-        let header = last_header(&tables, genesis_hash, at_least)
-            .map_err(|reason| folder.damaged(reason))?;
+        let (header, trie) =
+            last_block(&tables, genesis_hash, at_least).map_err(|reason| folder.damaged(reason))?;
         tracing::info!(number = header.number, hash = %header.hash(), "opened the store");
         Ok(Self::assemble(
             folder,
             tables,
             Writer::new(acknowledged),
             header,
+            trie,
             options,
         ))
     }
 
-    fn assemble(
+    pub(crate) fn assemble(
         folder: DataFolder,
         tables: Tables,
         writer: Writer,
         header: Sealed<Header>,
+        trie: UnwrittenTrie,
         options: &StoreOptions,
     ) -> Self {
         let snapshot = tables.database.snapshot();
@@ -109,7 +116,12 @@ impl Store {
         Self {
             inner: Arc::new(Inner {
                 tables,
-                head: RwLock::new(Arc::new(Head { header, snapshot })),
+                head: RwLock::new(Arc::new(Head {
+                    header,
+                    snapshot,
+                    trie,
+                })),
+                unwritten_trie_bytes: options.unwritten_trie_bytes,
                 writer: Mutex::new(writer),
                 hot,
                 trie_bytes: options.trie_bytes,
@@ -121,7 +133,7 @@ impl Store {
     }
 }
 
-fn open_tables(
+pub(crate) fn open_tables(
     folder: &DataFolder,
     options: &StoreOptions,
     check: impl FnOnce() -> Result<(), StateError>,
@@ -142,13 +154,13 @@ fn open_tables(
         .flatten()
 }
 
-/// Header of the last block, after checking that the chain around it is whole. `Err` says what is
-/// not.
-fn last_header(
+/// Header of the last block and the trie nodes that no table has yet, after checking that the chain
+/// around it is whole. `Err` says what is not.
+fn last_block(
     tables: &Tables,
     genesis_hash: B256,
     at_least: u64,
-) -> Result<Sealed<Header>, String> {
+) -> Result<(Sealed<Header>, UnwrittenTrie), String> {
     let snapshot = tables.database.snapshot();
     let number = tables.marked(&snapshot)?;
     if number < at_least {
@@ -202,11 +214,25 @@ fn last_header(
         .get(&snapshot, encoding::account_node_key(&Nibbles::new()))
         .map_err(|error| error.to_string())?
         .map_or(EMPTY_ROOT_HASH, |node| keccak256(&node));
-    if root != header.state_root {
+    let trie_block = tables
+        .trie_block
+        .read(&snapshot, TRIE_BLOCK, encoding::decode_number)
+        .map_err(|error| error.to_string())?
+        .filter(|trie_block| *trie_block <= number)
+        .ok_or_else(|| {
+            format!("expected the trie to be that of block {number} or below, found another")
+        })?;
+    let written = header_of(trie_block)?;
+    if root != written.state_root {
         return Err(format!(
-            "expected state root {} of block {number}, found {root}",
-            header.state_root
+            "expected state root {} of block {trie_block}, found {root}",
+            written.state_root
         ));
     }
-    Ok(header)
+    let mut trie = UnwrittenTrie::none(trie_block);
+    if trie_block < number {
+        let updates = unwritten_nodes(tables, &snapshot, &written, &header)?;
+        trie = trie.with(Arc::new(updates));
+    }
+    Ok((header, trie))
 }

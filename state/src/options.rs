@@ -20,6 +20,9 @@ pub struct StoreOptions {
     /// Trie nodes that a [`Sealer`](crate::Sealer) keeps from block to block, in bytes. It holds
     /// more while the blocks that changed them are not durable.
     pub trie_bytes: u64,
+    /// Trie nodes that are written in one go for several blocks, in bytes: the larger, the less is
+    /// written, and the more has to be computed again after a crash.
+    pub unwritten_trie_bytes: usize,
     /// How far back states are kept.
     pub history: History,
 }
@@ -39,6 +42,7 @@ impl Default for StoreOptions {
             hot_state_bytes: 128 * MIB,
             hot_code_bytes: 32 * MIB,
             trie_bytes: 256 * MIB,
+            unwritten_trie_bytes: 4 << 20,
             history: History::All,
         }
     }

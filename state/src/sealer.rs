@@ -12,7 +12,10 @@ use weft_executor_core::ChangeSet;
 use crate::{
     StateError, Store, TrieUpdates,
     store::Inner,
-    trie::live::{AccountLeaf, Link, Output, PLACES, Scope, apply, fold_at, seal},
+    trie::{
+        TrieLayer,
+        live::{AccountLeaf, Link, Output, PLACES, Scope, apply, fold_at, seal},
+    },
 };
 
 /// Changed accounts from which on their addresses are hashed by several threads.
@@ -26,6 +29,10 @@ const PARALLEL_FROM: usize = 256;
 pub struct Sealer {
     store: Arc<Inner>,
     root: Link,
+    /// The durable block at the start, and what lay over the tables then. It is of use until the
+    /// tables have the nodes of that block.
+    started_at: u64,
+    started_on: Vec<Arc<TrieLayer>>,
     /// Number and state root of the last block that was found durable, and of those applied since.
     blocks: VecDeque<(u64, B256)>,
     memory: Memory,
@@ -67,6 +74,8 @@ impl Store {
         Sealer {
             store: self.inner.clone(),
             root: Link::folded(reference),
+            started_at: number,
+            started_on: head.trie.layers(),
             blocks: [(number, root)].into(),
             memory: Memory {
                 limit: self.inner.trie_bytes,
@@ -121,6 +130,10 @@ impl Sealer {
             snapshot: &head.snapshot,
             block: parent.saturating_add(1),
             owner: None,
+            layers: match head.trie.written() < self.started_at {
+                true => &self.started_on,
+                false => &[],
+            },
         };
         let leaves = hashed(changes);
         let mut out = Output::default();
@@ -132,12 +145,18 @@ impl Sealer {
         self.blocks.push_back((scope.block, root));
         self.memory.bytes = self.memory.bytes.saturating_add(out.bytes);
         self.store.trie_depths.store(out.depths, Ordering::Relaxed);
-        self.memory.shrink(&mut self.root, scope.block, durable);
+        self.memory
+            .shrink(&mut self.root, scope.block, head.trie.written());
         self.failed = false;
+        // In the order of their keys, so that the database finds each one's place next to the last.
+        let mut accounts = out.nodes;
+        accounts.sort_unstable_by(|(left, _), (right, _)| {
+            left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+        });
         let updates = TrieUpdates {
             parent_root,
             root,
-            accounts: out.nodes,
+            accounts,
             storage: out.storage,
         };
         Ok((root, updates))
@@ -160,7 +179,7 @@ fn hashed(changes: &ChangeSet) -> Vec<AccountLeaf<'_>> {
 
 impl Memory {
     /// Goes on round the trie until it is small enough. Nodes that are not on disk stay.
-    fn shrink(&mut self, root: &mut Link, block: u64, durable: u64) {
+    fn shrink(&mut self, root: &mut Link, block: u64, written: u64) {
         let fits = |bytes: i64, limit: u64| u64::try_from(bytes).unwrap_or_default() <= limit;
         let mut steps = 0;
         // Three rounds come to all that was not used by this block.
@@ -168,7 +187,7 @@ impl Memory {
             if self.hand == 0 {
                 self.before = mem::replace(&mut self.next_before, block);
             }
-            let before = self.before.min(durable.saturating_add(1));
+            let before = self.before.min(written.saturating_add(1));
             let freed = fold_at(root, self.hand, before);
             self.bytes = self.bytes.saturating_sub_unsigned(freed as u64);
             self.hand = self.hand.wrapping_add(1);

@@ -20,7 +20,7 @@ use crate::{
     history::{self, History},
     proof,
     tables::Tables,
-    trie::{self, AccountNodes},
+    trie::{self, AccountNodes, UnwrittenTrie},
 };
 
 /// Handle to the store; clones share it. All methods may be called from any thread.
@@ -36,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) writer: Mutex<Writer>,
     pub(crate) hot: HotState,
     pub(crate) trie_bytes: u64,
+    /// Bytes of trie nodes from which on they are written.
+    pub(crate) unwritten_trie_bytes: usize,
     /// The depths in the account trie at which the last root had to read nodes, a bit each.
     pub(crate) trie_depths: AtomicU64,
     pub(crate) history: History,
@@ -46,6 +48,8 @@ pub(crate) struct Inner {
 pub(crate) struct Head {
     pub(crate) header: Sealed<Header>,
     pub(crate) snapshot: Snapshot,
+    /// Trie nodes that the snapshot lacks.
+    pub(crate) trie: UnwrittenTrie,
 }
 
 /// Where a transaction is.
@@ -142,7 +146,7 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: &[],
+            layers: &head.trie.layers(),
         };
         let updates = trie::state_root(&nodes, head.header.state_root, changes)?;
         Ok((updates.root(), updates))
@@ -273,7 +277,7 @@ impl Store {
         let nodes = AccountNodes {
             tables: &self.inner.tables,
             snapshot: &head.snapshot,
-            layers: &[],
+            layers: &head.trie.layers(),
         };
         let proof = proof::account_proof(&nodes, head.header.state_root, address, slots)?;
         Ok((head.header.clone(), proof))

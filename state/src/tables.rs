@@ -1,4 +1,4 @@
-use std::{ops::RangeInclusive, path::Path};
+use std::{io, ops::RangeInclusive, path::Path};
 
 use fjall::{
     Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, Readable, Snapshot, UserKey,
@@ -104,6 +104,20 @@ impl Table {
             key: key.to_vec(),
             source,
         }
+    }
+
+    /// Writes the keyspace's first entries, in the order of their keys, without the detour over
+    /// journal and memtable.
+    pub(crate) fn ingest<K: AsRef<[u8]>>(
+        &self,
+        entries: impl Iterator<Item = io::Result<(K, Vec<u8>)>>,
+    ) -> fjall::Result<()> {
+        let mut ingestion = self.keyspace.start_ingestion()?;
+        for entry in entries {
+            let (key, value) = entry?;
+            ingestion.write(self.tagged(key.as_ref()), value)?;
+        }
+        ingestion.finish()
     }
 
     pub(crate) fn put(
@@ -220,6 +234,8 @@ tables! {
         b'a' account_trie,
         /// Nodes of the storage tries.
         b's' storage_trie,
+        /// The block whose tries these are.
+        b'n' trie_block,
     }
     history {
         /// Accounts before the blocks that changed them.
@@ -260,6 +276,14 @@ impl Tables {
             .worker_threads(options.worker_threads.max(1))
             .open()?;
         Self::new(database, options)
+    }
+
+    /// Writes all memtables to disk and waits for it.
+    pub(crate) fn flush(&self) -> fjall::Result<()> {
+        for (_, keyspace) in &self.keyspaces {
+            keyspace.rotate_memtable_and_wait()?;
+        }
+        Ok(())
     }
 
     /// Writes the number of the last block into every keyspace.

@@ -78,7 +78,7 @@ fn another_format_is_refused() {
     assert!(matches!(
         error,
         StateError::FormatVersion {
-            expected: 2,
+            expected: 3,
             found: 1,
             ..
         }
@@ -89,7 +89,7 @@ fn another_format_is_refused() {
 #[test]
 fn damaged_identity_is_refused() {
     let folder = closed();
-    for text in ["", "{", "[]", "{\"format_version\": 2}", "\u{0}\u{0}"] {
+    for text in ["", "{", "[]", "{\"format_version\": 3}", "\u{0}\u{0}"] {
         fs::write(folder.path().join("weft.json"), text).unwrap();
         assert!(matches!(
             refusal(folder.path()),

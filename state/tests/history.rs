@@ -22,6 +22,8 @@ fn keep(blocks: Option<u64>) -> StoreOptions {
         history: blocks
             .and_then(NonZeroU64::new)
             .map_or(History::All, History::Blocks),
+        // So that values are removed at once.
+        unwritten_trie_bytes: 0,
         ..options()
     }
 }

@@ -55,6 +55,8 @@ impl Session<'_> {
             .own
             .map_or_else(std::env::temp_dir, |node| node.folder().to_owned());
         let supply = self.plan.supply(count, &folder)?;
+        // Signing takes longer than a node keeps a connection on which nothing comes.
+        self.rpc = Rpc::open(&self.endpoint).await?;
         let endpoint = match config.transport {
             Transport::WebSocket => &self.websocket,
             _ => &self.endpoint,

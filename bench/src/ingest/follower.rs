@@ -74,7 +74,10 @@ pub(super) async fn follow(
                 head += 1;
                 load.seen(&block);
             }
-            None => signal.wait().await?,
+            None => {
+                load.retry();
+                signal.wait().await?;
+            }
         }
         let (accepted, included) = load.progress();
         let waiting = accepted > included || load.all_sent();

@@ -77,6 +77,8 @@ pub(super) struct Counts {
 struct State {
     /// Senders without a request on its way, in turn.
     idle: VecDeque<usize>,
+    /// Senders whose last request was refused, until it is time to try again.
+    resting: Vec<usize>,
     /// Transactions of each sender that the node took.
     taken: Vec<u64>,
     /// Sent and in no block, by when they were to be sent.
@@ -112,6 +114,7 @@ impl Load {
             start: Instant::now(),
             state: RefCell::new(State {
                 idle: (0..senders).collect(),
+                resting: Vec::new(),
                 taken: vec![0; senders],
                 outstanding: B256HashMap::default(),
                 unanswered: 0,
@@ -205,7 +208,8 @@ impl Load {
             && (state.stopped || state.counts.accepted == self.supply.len() as u64)
     }
 
-    /// Takes an answer in. A sender whose transaction was refused sends it again at its next turn.
+    /// Takes an answer in. A sender whose transaction was refused sends it again: at its next turn
+    /// where there is a rate to be kept, else after [`Self::retry`].
     pub(super) fn answered(
         &self,
         order: &Order,
@@ -214,9 +218,9 @@ impl Load {
         let mut state = self.state.borrow_mut();
         let sender = order.number % self.senders.max(1);
         state.unanswered -= 1;
-        state.idle.push_back(sender);
         match answer {
             Ok(()) => {
+                state.idle.push_back(sender);
                 state.counts.accepted += 1;
                 if let Some(taken) = state.taken.get_mut(sender) {
                     *taken += 1;
@@ -224,6 +228,11 @@ impl Load {
             }
             Err(error) => {
                 state.outstanding.remove(&order.ready.hash());
+                match self.rhythm {
+                    Rhythm::Window(_) => state.resting.push(sender),
+                    // The load stays what it is.
+                    Rhythm::Rate { .. } => state.idle.push_back(sender),
+                }
                 let text = generalised(error);
                 state.counts.refused += 1;
                 let counts = &state.counts;
@@ -268,6 +277,17 @@ impl Load {
             state.counts.last_included = Some(now);
         }
         self.changed.notify_waiters();
+    }
+
+    /// Lets senders that were refused try again.
+    pub(super) fn retry(&self) {
+        let mut state = self.state.borrow_mut();
+        if !state.resting.is_empty() {
+            let resting = std::mem::take(&mut state.resting);
+            state.idle.extend(resting);
+            drop(state);
+            self.wake();
+        }
     }
 
     /// Whether every transaction that was sent is in a block.
@@ -374,4 +394,156 @@ fn generalised(error: &ErrorObject<'_>) -> String {
     });
     let text: Vec<&str> = words.collect();
     format!("{} (code {})", text.join(" "), error.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{Address, U64};
+
+    use super::*;
+    use crate::ingest::{TransactionKind, account::Account, supply::Plan};
+
+    /// So many transactions of three senders.
+    fn load(count: usize, rhythm: Rhythm) -> Load {
+        let plan = Plan {
+            kind: TransactionKind::Transfers,
+            chain_id: 1,
+            seed: 1,
+            senders: (0..3)
+                .map(|number| Account::of_seed(1, number).unwrap())
+                .collect(),
+            receivers: vec![Address::repeat_byte(1)],
+            token: Address::ZERO,
+        };
+        let supply = plan.supply(count, &std::env::temp_dir()).unwrap();
+        Load::new(supply, 3, rhythm)
+    }
+
+    fn take(load: &Load, most: usize) -> Vec<Order> {
+        let mut orders = Vec::new();
+        load.take(most, &mut orders).unwrap();
+        orders
+    }
+
+    fn numbers(orders: &[Order]) -> Vec<usize> {
+        orders.iter().map(|order| order.number).collect()
+    }
+
+    fn block(orders: &[Order]) -> SeenBlock {
+        SeenBlock {
+            transactions: orders.iter().map(|order| order.ready.hash()).collect(),
+            gas_used: U64::from(21_000 * orders.len()),
+        }
+    }
+
+    fn refusal(message: &str) -> ErrorObject<'_> {
+        ErrorObject {
+            code: -32000,
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn a_sender_has_one_request_on_its_way_and_the_window_bounds_all() {
+        let load = load(8, Rhythm::Window(4));
+        let first = take(&load, 10);
+        assert_eq!(numbers(&first), [0, 1, 2]);
+        assert!(take(&load, 10).is_empty(), "no sender is idle");
+        for order in &first {
+            load.answered(order, Ok(())).unwrap();
+        }
+        let second = take(&load, 10);
+        assert_eq!(numbers(&second), [3], "the window is full");
+        load.seen(&block(&first));
+        assert_eq!(load.progress(), (3, 3));
+        let third = take(&load, 10);
+        assert_eq!(numbers(&third), [4, 5]);
+        for order in second.iter().chain(&third) {
+            load.answered(order, Ok(())).unwrap();
+        }
+        let last = take(&load, 10);
+        assert_eq!(numbers(&last), [6]);
+        assert!(!load.all_sent());
+        load.seen(&block(&second));
+        let end = take(&load, 10);
+        assert_eq!(numbers(&end), [7]);
+        for order in last.iter().chain(&end) {
+            load.answered(order, Ok(())).unwrap();
+        }
+        assert!(load.all_sent() && !load.all_included());
+        let missing = load.missing(Duration::from_secs(30)).to_string();
+        assert!(
+            missing.starts_with("4 of 8 transactions that the node took are in no block"),
+            "{missing}"
+        );
+        load.seen(&block(&[third, last, end].concat()));
+        assert!(load.all_included());
+        assert_eq!(load.taken(), [3, 3, 2]);
+        let counts = load.counts();
+        assert_eq!((counts.included, counts.foreign, counts.blocks), (8, 0, 3));
+        assert_eq!(counts.gas, 8 * 21_000);
+    }
+
+    #[test]
+    fn what_comes_twice_or_was_not_sent_is_foreign() {
+        let load = load(3, Rhythm::Window(10));
+        let orders = take(&load, 1);
+        load.seen(&block(&orders));
+        load.seen(&block(&orders));
+        assert_eq!(load.counts().included, 1);
+        assert_eq!(load.counts().foreign, 1);
+    }
+
+    #[test]
+    fn what_was_refused_is_sent_again_after_a_rest() {
+        let load = load(3, Rhythm::Window(10));
+        let first = take(&load, 10);
+        load.answered(&first[0], Ok(())).unwrap();
+        load.answered(&first[2], Ok(())).unwrap();
+        let text = "txpool is full: address 0x12ab, limit 17";
+        load.answered(&first[1], Err(&refusal(text))).unwrap();
+        assert!(take(&load, 10).is_empty());
+        load.retry();
+        let again = take(&load, 10);
+        assert_eq!(numbers(&again), [1]);
+        assert_eq!(again[0].ready.hash(), first[1].ready.hash());
+        load.answered(&again[0], Ok(())).unwrap();
+        load.seen(&block(&first));
+        assert!(load.all_included());
+        let counts = load.counts();
+        let refusals: Vec<(String, u64)> = counts.refusals.into_iter().collect();
+        let text = "txpool is full: address N limit N (code -32000)";
+        assert_eq!(refusals, [(text.to_owned(), 1)]);
+        assert_eq!(
+            (counts.requests, counts.accepted, counts.refused),
+            (4, 3, 1)
+        );
+    }
+
+    #[test]
+    fn a_node_that_takes_nothing_ends_the_run() {
+        let load = load(3, Rhythm::Window(10));
+        for attempt in 1..=HOPELESS {
+            let [order, ..] = take(&load, 1)[..] else {
+                panic!("nothing to send");
+            };
+            let answered = load.answered(&order, Err(&refusal("no")));
+            load.retry();
+            assert_eq!(answered.is_err(), attempt == HOPELESS, "{answered:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_rate_lets_requests_go_by_the_clock_and_stops() {
+        let rhythm = Rhythm::Rate {
+            per_second: 1000.0,
+            stop_after: Some(Duration::from_millis(20)),
+        };
+        let load = load(3000, rhythm);
+        assert!(take(&load, 10).is_empty(), "nothing is due yet");
+        load.pace().await;
+        assert!(load.all_sent(), "the time is over");
+        assert!(take(&load, 10).is_empty());
+        assert!(load.counts().stopped.is_some());
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 /// Seconds that each stage of the pipeline has worked, by the label `stage`.
-const BUSY: &str = "weft_stage_busy_seconds_total";
+const BUSY: &str = "weft_stage_seconds_sum";
 /// What waits before each stage, by the label `stage`.
 const QUEUE: &str = "weft_stage_queue_depth";
 /// Time from a transaction's arrival until it is in a state, by the label `state`.
@@ -209,18 +209,18 @@ mod tests {
     use super::*;
 
     const BEFORE: &str = "\
-# HELP weft_stage_busy_seconds_total Time\n\
-# TYPE weft_stage_busy_seconds_total counter\n\
-weft_stage_busy_seconds_total{chain_id=\"1\",stage=\"execute\"} 1.5\n\
+# HELP weft_stage_seconds_sum Time\n\
+# TYPE weft_stage_seconds_sum counter\n\
+weft_stage_seconds_sum{chain_id=\"1\",stage=\"execute\"} 1.5\n\
 weft_transaction_seconds_sum{state=\"durable\"} 1\n\
 weft_transaction_seconds_count{state=\"durable\"} 10\n\
 weft_transaction_seconds_bucket{state=\"durable\",le=\"0.01\"} 10\n\
 weft_transaction_seconds_bucket{state=\"durable\",le=\"+Inf\"} 10\n";
 
     const AFTER: &str = "\
-weft_stage_busy_seconds_total{chain_id=\"1\",stage=\"execute\"} 3.5\n\
-weft_stage_busy_seconds_total{chain_id=\"1\",stage=\"commit\"} 0.5\n\
-weft_stage_busy_seconds_total{chain_id=\"2\",stage=\"commit\"} 2.5\n\
+weft_stage_seconds_sum{chain_id=\"1\",stage=\"execute\"} 3.5\n\
+weft_stage_seconds_sum{chain_id=\"1\",stage=\"commit\"} 0.5\n\
+weft_stage_seconds_sum{chain_id=\"2\",stage=\"commit\"} 2.5\n\
 weft_stage_queue_depth{stage=\"commit\"} 3\n\
 weft_transaction_seconds_sum{state=\"durable\"} 3\n\
 weft_transaction_seconds_count{state=\"durable\"} 110\n\

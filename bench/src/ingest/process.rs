@@ -133,7 +133,7 @@ mod tests {
     fn a_line_of_stat() {
         let line = "17 (rpc-1) x) 3) S 1 17 17 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 9 0 1 1 1";
         let (name, seconds) = parse_stat(line).unwrap();
-        assert_eq!((&*name, seconds), ("rpc-1) x) 3", 3.0));
+        assert_eq!((&*name, seconds), ("rpc-1) x) ", 3.0));
         let line = "17 (tokio-rt-worker-12) S 1 17 17 0 -1 4194560 100 0 0 0 1 0 0 0 20 0 9 0 1";
         assert_eq!(parse_stat(line).unwrap().0, "tokio-rt-worker");
         assert_eq!(parse_stat(""), None);

@@ -156,6 +156,7 @@ impl<'a> Session<'a> {
             .fund(&self.plan, rounds, &mut self.rpc)
             .await?;
         let supply = self.plan.supply(config.idle, &std::env::temp_dir())?;
+        self.rpc = Rpc::open(&self.endpoint).await?;
         let endpoint = match transport {
             Transport::WebSocket => &self.websocket,
             Transport::Http | Transport::Batch => &self.endpoint,

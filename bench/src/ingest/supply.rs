@@ -84,9 +84,10 @@ impl Plan {
         let token = match self.kind {
             TransactionKind::Transfers => false,
             TransactionKind::Erc20 => true,
-            // By rounds, so that each sender does both.
+            // Each sender does one and the other in turn, and so does each round of the senders.
             TransactionKind::Mix => {
-                (number + number / (self.senders.len() as u64).max(1)).is_multiple_of(2)
+                let senders = (self.senders.len() as u64).max(1);
+                (number % senders + number / senders).is_multiple_of(2)
             }
         };
         if token {
@@ -109,7 +110,11 @@ impl Plan {
     /// Signs the next `count` transactions on all cores. `folder` is for a file that takes what
     /// does not fit in memory.
     pub(super) fn supply(&self, count: usize, folder: &Path) -> Result<Supply, SigningError> {
-        let mut store = if count <= IN_MEMORY {
+        self.store(count, IN_MEMORY, folder)
+    }
+
+    fn store(&self, count: usize, in_memory: usize, folder: &Path) -> Result<Supply, SigningError> {
+        let mut store = if count <= in_memory {
             Writer::Memory(Vec::with_capacity(count))
         } else {
             let file = tempfile::tempfile_in(folder).map_err(SigningError::Store)?;
@@ -236,5 +241,76 @@ impl Ready {
         self.0
             .get(HEAD..HEAD + usize::from(length))
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Transaction as _, TxEnvelope, transaction::SignerRecoverable};
+    use alloy_eips::eip2718::Decodable2718;
+
+    use super::*;
+
+    fn plan(kind: TransactionKind) -> Plan {
+        Plan {
+            kind,
+            chain_id: 31337,
+            seed: 5,
+            senders: (0..3)
+                .map(|number| Account::of_seed(5, number).unwrap())
+                .collect(),
+            receivers: (1..=4).map(Address::repeat_byte).collect(),
+            token: Address::repeat_byte(0xee),
+        }
+    }
+
+    #[test]
+    fn each_is_its_senders_next_and_of_the_workload() {
+        for kind in [
+            TransactionKind::Transfers,
+            TransactionKind::Erc20,
+            TransactionKind::Mix,
+        ] {
+            let mut plan = plan(kind);
+            plan.advance(&[0, 10, 0]);
+            let supply = plan.supply(12, &std::env::temp_dir()).unwrap();
+            let mut tokens = [0; 3];
+            for number in 0..12 {
+                let ready = supply.get(number).unwrap();
+                let envelope = TxEnvelope::decode_2718_exact(ready.raw()).unwrap();
+                assert_eq!(*envelope.tx_hash(), ready.hash());
+                let sender = &plan.senders[number % 3];
+                assert_eq!(envelope.recover_signer().unwrap(), sender.address());
+                assert_eq!(envelope.nonce(), sender.nonce + number as u64 / 3);
+                if envelope.to() == Some(plan.token) {
+                    tokens[number % 3] += 1;
+                } else {
+                    assert!(plan.receivers.contains(&envelope.to().unwrap()));
+                    assert_eq!(envelope.value(), U256::ONE);
+                }
+            }
+            let expected = match kind {
+                TransactionKind::Transfers => 0,
+                TransactionKind::Erc20 => 4,
+                TransactionKind::Mix => 2,
+            };
+            assert_eq!(tokens, [expected; 3], "{kind:?}");
+            assert!(supply.get(12).is_err());
+        }
+    }
+
+    #[test]
+    fn a_file_holds_what_memory_would() {
+        let plan = plan(TransactionKind::Mix);
+        let folder = std::env::temp_dir();
+        let memory = plan.store(50, 50, &folder).unwrap();
+        let file = plan.store(50, 49, &folder).unwrap();
+        assert!(matches!(file.store, Store::File(_)));
+        assert_eq!((memory.len(), file.len()), (50, 50));
+        for number in 0..50 {
+            let (memory, file) = (memory.get(number).unwrap(), file.get(number).unwrap());
+            assert_eq!(memory.0, file.0);
+        }
+        assert!(file.get(50).is_err());
     }
 }

@@ -38,15 +38,15 @@ pub enum LabelSource {
 /// What readers of the chain hold; clones share it.
 #[derive(Debug, Clone)]
 pub struct ChainHandle {
-    spec: Arc<ChainSpec>,
-    store: Store,
-    layers: Arc<Layers>,
-    head: watch::Receiver<Head>,
-    blocks: broadcast::Sender<Arc<BlockBundle>>,
-    labels: LabelSource,
-    recent: RecentBlocks,
-    inclusions: Inclusions,
-    access_lists: AccessListRecord,
+    pub(super) spec: Arc<ChainSpec>,
+    pub(super) store: Store,
+    pub(super) layers: Arc<Layers>,
+    pub(super) head: watch::Receiver<Head>,
+    pub(super) blocks: broadcast::Sender<Arc<BlockBundle>>,
+    pub(super) labels: LabelSource,
+    pub(super) recent: RecentBlocks,
+    pub(super) inclusions: Inclusions,
+    pub(super) access_lists: AccessListRecord,
 }
 
 /// Why it cannot be said how the transactions of a block got along.
@@ -69,30 +69,6 @@ pub enum RecordError {
 }
 
 impl ChainHandle {
-    /// Puts a handle together from its parts.
-    pub(super) fn new(
-        spec: Arc<ChainSpec>,
-        store: Store,
-        layers: Arc<Layers>,
-        head: watch::Receiver<Head>,
-        blocks: broadcast::Sender<Arc<BlockBundle>>,
-        labels: LabelSource,
-        recent: RecentBlocks,
-        inclusions: Inclusions,
-    ) -> Self {
-        Self {
-            spec,
-            store,
-            layers,
-            head,
-            blocks,
-            labels,
-            recent,
-            inclusions,
-            access_lists: AccessListRecord::default(),
-        }
-    }
-
     /// The chain's spec.
     pub fn spec(&self) -> &ChainSpec {
         &self.spec

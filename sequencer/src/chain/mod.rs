@@ -1,6 +1,7 @@
 //! The chain as the rest of the node sees it: one writer makes blocks, many readers follow the head.
 
 mod access_lists;
+mod elastic;
 mod engine;
 mod handle;
 mod inclusions;
@@ -15,6 +16,7 @@ mod stages;
 mod writer;
 
 pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};
+pub use elastic::{ElasticConfig, Ramp};
 pub use engine::engine;
 pub use handle::{ChainHandle, Head, L1Labels, LabelSource, RecordError};
 pub use layers::{ExecutionMode, Layers};

@@ -14,10 +14,14 @@ use weft_primitives::{
     BlockAttributes, L1Origin, RecoveredTransaction, Transaction, attributes_deposit,
 };
 
-use super::{ChainHandle, ChainWriter};
+use super::{
+    ChainHandle, ChainWriter, ElasticConfig, ExecutedBlock,
+    elastic::{Elastic, MadeBlock, Plan},
+};
 use crate::{
     error::NodeError,
     mempool::{AdmissionRules, Mempool, PooledTransaction},
+    tasks::Tasks,
 };
 
 /// When blocks are made and what they may hold.
@@ -27,7 +31,7 @@ pub struct ProducerConfig {
     pub min_interval: Duration,
     /// Time after which an idle chain makes an empty block; `None` never.
     pub heartbeat: Option<Duration>,
-    /// Gas limit of each block, in gas.
+    /// Gas limit of a block of a chain that nothing presses, in gas.
     pub gas_limit: u64,
     /// Account that earns the fees.
     pub beneficiary: Address,
@@ -37,6 +41,16 @@ pub struct ProducerConfig {
     /// whose batches go to an L1 must not exceed
     /// [`weft_batcher::MAX_BLOCK_TRANSACTION_BYTES`].
     pub max_transaction_bytes: usize,
+    /// How far size and interval may move from the above; `None` keeps them as they are.
+    pub elastic: Option<ElasticConfig>,
+}
+
+impl ProducerConfig {
+    /// Gas limit that no block is below, in gas: what is taken in must fit into any block.
+    pub fn least_gas_limit(&self) -> u64 {
+        let least = self.elastic.as_ref().map(|elastic| elastic.min_gas_limit);
+        least.map_or(self.gas_limit, |least| least.min(self.gas_limit))
+    }
 }
 
 /// An L1 origin that the next block may move to.
@@ -49,7 +63,7 @@ pub struct OriginUpdate {
 }
 
 /// What the producer reads the newest L1 origin from.
-type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
+pub(super) type OriginFeed = watch::Receiver<Option<Arc<OriginUpdate>>>;
 
 /// No transaction is shorter than its signature, in bytes: the mempool need not be asked for more
 /// transactions than a block can hold.
@@ -63,6 +77,7 @@ pub struct Producer {
     mempool: Mempool,
     origins: OriginFeed,
     config: ProducerConfig,
+    elastic: Elastic,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,18 +91,29 @@ enum Wake {
 
 impl Producer {
     /// Puts a producer together. A chain without an L1 above it gets a feed that stays `None`.
-    pub const fn new(
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn new(
         writer: ChainWriter,
+        chain: &ChainHandle,
         mempool: Mempool,
         origins: OriginFeed,
         config: ProducerConfig,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, NodeError> {
+        let elastic = Elastic::new(chain.clone(), mempool.clone(), origins.clone(), &config)?;
+        Ok(Self {
             writer,
             mempool,
             origins,
             config,
-        }
+            elastic,
+        })
+    }
+
+    /// Starts what keeps size, interval and admission up to date while no block is made.
+    pub(crate) fn spawn_controller(&self, tasks: &mut Tasks) {
+        self.elastic.spawn(tasks);
     }
 
     /// Makes blocks until `stop`, and returns when all are durable. To be called on a thread of its
@@ -130,15 +156,20 @@ impl Producer {
                 std::future::pending::<()>().await;
             }
         };
+        let cooling = async {
+            self.mempool.priced_out().await;
+            time::sleep_until((last_start + self.elastic.cooling()).into()).await;
+        };
         let wake = tokio::select! {
             biased;
             () = stop.cancelled() => Wake::Stop,
             () = self.writer.failed().cancelled() => Wake::Failed,
             () = self.mempool.ready() => Wake::Work,
             () = deposits => Wake::Work,
+            () = cooling => Wake::Heartbeat,
             () = heartbeat => Wake::Heartbeat,
         };
-        let earliest = last_start + self.config.min_interval;
+        let earliest = last_start + self.elastic.interval();
         if wake == Wake::Work && earliest > Instant::now() {
             tokio::select! {
                 () = stop.cancelled() => return Wake::Stop,
@@ -160,23 +191,25 @@ impl Producer {
             .as_ref()
             .is_some_and(|update| !update.advance.deposits.is_empty());
         let mut advance = update.as_ref().map(|update| &update.advance);
+        let plan = self.elastic.plan();
         let mut deposits = deposits_of(advance);
-        let mut waiting = self.select(&deposits);
+        let mut waiting = self.select(plan, &deposits);
         if waiting.is_empty() && !has_user_deposits && !even_if_empty {
             // Beside the deposit that moves the origin, a transaction that asks for nearly all the
             // gas of a block never fits: it goes first, and the origin moves later.
             advance = None;
             deposits.clear();
-            waiting = self.select(&deposits);
+            waiting = self.select(plan, &deposits);
             if waiting.is_empty() {
                 return Ok(());
             }
         }
         let attributes = BlockAttributes {
             new_l1_origin: advance.map(|advance| advance.origin),
-            ..self.attributes()
+            ..self.attributes(plan.gas_limit)
         };
         let deposits_count = deposits.len();
+        let left = self.mempool.status().0.saturating_sub(waiting.len());
         let transactions = deposits
             .into_iter()
             .chain(waiting.iter().map(|pooled| pooled.transaction.clone()))
@@ -196,48 +229,75 @@ impl Producer {
             .collect();
         if included.is_empty() && !has_user_deposits && !even_if_empty {
             self.mempool
-                .on_executed(self.next_rules(), None, &[], &dropped);
+                .on_executed(self.next_rules(plan), None, &[], &dropped);
             return Ok(());
         }
         let number = executed.number();
+        let made = self.made(&executed, &included, left);
         let changed = changed_accounts(executed.changes());
         let received = included.iter().map(|pooled| pooled.received).collect();
         self.writer.append(executed.with_received(received))?;
         self.mempool.on_executed(
-            self.next_rules(),
+            self.next_rules(plan),
             Some((number, included)),
             &changed,
             &dropped,
         );
+        self.elastic.made(&made);
         Ok(())
     }
 
-    fn attributes(&self) -> BlockAttributes {
+    fn attributes(&self, gas_limit: u64) -> BlockAttributes {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |elapsed| elapsed.as_secs());
         BlockAttributes {
             timestamp: now.max(self.writer.tip().timestamp),
-            gas_limit: self.config.gas_limit,
+            gas_limit,
             beneficiary: self.config.beneficiary,
             new_l1_origin: None,
         }
     }
 
     /// Rules of the block after the last one, which need not be durable.
-    fn next_rules(&self) -> AdmissionRules {
-        AdmissionRules::of(&self.writer.next_env(&self.attributes()))
+    fn next_rules(&self, plan: Plan) -> AdmissionRules {
+        AdmissionRules {
+            block_gas_limit: self.config.least_gas_limit(),
+            ..AdmissionRules::of(&self.writer.next_env(&self.attributes(plan.gas_limit)))
+        }
+    }
+
+    /// What the controller is told about a block with these transactions behind its deposits.
+    fn made(
+        &self,
+        block: &ExecutedBlock,
+        included: &[Arc<PooledTransaction>],
+        left: usize,
+    ) -> MadeBlock {
+        let gas_wanted = block
+            .transactions()
+            .iter()
+            .map(|transaction| transaction.gas_limit())
+            .fold(0, u64::saturating_add);
+        MadeBlock {
+            number: block.number(),
+            timestamp: block.timestamp(),
+            bytes: included.iter().map(|pooled| pooled.size as u64).sum(),
+            gas_wanted,
+            gas_limit: block.gas_limit(),
+            execution: block.execution(),
+            later_stages: self.writer.last_stage_times(),
+            left,
+        }
     }
 
     /// Transactions that fit into a block behind these deposits.
-    fn select(&self, deposits: &[RecoveredTransaction]) -> Vec<Arc<PooledTransaction>> {
+    fn select(&self, plan: Plan, deposits: &[RecoveredTransaction]) -> Vec<Arc<PooledTransaction>> {
         let deposit_gas: u64 = deposits.iter().map(|tx| tx.gas_limit()).sum();
-        let mut bytes_left = self.config.max_transaction_bytes;
+        let mut bytes_left = plan.max_bytes;
         let mut chosen = self.mempool.best(
-            self.config.gas_limit.saturating_sub(deposit_gas),
-            self.config
-                .max_transactions
-                .min(self.config.max_transaction_bytes / SIGNATURE_BYTES),
+            plan.gas_limit.saturating_sub(deposit_gas),
+            plan.max_transactions.min(plan.max_bytes / SIGNATURE_BYTES),
         );
         let fitting = chosen
             .iter()
@@ -299,7 +359,7 @@ fn changed_accounts(changes: &ChangeSet) -> Vec<(Address, Account)> {
         .collect()
 }
 
-/// Rules that the block after the head will have.
+/// Rules that the block after the head will have, whose gas limit is at least this.
 pub(crate) fn admission_rules(chain: &ChainHandle, gas_limit: u64) -> AdmissionRules {
     AdmissionRules {
         block_gas_limit: gas_limit,

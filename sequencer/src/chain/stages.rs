@@ -6,10 +6,11 @@ use std::{
     fmt,
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use alloy_consensus::{Header, Sealed, proofs};
@@ -62,6 +63,24 @@ pub(super) struct Stages {
     queue: Option<SyncSender<ToSeal>>,
     threads: Vec<JoinHandle<()>>,
     failure: Failure,
+    metrics: BlockMetrics,
+    times: Arc<StageTimes>,
+}
+
+/// How long the last block took in each later stage, in nanoseconds.
+#[derive(Default)]
+struct StageTimes {
+    seal: AtomicU64,
+    commit: AtomicU64,
+}
+
+impl StageTimes {
+    fn set(time: &AtomicU64, took: Duration) {
+        time.store(
+            u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
 }
 
 impl fmt::Debug for Stages {
@@ -132,26 +151,33 @@ impl Stages {
         let (queue, to_seal) = sync_channel(QUEUE);
         let (sealed, to_commit) = sync_channel(QUEUE);
         let metrics = BlockMetrics::new(publisher.source, publisher.chain_id);
+        let times = Arc::<StageTimes>::default();
+        let committing = times.clone();
         let sealer = Sealer {
             parent: publisher.store.head()?.hash(),
             states: publisher.store.sealer(),
             metrics: metrics.clone(),
+            times: times.clone(),
         };
         let threads = vec![
             stage("seal", &failure, move || sealer.run(&to_seal, &sealed))?,
-            stage("commit", &failure, move || {
-                publisher.run(&to_commit, &metrics)
+            stage("commit", &failure, {
+                let metrics = metrics.clone();
+                move || publisher.run(&to_commit, &metrics, &committing)
             })?,
         ];
         Ok(Self {
             queue: Some(queue),
             threads,
             failure,
+            metrics,
+            times,
         })
     }
 
     /// Hands a block over; waits while the queue is full.
     pub(super) fn push(&self, block: ExecutedBlock, hash: HashPromise) -> Result<(), NodeError> {
+        self.metrics.queue(Stage::Seal, true);
         self.send(ToSeal::Block {
             block: Box::new(block),
             hash,
@@ -164,6 +190,12 @@ impl Stages {
         let (done, is_done) = sync_channel(1);
         self.send(ToSeal::Flush(done))?;
         is_done.recv().map_err(|_| self.failure())
+    }
+
+    /// How long sealing, and writing, took for the last block that went through; zero before one has.
+    pub(super) fn last_times(&self) -> (Duration, Duration) {
+        let time = |time: &AtomicU64| Duration::from_nanos(time.load(Ordering::Relaxed));
+        (time(&self.times.seal), time(&self.times.commit))
     }
 
     pub(super) const fn failed(&self) -> &CancellationToken {
@@ -218,6 +250,7 @@ struct Sealer {
     /// Hash of the last sealed block.
     parent: B256,
     metrics: BlockMetrics,
+    times: Arc<StageTimes>,
 }
 
 impl Sealer {
@@ -231,16 +264,19 @@ impl Sealer {
                 ToSeal::Flush(done) => ToCommit::Flush(done),
                 ToSeal::Block { block, hash, since } => {
                     let started = Instant::now();
+                    self.metrics.queue(Stage::Seal, false);
                     self.metrics.stage(Stage::Execute, None, block.execution);
                     self.metrics
                         .transactions(TransactionState::Executed, &block.received);
                     let unit = self.seal(*block)?;
                     hash.keep(unit.bundle.block.hash());
+                    StageTimes::set(&self.times.seal, started.elapsed());
                     self.metrics.stage(
                         Stage::Seal,
                         Some(started.duration_since(since)),
                         started.elapsed(),
                     );
+                    self.metrics.queue(Stage::Commit, true);
                     ToCommit::Block {
                         block: Box::new(unit),
                         since: Instant::now(),
@@ -288,7 +324,7 @@ impl Sealer {
             senders: block.senders,
             receipts: block.receipts,
             changes: block.changes,
-            trie,
+            trie: Arc::new(trie),
         });
         Ok(SealedUnit {
             bundle,
@@ -302,15 +338,22 @@ impl Sealer {
 
 impl Publisher {
     /// The committing stage: makes blocks durable, and only then the head (invariants I2 and I6).
-    fn run(self, blocks: &Receiver<ToCommit>, metrics: &BlockMetrics) -> Result<(), NodeError> {
+    fn run(
+        self,
+        blocks: &Receiver<ToCommit>,
+        metrics: &BlockMetrics,
+        times: &StageTimes,
+    ) -> Result<(), NodeError> {
         while let Ok(message) = blocks.recv() {
             match message {
                 // Whoever asked may be gone.
                 ToCommit::Flush(done) => drop(done.send(())),
                 ToCommit::Block { block, since } => {
                     let started = Instant::now();
+                    metrics.queue(Stage::Commit, false);
                     self.store.commit(&block.bundle)?;
                     let (waited, busy) = (started.duration_since(since), started.elapsed());
+                    StageTimes::set(&times.commit, busy);
                     metrics.transactions(TransactionState::Durable, &block.received);
                     self.publish(*block, metrics);
                     metrics.stage(Stage::Commit, Some(waited), busy);

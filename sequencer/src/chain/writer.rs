@@ -20,7 +20,7 @@ use weft_primitives::{
 use weft_state::Store;
 
 use super::{
-    ChainHandle, Head, LabelSource, Layers,
+    AccessListRecord, ChainHandle, Head, LabelSource, Layers,
     inclusions::Inclusions,
     pending::{BlockHash, PendingBlock, PendingState, PendingStateError},
     recent::RecentBlocks,
@@ -76,6 +76,16 @@ impl ExecutedBlock {
         self.header.number
     }
 
+    /// Timestamp of the block, in seconds since the Unix epoch.
+    pub const fn timestamp(&self) -> u64 {
+        self.header.timestamp
+    }
+
+    /// Gas limit of the block, in gas.
+    pub const fn gas_limit(&self) -> u64 {
+        self.header.gas_limit
+    }
+
     /// Transactions of the block, deposits included.
     pub fn transactions(&self) -> &[Transaction] {
         &self.transactions
@@ -119,16 +129,17 @@ impl ChainWriter {
         let (blocks, _) = broadcast::channel(BLOCK_FEED_CAPACITY);
         let recent = RecentBlocks::default();
         let inclusions = Inclusions::default();
-        let handle = ChainHandle::new(
-            spec.clone(),
-            store.clone(),
-            layers.clone(),
-            head_receiver,
-            blocks.clone(),
+        let handle = ChainHandle {
+            spec: spec.clone(),
+            store: store.clone(),
+            layers: layers.clone(),
+            head: head_receiver,
+            blocks: blocks.clone(),
             labels,
-            recent.clone(),
-            inclusions.clone(),
-        );
+            recent: recent.clone(),
+            inclusions: inclusions.clone(),
+            access_lists: AccessListRecord::default(),
+        };
         let stages = Stages::start(Publisher {
             store: store.clone(),
             head,
@@ -237,6 +248,11 @@ impl ChainWriter {
     pub fn flush(&mut self) -> Result<Sealed<Header>, NodeError> {
         self.stages.flush()?;
         Ok(self.store.head()?)
+    }
+
+    /// How long sealing, and writing, took for the last block that went through; zero before one has.
+    pub fn last_stage_times(&self) -> (Duration, Duration) {
+        self.stages.last_times()
     }
 
     /// Cancelled as soon as a later stage has failed.

@@ -90,6 +90,7 @@ impl Layers {
         let named = [
             config.batcher.private_key_env.as_ref(),
             config.batcher.keystore_password_env.as_ref(),
+            config.rpc.rate_limit_keys_env.as_ref(),
         ];
         match self
             .unknown_variables

@@ -7,7 +7,7 @@
 
 mod error;
 mod layers;
-mod optional;
+pub(crate) mod optional;
 mod secret;
 mod sections;
 mod signer;

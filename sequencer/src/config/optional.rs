@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 use super::SecretUrl;
 
 /// A value that a text stands for.
-pub(super) trait Text: FromStr {
+pub(crate) trait Text: FromStr {
     fn text(&self) -> String;
 }
 
@@ -37,14 +37,14 @@ impl Text for String {
     }
 }
 
-pub(super) fn serialize<T: Text, S: Serializer>(
+pub(crate) fn serialize<T: Text, S: Serializer>(
     value: &Option<T>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&value.as_ref().map(Text::text).unwrap_or_default())
 }
 
-pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: Text<Err: Display>,
     D: Deserializer<'de>,

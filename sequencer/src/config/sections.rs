@@ -1,12 +1,12 @@
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
-use weft_state::StoreOptions;
+use weft_state::{History, StoreOptions};
 
 use super::{SecretUrl, optional};
-use crate::chain::{ExecutionMode, ProducerConfig};
+use crate::chain::{ElasticConfig, ExecutionMode, ProducerConfig, Ramp};
 
 /// `[chain]`: the chain and where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub struct ChainSection {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// How far back states are kept: `all`, or a number of blocks.
+    #[serde(
+        serialize_with = "serialize_history",
+        deserialize_with = "deserialize_history"
+    )]
+    pub history: History,
 }
 
 impl Default for ChainSection {
@@ -34,6 +40,7 @@ impl Default for ChainSection {
             genesis: None,
             execution: ExecutionMode::default(),
             threads: 0,
+            history: History::All,
         }
     }
 }
@@ -54,6 +61,24 @@ fn deserialize_execution<'de, D: Deserializer<'de>>(
     String::deserialize(deserializer)?
         .parse()
         .map_err(D::Error::custom)
+}
+
+fn serialize_history<S: Serializer>(history: &History, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(history)
+}
+
+/// A file may have the number without quotes.
+fn deserialize_history<'de, D: Deserializer<'de>>(deserializer: D) -> Result<History, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected \"all\" or a number of blocks from 1")]
+    enum Value {
+        Text(String),
+        Blocks(NonZeroU64),
+    }
+    match Value::deserialize(deserializer)? {
+        Value::Text(text) => text.parse().map_err(D::Error::custom),
+        Value::Blocks(blocks) => Ok(History::Blocks(blocks)),
+    }
 }
 
 /// `[state]`: memory of the state, and what is read ahead of execution.
@@ -90,8 +115,9 @@ impl Default for StateSection {
 
 impl StateSection {
     /// What of it is the store's.
-    pub fn store_options(&self) -> StoreOptions {
+    pub(crate) fn store_options(&self, history: History) -> StoreOptions {
         StoreOptions {
+            history,
             cache_bytes: self.disk_cache_bytes,
             hot_state_bytes: self.hot_state_bytes,
             hot_code_bytes: self.hot_code_bytes,
@@ -107,10 +133,18 @@ impl StateSection {
 pub struct BlockSection {
     /// Least time between the starts of two blocks, in milliseconds.
     pub min_interval_ms: u64,
+    /// Longest time between the starts of two blocks while L1 slows the chain down, in milliseconds.
+    pub max_interval_ms: u64,
+    /// How long executing, sealing and writing a block should take together, in milliseconds.
+    pub target_block_ms: u64,
     /// Time after which an idle chain makes an empty block, in seconds; 0 never.
     pub heartbeat_s: u64,
-    /// Gas limit of each block, in gas.
+    /// Gas limit of a block while neither speed nor L1 ask for another, in gas.
     pub gas_limit: u64,
+    /// Least gas limit of a block; 0 takes half of `gas_limit`, or what any transaction fits into.
+    pub min_gas_limit: u64,
+    /// Largest gas limit of a block; 0 takes twice `gas_limit`.
+    pub max_gas_limit: u64,
     /// Account that earns the fees.
     pub beneficiary: Address,
     /// Most transactions in one block.
@@ -121,23 +155,44 @@ impl Default for BlockSection {
     fn default() -> Self {
         Self {
             min_interval_ms: 100,
+            max_interval_ms: 2000,
+            target_block_ms: 200,
             heartbeat_s: 600,
             gas_limit: 60_000_000,
+            min_gas_limit: 0,
+            max_gas_limit: 0,
             beneficiary: Address::ZERO,
             max_transactions: 10_000,
         }
     }
 }
 
-impl From<BlockSection> for ProducerConfig {
-    fn from(block: BlockSection) -> Self {
-        Self {
-            min_interval: Duration::from_millis(block.min_interval_ms),
-            heartbeat: (block.heartbeat_s > 0).then(|| Duration::from_secs(block.heartbeat_s)),
-            gas_limit: block.gas_limit,
-            beneficiary: block.beneficiary,
-            max_transactions: block.max_transactions,
+impl BlockSection {
+    /// How blocks are made below this L1.
+    pub fn producer(&self, l1: &L1Section) -> ProducerConfig {
+        let around = ElasticConfig::around(self.gas_limit);
+        let or = |configured: u64, derived: u64| match configured {
+            0 => derived,
+            configured => configured,
+        };
+        let ramp = |slow: u64, stop: u64| (stop > 0).then_some(Ramp { slow, stop });
+        let elastic = ElasticConfig {
+            min_gas_limit: or(self.min_gas_limit, around.min_gas_limit),
+            max_gas_limit: or(self.max_gas_limit, around.max_gas_limit),
+            max_interval: Duration::from_millis(self.max_interval_ms),
+            target_block_time: Duration::from_millis(self.target_block_ms),
+            backlog_bytes: ramp(l1.slow_at_backlog_bytes, l1.stop_at_backlog_bytes),
+            backlog_age: ramp(l1.slow_at_backlog_s, l1.stop_at_backlog_s),
+            l1_base_fee: ramp(l1.slow_at_base_fee_wei, l1.slowest_at_base_fee_wei),
+        };
+        ProducerConfig {
+            min_interval: Duration::from_millis(self.min_interval_ms),
+            heartbeat: (self.heartbeat_s > 0).then(|| Duration::from_secs(self.heartbeat_s)),
+            gas_limit: self.gas_limit,
+            beneficiary: self.beneficiary,
+            max_transactions: self.max_transactions,
             max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
+            elastic: Some(elastic),
         }
     }
 }
@@ -160,6 +215,18 @@ pub struct L1Section {
     pub poll_interval_ms: u64,
     /// How long a request to L1 may take, in milliseconds.
     pub timeout_ms: u64,
+    /// Bytes of transactions in blocks that are not safe yet from which on the chain slows down.
+    pub slow_at_backlog_bytes: u64,
+    /// Bytes at which it stops taking transactions in until L1 has caught up; 0 never.
+    pub stop_at_backlog_bytes: u64,
+    /// Age of the oldest block that is not safe yet from which on the chain slows down, in seconds.
+    pub slow_at_backlog_s: u64,
+    /// Age at which it stops taking transactions in, in seconds; 0 never.
+    pub stop_at_backlog_s: u64,
+    /// Base fee of L1 from which on the chain slows down, in wei per gas.
+    pub slow_at_base_fee_wei: u64,
+    /// Base fee of L1 from which on it is slowest, in wei per gas; 0 never. It does not stop.
+    pub slowest_at_base_fee_wei: u64,
 }
 
 impl Default for L1Section {
@@ -171,6 +238,12 @@ impl Default for L1Section {
             safe_confirmations: 2,
             poll_interval_ms: 2000,
             timeout_ms: 15_000,
+            slow_at_backlog_bytes: 64 << 20,
+            stop_at_backlog_bytes: 256 << 20,
+            slow_at_backlog_s: 0,
+            stop_at_backlog_s: 0,
+            slow_at_base_fee_wei: 0,
+            slowest_at_base_fee_wei: 0,
         }
     }
 }

@@ -179,6 +179,30 @@ fn values_must_make_a_node() {
         (minimal("[rpc]\nmax_batch = 0\n"), "rpc.max_batch must be at least 1, found 0".to_owned()),
         (minimal("[block]\ngas_limit = 1\n"), "block.gas_limit must be between 5000 and 2^62, found 1".to_owned()),
         (
+            minimal("[block]\nmin_gas_limit = 60000001\n"),
+            "block.min_gas_limit must be 0, or between 3750000 and 60000000 (block.gas_limit, and up to 16 times less or more), found 60000001".to_owned(),
+        ),
+        (
+            minimal("[block]\nmax_gas_limit = 59999999\n"),
+            "block.max_gas_limit must be 0, or between 60000000 and 960000000 (block.gas_limit, and up to 16 times less or more), found 59999999".to_owned(),
+        ),
+        (
+            minimal("[block]\nmax_interval_ms = 99\n"),
+            "block.max_interval_ms must be at least 100 (block.min_interval_ms), found 99".to_owned(),
+        ),
+        (
+            minimal("[rpc]\nmax_bytes_in_work = 5242879\n"),
+            "rpc.max_bytes_in_work must be at least 5242880 (rpc.max_body_bytes), found 5242879".to_owned(),
+        ),
+        (
+            minimal(&format!("[rpc]\nrate_limit_keys_env = \"{KEY}\"\n")),
+            "rpc.rate_limit_keys_env must be the name of an environment variable (letters, digits and _), not its value".to_owned(),
+        ),
+        (
+            minimal(&format!("{l1}stop_at_backlog_s = 10\nslow_at_backlog_s = 10\n")),
+            "l1.stop_at_backlog_s must be at least 11 (where the chain begins to slow down, and one more), found 10".to_owned(),
+        ),
+        (
             minimal("[mempool]\nmin_tip_wei = 2000000\n"),
             "rpc.min_suggested_tip_wei must be at least 2000000 (mempool.min_tip_wei, or nobody could follow the suggestion), found 1000000".to_owned(),
         ),

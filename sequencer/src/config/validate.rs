@@ -11,6 +11,9 @@ use super::{
 /// chain could never go on.
 const MIN_GAS_LIMIT_WITH_L1: u64 = MAX_DEPOSIT_GAS + ATTRIBUTES_GAS_LIMIT;
 
+/// How many times larger or smaller than configured a block may become.
+const ELASTICITY: u64 = 16;
+
 impl Config {
     /// Checks what the kinds of the values cannot express.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
@@ -67,6 +70,8 @@ impl Config {
             ("rpc.call_gas", rpc.call_gas),
             ("rpc.call_timeout_ms", milliseconds::of(rpc.call_timeout)),
             ("rpc.max_waiting_calls", rpc.max_waiting_calls as u64),
+            ("rpc.max_messages_in_work", rpc.max_messages_in_work as u64),
+            ("rpc.rate_limit_burst_s", u64::from(rpc.rate_limit_burst_s)),
             ("rpc.sync_timeout_ms", milliseconds::of(rpc.sync_timeout)),
             ("mempool.max_transactions", mempool.max_transactions as u64),
             ("mempool.max_per_sender", mempool.max_per_sender as u64),
@@ -79,6 +84,19 @@ impl Config {
         ];
         for (key, found) in positive {
             at_least(key, found, 1, "")?;
+        }
+        at_least(
+            "rpc.max_bytes_in_work",
+            rpc.max_bytes_in_work as u64,
+            rpc.max_body_bytes as u64,
+            " (rpc.max_body_bytes)",
+        )?;
+        if let Some(name) = &rpc.rate_limit_keys_env
+            && !is_variable_name(name)
+        {
+            return Err(ConfigError::VariableName {
+                key: "rpc.rate_limit_keys_env",
+            });
         }
         at_least(
             "rpc.max_sync_timeout_ms",
@@ -104,6 +122,11 @@ impl Config {
             MAX_BLOCK_TRANSACTION_BYTES as u64,
             " (what a block can hold)",
         )?;
+        self.validate_blocks()
+    }
+
+    fn validate_blocks(&self) -> Result<(), ConfigError> {
+        let block = &self.block;
         // The bounds of a header's gas limit, as in the genesis.
         if !(5000..=1 << 62).contains(&block.gas_limit) {
             return Err(ConfigError::Range {
@@ -112,7 +135,41 @@ impl Config {
                 found: block.gas_limit,
             });
         }
-        Ok(())
+        // Steps of size are small enough to settle only within these.
+        let gas_limit = block.gas_limit;
+        let smallest = gas_limit.div_ceil(ELASTICITY).max(5000);
+        let largest = gas_limit.saturating_mul(ELASTICITY).min(1 << 62);
+        for (key, found, range) in [
+            (
+                "block.min_gas_limit",
+                block.min_gas_limit,
+                smallest..=gas_limit,
+            ),
+            (
+                "block.max_gas_limit",
+                block.max_gas_limit,
+                gas_limit..=largest,
+            ),
+        ] {
+            if found > 0 && !range.contains(&found) {
+                return Err(ConfigError::Range {
+                    key,
+                    expected: format!(
+                        "0, or between {} and {} (block.gas_limit, and up to {ELASTICITY} times less or more)",
+                        range.start(),
+                        range.end()
+                    ),
+                    found,
+                });
+            }
+        }
+        at_least(
+            "block.max_interval_ms",
+            block.max_interval_ms,
+            block.min_interval_ms.max(1),
+            " (block.min_interval_ms)",
+        )?;
+        at_least("block.target_block_ms", block.target_block_ms, 1, "")
     }
 
     fn validate_l1(&self) -> Result<(), ConfigError> {
@@ -147,6 +204,40 @@ impl Config {
             MIN_GAS_LIMIT_WITH_L1,
             " (what the deposits of a block may need)",
         )?;
+        if self.block.min_gas_limit > 0 {
+            at_least(
+                "block.min_gas_limit",
+                self.block.min_gas_limit,
+                MIN_GAS_LIMIT_WITH_L1,
+                " (what the deposits of a block may need)",
+            )?;
+        }
+        for (key, slow, stop) in [
+            (
+                "l1.stop_at_backlog_bytes",
+                l1.slow_at_backlog_bytes,
+                l1.stop_at_backlog_bytes,
+            ),
+            (
+                "l1.stop_at_backlog_s",
+                l1.slow_at_backlog_s,
+                l1.stop_at_backlog_s,
+            ),
+            (
+                "l1.slowest_at_base_fee_wei",
+                l1.slow_at_base_fee_wei,
+                l1.slowest_at_base_fee_wei,
+            ),
+        ] {
+            if stop > 0 {
+                at_least(
+                    key,
+                    stop,
+                    slow.saturating_add(1),
+                    " (where the chain begins to slow down, and one more)",
+                )?;
+            }
+        }
         at_least("l1.safe_confirmations", l1.safe_confirmations, 1, "")?;
         at_least("l1.poll_interval_ms", l1.poll_interval_ms, 1, "")?;
         at_least("l1.timeout_ms", l1.timeout_ms, 1, "")

@@ -17,9 +17,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
+use weft_state::History;
 
 use crate::{
-    chain::{ExecutionMode, ProducerConfig},
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig},
     config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
@@ -68,6 +69,8 @@ pub struct DevConfig {
     pub execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     pub threads: usize,
+    /// How far back the rollup's states are kept.
+    pub history: History,
     /// Whether a watcher in the same process rebuilds the rollup from L1 and checks it.
     pub watcher: bool,
 }
@@ -149,6 +152,7 @@ impl Dev {
             NodeConfig {
                 spec: deployment.spec,
                 data_dir: config.data_dir.join("l2"),
+                history: config.history,
                 execution: config.execution,
                 threads: config.threads,
                 state: StateSection::default(),
@@ -173,6 +177,7 @@ impl Dev {
                     ..l1_config
                 },
                 data_dir: config.data_dir.join("watcher"),
+                history: config.history,
                 spec: None,
                 execution: config.execution,
                 threads: config.threads,
@@ -268,6 +273,7 @@ async fn start_l1(
         NodeConfig {
             spec: setup::l1_spec(&config.data_dir)?,
             data_dir,
+            history: History::All,
             execution: ExecutionMode::Evm,
             threads: 1,
             state: StateSection {
@@ -285,6 +291,7 @@ async fn start_l1(
             },
             producer: ProducerConfig {
                 max_transaction_bytes: usize::MAX,
+                elastic: None,
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
@@ -303,6 +310,7 @@ fn producer_config(min_interval: Duration, heartbeat: Option<Duration>) -> Produ
         beneficiary: Address::ZERO,
         max_transactions: 10_000,
         max_transaction_bytes: MAX_BLOCK_TRANSACTION_BYTES,
+        elastic: Some(ElasticConfig::around(GAS_LIMIT)),
     }
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use metrics::gauge;
 use tokio::{sync::watch, time};
-use weft_l1_bridge::L1LabelSource;
+use weft_l1_bridge::{L1LabelSource, PostedLabels};
 
 use crate::{
     chain::{ChainHandle, L1Labels},
@@ -25,12 +25,7 @@ pub(super) async fn follow(
         match source.labels().await {
             Ok(seen) => {
                 trouble.over();
-                // A follower may know more of L1 than it has executed.
-                let head = chain.head().number;
-                let now = L1Labels {
-                    safe: seen.safe.min(head),
-                    finalized: seen.finalized.min(head),
-                };
+                let now = up_to(chain.head().number, &seen);
                 labels.send_if_modified(|labels| std::mem::replace(labels, now) != now);
                 gauge!("weft_safe_block_number", "chain_id" => chain_id.clone())
                     .set(now.safe as f64);
@@ -45,5 +40,13 @@ pub(super) async fn follow(
             }
         }
         time::sleep(poll).await;
+    }
+}
+
+/// The labels of a chain up to `head`: a follower may know more of L1 than it has executed.
+pub(super) fn up_to(head: u64, seen: &PostedLabels) -> L1Labels {
+    L1Labels {
+        safe: seen.safe.min(head),
+        finalized: seen.finalized.min(head),
     }
 }

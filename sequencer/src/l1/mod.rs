@@ -127,12 +127,15 @@ impl L1Link {
         };
         binding.check(data_dir)?;
         let ledger = Ledger::open(config.ledger.as_deref(), data_dir).await?;
+        // What is safe is known from the start: without it the whole chain would count as backlog.
+        let label_source = L1LabelSource::new(client.clone(), &info, config.safe_confirmations);
+        let labels = labels::up_to(store.head()?.number, &label_source.labels().await?);
         Ok(Self {
             config,
             client,
             info,
             ledger,
-            labels: watch::Sender::default(),
+            labels: watch::Sender::new(labels),
             origins: watch::Sender::default(),
             submitter_status: watch::Sender::default(),
         })

@@ -156,6 +156,23 @@ pub enum MempoolError {
         /// What is missing.
         overshot: U256,
     },
+    /// The chain is slow because L1 is, and places are for those who can pay its price, in wei per
+    /// gas.
+    #[error(
+        "transaction underpriced: max fee per gas {fee_cap}, minimum needed {minimum} while the chain waits for L1"
+    )]
+    FeeFloor {
+        /// Fee cap of the transaction.
+        fee_cap: u128,
+        /// Lowest fee cap that is taken now.
+        minimum: u128,
+    },
+    /// Too much of the chain is not safe yet.
+    #[error("txpool is full: {backlog} bytes of blocks wait for L1, try later")]
+    WaitsForL1 {
+        /// Bytes of transactions in blocks that are not safe.
+        backlog: u64,
+    },
     /// The pool is full of transactions that pay as much or more.
     #[error("transaction underpriced: txpool is full, and no transaction in it pays less")]
     Underpriced,

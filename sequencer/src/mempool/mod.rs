@@ -10,6 +10,7 @@ mod error;
 mod executed;
 mod fee_order;
 mod pool;
+mod pressure;
 mod price_index;
 mod recent_accounts;
 mod selection;
@@ -29,10 +30,15 @@ use weft_primitives::{Fork, RecoveredTransaction};
 
 pub use admission::check_sender_code;
 pub use error::MempoolError;
+pub use pressure::Pressure;
 pub use transaction::PooledTransaction;
 
 use crate::config::units::wei;
 use pool::Pool;
+
+/// Base fee from which on it falls after a block without transactions, in wei per gas (EIP-1559:
+/// by an eighth, rounded down).
+const FALLING_BASE_FEE: u64 = 8;
 
 /// Transactions that a subscriber may lag behind before it misses some.
 const SUBSCRIPTION_CAPACITY: usize = 4096;
@@ -112,14 +118,25 @@ pub struct Mempool {
     shared: Arc<Shared>,
 }
 
+/// What the next block could hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Nothing,
+    /// Nothing, unless the base fee falls, which it can.
+    PricedOut,
+    Transactions,
+}
+
 #[derive(Debug)]
 struct Shared {
     limits: MempoolLimits,
     /// Those of the pool, for checks that need no more of it.
     rules: RwLock<AdmissionRules>,
+    /// What is asked of admission beyond the rules.
+    pressure: RwLock<Pressure>,
     pool: Mutex<Pool>,
     /// Whether a block could be made. Set under the lock, so that it never lags behind the pool.
-    ready: watch::Sender<bool>,
+    ready: watch::Sender<Readiness>,
     promoted: broadcast::Sender<Arc<PooledTransaction>>,
 }
 
@@ -131,7 +148,8 @@ impl Mempool {
                 rules: RwLock::new(rules.clone()),
                 pool: Mutex::new(Pool::new(limits.clone(), rules)),
                 limits,
-                ready: watch::Sender::new(false),
+                pressure: RwLock::default(),
+                ready: watch::Sender::new(Readiness::Nothing),
                 promoted: broadcast::Sender::new(SUBSCRIPTION_CAPACITY),
             }),
         }
@@ -158,8 +176,9 @@ impl Mempool {
         account: Account,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
         let size = self.encoded_size(&transaction)?;
+        let pressure = *self.shared.pressure.read();
         let mut pool = self.shared.pool.lock();
-        let added = pool.add(transaction, size, account, Instant::now());
+        let added = pool.add(transaction, size, account, Instant::now(), &pressure);
         self.publish(&mut pool);
         added
     }
@@ -174,6 +193,7 @@ impl Mempool {
             .into_iter()
             .map(|arrival| (self.encoded_size(&arrival.transaction), arrival))
             .collect();
+        let pressure = *self.shared.pressure.read();
         let mut pool = self.shared.pool.lock();
         let added = checked
             .into_iter()
@@ -183,6 +203,7 @@ impl Mempool {
                     size?,
                     arrival.account,
                     arrival.received,
+                    &pressure,
                 )
             })
             .collect();
@@ -192,8 +213,36 @@ impl Mempool {
 
     /// Resolves once any transaction could stand in the next block.
     pub async fn ready(&self) {
+        self.becomes(Readiness::Transactions).await;
+    }
+
+    /// Resolves once executable transactions wait, none of which can pay the base fee, and the base
+    /// fee would fall if a block without transactions were made.
+    pub async fn priced_out(&self) {
+        self.becomes(Readiness::PricedOut).await;
+    }
+
+    async fn becomes(&self, wanted: Readiness) {
         // Fails only without a sender, and `self` holds one.
-        let _ = self.shared.ready.subscribe().wait_for(|ready| *ready).await;
+        let _ = self
+            .shared
+            .ready
+            .subscribe()
+            .wait_for(|ready| *ready == wanted)
+            .await;
+    }
+
+    /// Asks admission to take in less, or as much as the limits allow again.
+    pub fn set_pressure(&self, pressure: Pressure) {
+        *self.shared.pressure.write() = pressure;
+    }
+
+    /// Whether transactions are taken in at all. A cheap check to begin with.
+    ///
+    /// # Errors
+    /// [`MempoolError::WaitsForL1`] while they are not.
+    pub fn check_open(&self) -> Result<(), MempoolError> {
+        self.shared.pressure.read().check_open()
     }
 
     /// Executable transactions for the next block in order of effective tip (first come among
@@ -294,7 +343,13 @@ impl Mempool {
             // Fails only when nobody listens.
             let _ = self.shared.promoted.send(transaction);
         }
-        let is_ready = pool.ready_senders().next().is_some();
+        let is_ready = if pool.ready_senders().next().is_some() {
+            Readiness::Transactions
+        } else if pool.status().0 > 0 && pool.rules().base_fee >= FALLING_BASE_FEE {
+            Readiness::PricedOut
+        } else {
+            Readiness::Nothing
+        };
         self.shared.ready.send_if_modified(|ready| {
             let changed = *ready != is_ready;
             *ready = is_ready;

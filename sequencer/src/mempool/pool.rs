@@ -5,7 +5,7 @@ use weft_executor_core::Account;
 use weft_primitives::RecoveredTransaction;
 
 use super::{
-    AdmissionRules, MempoolError, MempoolLimits, PooledTransaction,
+    AdmissionRules, MempoolError, MempoolLimits, PooledTransaction, Pressure,
     executed::Executed,
     fee_order::{Caps, FeeOrder},
     price_index::{PriceIndex, PriceKey},
@@ -106,14 +106,17 @@ impl Pool {
         size: usize,
         account: Account,
         received: Instant,
+        pressure: &Pressure,
     ) -> Result<Arc<PooledTransaction>, MempoolError> {
         let new = PooledTransaction::new(transaction, size, self.next_sequence, received);
         if self.contains(&new.hash) {
             return Err(MempoolError::AlreadyKnown);
         }
+        pressure.check_open()?;
+        pressure.check_fee(self.rules.base_fee, &new.transaction)?;
         let account = self.newest_account(new.sender(), account);
         let executable = self.check_account(&new, &account)?;
-        self.make_room(&new, executable)?;
+        self.make_room(&new, executable, pressure)?;
 
         let sender = new.sender();
         let nonce = new.nonce();
@@ -252,15 +255,20 @@ impl Pool {
     }
 
     /// Evicts the cheapest until `new` fits, or nothing when it may not come in.
-    fn make_room(&mut self, new: &PooledTransaction, executable: bool) -> Result<(), MempoolError> {
+    fn make_room(
+        &mut self,
+        new: &PooledTransaction,
+        executable: bool,
+        pressure: &Pressure,
+    ) -> Result<(), MempoolError> {
         let replaced = self
             .senders
             .get(&new.sender())
             .and_then(|queue| queue.entries.get(&new.nonce()));
         let mut count = self.by_hash.len() + 1 - usize::from(replaced.is_some());
         let mut bytes = self.bytes + new.size - replaced.map_or(0, |entry| entry.transaction.size);
-        let limits = &self.limits;
-        if count <= limits.max_transactions && bytes <= limits.max_bytes {
+        let (most, most_bytes) = pressure.bounds(&self.limits, self.by_hash.len(), self.bytes);
+        if count <= most && bytes <= most_bytes {
             return Ok(());
         }
         let base_fee = self.rules.base_fee;
@@ -275,7 +283,7 @@ impl Pool {
         let rank = (new.effective_price(base_fee), executable);
         let mut victims = Vec::new();
         for victim in prices.evictable(executable) {
-            if count <= limits.max_transactions && bytes <= limits.max_bytes {
+            if count <= most && bytes <= most_bytes {
                 break;
             }
             let PriceKey { sender, nonce, .. } = victim.key;
@@ -299,7 +307,7 @@ impl Pool {
             bytes -= entry.transaction.size;
             victims.push((sender, nonce));
         }
-        if count > limits.max_transactions || bytes > limits.max_bytes {
+        if count > most || bytes > most_bytes {
             return Err(MempoolError::Full);
         }
         for (sender, nonce) in victims {

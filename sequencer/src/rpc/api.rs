@@ -14,11 +14,13 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     RpcConfig, RpcContext, RpcError,
+    client::Client,
     context::L1Info,
     fair_queue::ConnectionKey,
     filters::Filters,
     ingress::Ingress,
     params::Arguments,
+    rate_limit::RateLimits,
     workers::{Deadline, Workers},
 };
 use crate::{chain::ChainHandle, mempool::Mempool};
@@ -32,6 +34,7 @@ pub(super) struct Api {
     pub(super) l1: Arc<dyn L1Info>,
     pub(super) workers: Workers,
     pub(super) filters: Filters,
+    pub(super) limits: RateLimits,
 }
 
 impl fmt::Debug for Api {
@@ -43,7 +46,11 @@ impl fmt::Debug for Api {
 }
 
 impl Api {
-    pub(super) fn new(config: RpcConfig, context: RpcContext) -> Result<Self, StartError> {
+    pub(super) fn new(
+        config: RpcConfig,
+        context: RpcContext,
+        limits: RateLimits,
+    ) -> Result<Self, StartError> {
         let workers = Workers::new(
             config.threads,
             config.call_timeout,
@@ -67,6 +74,7 @@ impl Api {
             l1: context.l1,
             workers,
             filters,
+            limits,
             config,
         })
     }
@@ -98,6 +106,8 @@ pub(super) enum StartError {
 pub(super) struct Origin {
     pub(super) connection: ConnectionKey,
     pub(super) received: Instant,
+    /// Whose limits it counts in.
+    pub(super) client: Client,
 }
 
 /// Seconds since the Unix epoch.
@@ -193,8 +203,12 @@ impl Registry {
     }
 
     /// As [`Registry::asynchronous`], for a method that asks where the request comes from.
-    pub(super) fn from_origin<F, Answer>(&mut self, name: &'static str, most: usize, method: F)
-    where
+    pub(super) fn asynchronous_with_origin<F, Answer>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        method: F,
+    ) where
         F: Fn(Arc<Api>, Arguments, Origin) -> Answer + Clone + Send + Sync + 'static,
         Answer: Future<Output = Result<Box<RawValue>, RpcError>> + Send,
     {

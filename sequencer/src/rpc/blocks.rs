@@ -57,6 +57,14 @@ impl FoundBlock {
     }
 }
 
+/// Whether the block is the head, whichever that is.
+pub(super) const fn is_head(id: BlockId) -> bool {
+    matches!(
+        id,
+        BlockId::Number(BlockNumberOrTag::Latest | BlockNumberOrTag::Pending)
+    )
+}
+
 impl Api {
     /// Number that a tag stands for. `pending` has no number of its own: reads see the head.
     pub(super) fn number_of_tag(&self, tag: BlockNumberOrTag) -> u64 {
@@ -109,21 +117,34 @@ impl Api {
         Ok(self.chain.store().header(number)?)
     }
 
+    /// Header of a durable block; that of the head for `pending`.
+    ///
+    /// # Errors
+    /// When the chain has no such block.
+    pub(super) fn known_header(&self, id: BlockId) -> Result<Sealed<Header>, RpcError> {
+        self.header(id)?.ok_or(match id {
+            BlockId::Hash(_) => RpcError::UnknownBlock("header for hash not found"),
+            BlockId::Number(_) => RpcError::UnknownBlock("header not found"),
+        })
+    }
+
     /// State after a block, with the block's header.
     ///
     /// # Errors
     /// When the chain has no such block or its state is not kept.
     pub(super) fn state(&self, id: BlockId) -> Result<(Sealed<Header>, StateReader), RpcError> {
-        let header = self.header(id)?.ok_or(match id {
-            BlockId::Hash(_) => RpcError::UnknownBlock("header for hash not found"),
-            BlockId::Number(_) => RpcError::UnknownBlock("header not found"),
-        })?;
-        let state = self
-            .chain
-            .store()
-            .state_at(header.number)?
-            .ok_or(RpcError::StateNotKept(header.number))?;
-        Ok((header, state))
+        let mut header = self.known_header(id)?;
+        loop {
+            if let Some(state) = self.chain.store().state_at(header.number)? {
+                return Ok((header, state));
+            }
+            // Where few states are kept, the head's may have gone since it was the head.
+            let again = self.known_header(id)?;
+            if !is_head(id) || again.number == header.number {
+                return Err(RpcError::StateNotKept(header.number));
+            }
+            header = again;
+        }
     }
 
     /// The block with all that belongs to it; `None` when the chain has no such block.

@@ -1,8 +1,11 @@
-use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::units::{milliseconds, wei};
+use crate::config::{
+    optional,
+    units::{milliseconds, wei},
+};
 
 /// Where JSON-RPC, `/health`, `/ready` and `/metrics` are served, and the server's bounds: `[rpc]` of
 /// the configuration. Each bound has an error of its own; `docs/rpc.md` lists them.
@@ -28,6 +31,8 @@ pub struct RpcConfig {
     pub max_log_range: u64,
     /// Most logs that one `eth_getLogs` answers.
     pub max_log_results: usize,
+    /// Most accounts and slots that blocks after the one asked for changed, in one `eth_getProof`.
+    pub max_proof_changes: usize,
     /// Most connections, HTTP and WebSocket together.
     pub max_connections: usize,
     /// How long a connection may neither send nor take a byte.
@@ -65,6 +70,28 @@ pub struct RpcConfig {
     /// the mempool takes in.
     #[serde(rename = "min_suggested_tip_wei", with = "wei")]
     pub min_suggested_tip: u128,
+    /// Messages that are worked on or wait at a time, of all clients together; further ones are
+    /// answered with an error at once.
+    pub max_messages_in_work: usize,
+    /// Bytes of these messages.
+    pub max_bytes_in_work: usize,
+    /// Requests in a second that one IP address may make without a key, in the long run (IPv6: all
+    /// addresses with the same first 64 bits); 0 is no limit.
+    pub rate_limit_per_ip: u32,
+    /// Transactions in a second that one IP address may send without a key; 0 is no limit.
+    pub send_limit_per_ip: u32,
+    /// Seconds' worth of a limit that may be used at once.
+    pub rate_limit_burst_s: u32,
+    /// Environment variable that holds the keys of clients with limits of their own; not used with a
+    /// file.
+    #[serde(with = "optional")]
+    pub rate_limit_keys_env: Option<String>,
+    /// File with the keys.
+    #[serde(with = "optional")]
+    pub rate_limit_keys_path: Option<PathBuf>,
+    /// Proxies in front of the node whose `x-forwarded-for` is believed; 0 takes the address of the
+    /// connection.
+    pub trusted_proxies: usize,
     /// Origins that browsers may call from: `*`, or a list.
     pub cors: Vec<String>,
 }
@@ -81,6 +108,7 @@ impl Default for RpcConfig {
             max_batch_response_bytes: 32 << 20,
             max_log_range: 100_000,
             max_log_results: 20_000,
+            max_proof_changes: 100_000,
             max_connections: 1000,
             idle_timeout: Duration::from_secs(60),
             max_requests_per_connection: 64,
@@ -95,6 +123,14 @@ impl Default for RpcConfig {
             sync_timeout: Duration::from_secs(2),
             max_sync_timeout: Duration::from_secs(30),
             min_suggested_tip: 1_000_000,
+            max_messages_in_work: 16_384,
+            max_bytes_in_work: 512 << 20,
+            rate_limit_per_ip: 0,
+            send_limit_per_ip: 0,
+            rate_limit_burst_s: 5,
+            rate_limit_keys_env: None,
+            rate_limit_keys_path: None,
+            trusted_proxies: 0,
             cors: vec!["*".to_owned()],
         }
     }

@@ -19,12 +19,14 @@ use tokio::sync::mpsc;
 use super::{
     RpcConfig, RpcError,
     api::{Api, Origin},
-    dispatch_sends::{SEND, SendRequest, write_sent},
+    client::Client,
+    dispatch_sends::{SEND, SendRequest, submit, write_sent},
     methods,
     params::parse_bounded,
+    rate_limit::TooMany,
     websocket::Connection,
 };
-use crate::metrics::MethodMetrics;
+use crate::metrics::{MethodMetrics, Refused, refused};
 
 /// Notifications of one subscription that wait for the connection. What else is to come waits in the
 /// chain's own feed, which all subscriptions share.
@@ -51,6 +53,8 @@ pub(super) struct Reply {
     /// Notifications of the subscriptions that the message opened. They may be sent only after the
     /// answer.
     pub(super) feeds: Vec<Feed>,
+    /// Nothing was done, because the client has asked for too much.
+    pub(super) too_many: Option<TooMany>,
 }
 
 /// Notifications of one subscription.
@@ -109,12 +113,18 @@ impl Dispatcher {
         })
     }
 
-    /// Answers a message: one request or a batch. `connection` is where subscriptions can be
-    /// opened.
-    pub(super) async fn answer(&self, message: &[u8], connection: Option<&Connection>) -> Reply {
+    /// Answers a message of this client: one request or a batch. `connection` is where subscriptions
+    /// can be opened.
+    pub(super) async fn answer(
+        &self,
+        message: &[u8],
+        connection: Option<&Connection>,
+        client: Client,
+    ) -> Reply {
         let origin = Origin {
             connection: connection.map_or_else(Connection::fresh_key, Connection::key),
             received: Instant::now(),
+            client,
         };
         let parsed = std::str::from_utf8(message)
             .map_err(|error| error.to_string())
@@ -128,12 +138,15 @@ impl Dispatcher {
         if value.get().starts_with('[') {
             return self.batch(value, connection, origin).await;
         }
+        if let Err(too_many) = self.api.limits.take_requests(client, 1) {
+            return Reply::too_many(id_of(value), too_many);
+        }
         if let Some(send) = SendRequest::parse(value) {
             let mut json = String::new();
             self.send(vec![send], origin, &mut json).await;
             return Reply {
                 json: Some(json),
-                feeds: Vec::new(),
+                ..Reply::default()
             };
         }
         match self.request(value, connection, origin).await {
@@ -141,6 +154,7 @@ impl Dispatcher {
             Some((response, feed)) => Reply {
                 json: Some(String::from(Box::<str>::from(response.into_json()))),
                 feeds: feed.into_iter().collect(),
+                ..Reply::default()
             },
         }
     }
@@ -168,6 +182,10 @@ impl Dispatcher {
                 ))
                 .into(),
             );
+        }
+        let limits = &self.api.limits;
+        if let Err(too_many) = limits.take_requests(origin.client, requests.total) {
+            return Reply::too_many(Id::Null, too_many);
         }
         let mut json = String::from("[");
         let mut feeds = Vec::new();
@@ -210,6 +228,7 @@ impl Dispatcher {
         Reply {
             json: Some(json),
             feeds,
+            ..Reply::default()
         }
     }
 
@@ -219,11 +238,7 @@ impl Dispatcher {
             sends.into_iter().map(|send| (send.id, send.bytes)).unzip();
         let count = ids.len();
         let admitted = match self.api.ingress() {
-            Ok(ingress) => {
-                ingress
-                    .submit(origin.connection, origin.received, transactions)
-                    .await
-            }
+            Ok(ingress) => submit(&self.api, ingress, transactions, origin).await,
             Err(_) => (0..count).map(|_| Err(RpcError::ReadOnly)).collect(),
         };
         let metrics = self.metrics.get(SEND);
@@ -363,12 +378,38 @@ impl Dispatcher {
 impl Reply {
     /// An error about the whole message.
     pub(super) fn error(error: ErrorObjectOwned) -> Self {
-        let response = MethodResponse::error(Id::Null, error);
+        Self::error_to(Id::Null, error)
+    }
+
+    /// The answer to a message that is not worked on.
+    pub(super) fn refusal(message: &[u8], error: RpcError) -> Self {
+        let value = serde_json::from_slice::<&RawValue>(message);
+        Self::error_to(value.map_or(Id::Null, id_of), error.into())
+    }
+
+    fn error_to(id: Id<'_>, error: ErrorObjectOwned) -> Self {
+        let response = MethodResponse::error(id, error);
         Self {
             json: Some(String::from(Box::<str>::from(response.into_json()))),
-            feeds: Vec::new(),
+            ..Self::default()
         }
     }
+
+    fn too_many(id: Id<'_>, too_many: TooMany) -> Self {
+        refused(Refused::Requests);
+        Self {
+            too_many: Some(too_many),
+            ..Self::error_to(id, RpcError::from(too_many).into())
+        }
+    }
+}
+
+/// The id of a request; null for a batch and for what is no request.
+fn id_of(request: &RawValue) -> Id<'_> {
+    serde_json::from_str::<Envelope<'_>>(request.get())
+        .ok()
+        .and_then(|envelope| serde_json::from_str(envelope.id?.get()).ok())
+        .unwrap_or(Id::Null)
 }
 
 fn parse_error(error: &str) -> ErrorObjectOwned {

@@ -6,7 +6,13 @@ use jsonrpsee_core::server::MethodResponse;
 use jsonrpsee_types::{ErrorObjectOwned, Id};
 use serde_json::value::RawValue;
 
-use super::{dispatch::Envelope, ingress::Admitted};
+use super::{
+    RpcError,
+    api::{Api, Origin},
+    dispatch::Envelope,
+    ingress::{Admitted, Ingress},
+};
+use crate::metrics::{Refused, refused};
 
 /// Name of the method.
 pub(super) const SEND: &str = "eth_sendRawTransaction";
@@ -46,6 +52,30 @@ impl<'a> SendRequest<'a> {
             bytes: bytes.into(),
         })
     }
+}
+
+/// Has transactions admitted that came in one message, as many as their sender's limit allows. What
+/// becomes of each comes back in their order.
+pub(super) async fn submit(
+    api: &Api,
+    ingress: &Ingress,
+    mut transactions: Vec<Bytes>,
+    origin: Origin,
+) -> Vec<Admitted> {
+    let count = transactions.len();
+    let (granted, wait) = api.limits.take_sends(origin.client, count);
+    transactions.truncate(granted);
+    let mut admitted = ingress
+        .submit(origin.connection, origin.received, transactions)
+        .await;
+    for _ in granted..count {
+        refused(Refused::Sends);
+        admitted.push(Err(RpcError::LimitExceeded(format!(
+            "too many transactions, one in {} ms is taken",
+            wait.as_millis().max(1)
+        ))));
+    }
+    admitted
 }
 
 /// Writes the answer to a request with this id.

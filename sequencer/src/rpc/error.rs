@@ -6,7 +6,7 @@ use weft_executor_core::{HaltReason, InvalidTransaction};
 use weft_primitives::TransactionError;
 use weft_state::StateError;
 
-use super::{context::L1InfoError, fair_queue::Busy};
+use super::{context::L1InfoError, fair_queue::Busy, rate_limit::TooMany};
 use crate::mempool::MempoolError;
 
 /// Why a request has no result. Codes and texts are those of geth where it has one, because
@@ -86,7 +86,7 @@ pub enum RpcError {
     Timeout(Duration),
     /// The store cannot answer.
     #[error("state could not be read: {0}")]
-    State(#[from] StateError),
+    State(#[source] StateError),
     /// What is known about L1 cannot be read.
     #[error(transparent)]
     L1(#[from] L1InfoError),
@@ -123,6 +123,30 @@ impl RpcError {
             | Self::NoKeys
             | Self::Timeout(_) => SERVER_ERROR,
         }
+    }
+}
+
+impl From<StateError> for RpcError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::TooManyChanges { number, most } => Self::LimitExceeded(format!(
+                "blocks after {number} changed more than {most} accounts and slots: ask for a later \
+                 block"
+            )),
+            error => Self::State(error),
+        }
+    }
+}
+
+impl From<TooMany> for RpcError {
+    fn from(too_many: TooMany) -> Self {
+        Self::LimitExceeded(match too_many.retry_after {
+            Some(wait) => format!(
+                "too many requests, try again in {} ms",
+                wait.as_millis() + 1
+            ),
+            None => "more requests in one batch than this client may burst, send fewer".to_owned(),
+        })
     }
 }
 

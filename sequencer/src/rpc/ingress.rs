@@ -109,7 +109,8 @@ impl Ingress {
                     .name(format!("weft-admit-{index}"))
                     .spawn(move || {
                         while futures::executor::block_on(queue.ready()) {
-                            admission.admit(queue.pop_batch(AT_A_TIME));
+                            let submissions = queue.pop_batch(AT_A_TIME);
+                            admission.admit(submissions, queue.len());
                         }
                     })
             })
@@ -187,11 +188,11 @@ struct Admission {
 impl Admission {
     /// Takes signed transactions in: decodes each, checks what needs no state, recovers the sender,
     /// looks the account up and hands all to the mempool.
-    fn admit(&self, submissions: Vec<Submission>) {
+    fn admit(&self, submissions: Vec<Submission>, waiting: usize) {
         let started = Instant::now();
         let mut state = self.chain.store().latest_state();
         let mut arrivals = Vec::with_capacity(submissions.len());
-        let mut waiting = Vec::with_capacity(submissions.len());
+        let mut admitted = Vec::with_capacity(submissions.len());
         for submission in submissions {
             self.metrics.taken_up(submission.received);
             let checked = match &mut state {
@@ -205,13 +206,13 @@ impl Admission {
                         account,
                         received: submission.received,
                     });
-                    waiting.push(submission);
+                    admitted.push(submission);
                 }
                 Err(error) => submission.message.answer(submission.index, Err(error)),
             }
         }
         let added = self.mempool.add_all(arrivals);
-        for (submission, added) in waiting.into_iter().zip(added) {
+        for (submission, added) in admitted.into_iter().zip(added) {
             if let Ok(pooled) = &added {
                 if let Some(preloader) = &self.preloader {
                     preloader.transaction(&pooled.transaction);
@@ -222,7 +223,7 @@ impl Admission {
                 .message
                 .answer(submission.index, added.map_err(RpcError::from));
         }
-        self.metrics.batch(started.elapsed());
+        self.metrics.batch(started.elapsed(), waiting);
     }
 
     fn check(
@@ -234,6 +235,7 @@ impl Admission {
         if self.mempool.contains(&transaction.hash()) {
             return Err(MempoolError::AlreadyKnown.into());
         }
+        self.mempool.check_open()?;
         let transaction = transaction.recover()?;
         self.mempool.check_stateless(&transaction)?;
         let sender = transaction.signer();

@@ -1,5 +1,6 @@
 use alloy_primitives::BlockHash;
 use alloy_rpc_types_eth::{Filter, FilterBlockOption, Log};
+use weft_state::LogQuery;
 
 use super::{
     RpcError,
@@ -62,38 +63,61 @@ impl Api {
         deadline: Deadline,
         full: impl Fn(usize, u64) -> Result<(), RpcError>,
     ) -> Result<(Vec<Log>, u64), RpcError> {
+        let store = self.chain.store();
+        let topics = filter.topics.iter().map(|topics| topics.iter());
+        let query = LogQuery::new(filter.address.iter(), topics);
         let mut logs = Vec::new();
         let mut bytes = 0_usize;
-        for number in first..=last {
+        let mut next = first;
+        while next <= last {
             deadline.check()?;
-            let Some(header) = self.header_at(number)? else {
-                return Ok((logs, number));
-            };
-            if !filter.matches_bloom(header.logs_bloom) {
-                continue;
+            let (blocks, searched) = store.blocks_with_logs(&query, next, last)?;
+            if searched <= next {
+                // The chain ends here.
+                break;
             }
-            let Some(block) = self.chain.store().block_with_receipts(number)? else {
-                return Ok((logs, number));
-            };
-            let parts = BlockParts {
-                block: &block.block,
-                senders: &block.senders,
-                receipts: &block.receipts,
-            };
-            let before = logs.len();
-            logs.extend(parts.logs(|log| filter.matches(log)));
-            bytes = bytes.saturating_add(logs_json_size(logs.get(before..).unwrap_or_default()));
-            if logs.len() > self.config.max_log_results || bytes > self.config.max_response_bytes {
-                full(logs.len(), number)?;
-                // A single block is never split.
-                if before > 0 {
-                    logs.truncate(before);
-                    return Ok((logs, number));
+            for number in blocks {
+                deadline.check()?;
+                let found = self.logs_of_block(filter, number)?;
+                if found.is_empty() {
+                    continue;
                 }
-                return Ok((logs, number.saturating_add(1)));
+                bytes = bytes.saturating_add(logs_json_size(&found));
+                let before = logs.len();
+                logs.extend(found);
+                if logs.len() > self.config.max_log_results
+                    || bytes > self.config.max_response_bytes
+                {
+                    full(logs.len(), number)?;
+                    // A single block is never split.
+                    if before > 0 {
+                        logs.truncate(before);
+                        return Ok((logs, number));
+                    }
+                    return Ok((logs, number.saturating_add(1)));
+                }
             }
+            next = searched;
         }
-        Ok((logs, last.saturating_add(1).max(first)))
+        Ok((logs, next))
+    }
+
+    /// Logs of a block that a filter selects. What the index knows of whole blocks, the header's bloom
+    /// filter may know better.
+    fn logs_of_block(&self, filter: &Filter, number: u64) -> Result<Vec<Log>, RpcError> {
+        let bloom = self.header_at(number)?.map(|header| header.logs_bloom);
+        if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
+            return Ok(Vec::new());
+        }
+        let Some(block) = self.chain.store().block_with_receipts(number)? else {
+            return Ok(Vec::new());
+        };
+        let parts = BlockParts {
+            block: &block.block,
+            senders: &block.senders,
+            receipts: &block.receipts,
+        };
+        Ok(parts.logs(|log| filter.matches(log)).collect())
     }
 
     fn log_range(&self, filter: &Filter) -> Result<LogRange, RpcError> {

@@ -6,18 +6,17 @@
 //! the server's own threads (`workers`), never on tokio's.
 
 mod api;
+mod api_keys;
 mod blocks;
+mod client;
 mod config;
 mod context;
 mod dispatch;
 mod dispatch_sends;
 mod error;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "admission in batches takes from it")
-)]
 mod fair_queue;
 mod filters;
+mod in_work;
 mod ingress;
 mod json;
 mod listener;
@@ -25,10 +24,12 @@ mod logs;
 mod methods;
 mod overrides;
 mod params;
+mod rate_limit;
 mod server;
 mod websocket;
 mod workers;
 
+pub use api_keys::ApiKeyError;
 pub use config::RpcConfig;
 pub use context::{
     AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1,

@@ -3,7 +3,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    extract::{ConnectInfo, State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -19,8 +19,12 @@ use crate::open_files::affordable_connections;
 use super::{
     RpcConfig, RpcContext, RpcError,
     api::Api,
+    api_keys::{ApiKeyError, ApiKeys},
+    client::Client,
     dispatch::{Dispatcher, Reply},
-    listener::BoundedListener,
+    in_work::{InWork, Taken},
+    listener::{BoundedListener, Peer},
+    rate_limit::{RateLimits, TooMany},
     websocket,
 };
 
@@ -47,6 +51,9 @@ pub enum RpcServerError {
     /// Two methods have one name.
     #[error("RPC server: {0}")]
     Method(#[from] RegisterMethodError),
+    /// The keys of clients cannot be used.
+    #[error("RPC server: {0}")]
+    Keys(#[from] ApiKeyError),
     /// An allowed origin is no header value.
     #[error(
         "RPC server: cors origin {0:?} is not a header value, expected \"*\" or an origin like \"https://example.org\""
@@ -73,6 +80,19 @@ struct Shared {
     config: Arc<RpcConfig>,
     stop: CancellationToken,
     connections: TaskTracker,
+    keys: Arc<ApiKeys>,
+    work: Arc<InWork>,
+}
+
+impl Shared {
+    fn client(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        Client::of(
+            peer.0.ip(),
+            headers,
+            &self.keys,
+            self.config.trusted_proxies,
+        )
+    }
 }
 
 impl RpcServer {
@@ -88,7 +108,10 @@ impl RpcServer {
     ) -> Result<RpcServerHandle, RpcServerError> {
         let cors = cors(&config.cors)?;
         let chain_id = context.chain.spec().chain_id();
-        let api = Api::new(config.clone(), context)
+        let keys = ApiKeys::load(&config, |name| std::env::var(name).ok())?;
+        let limits = RateLimits::new(&config, &keys);
+        let work = InWork::new(config.max_messages_in_work, config.max_bytes_in_work);
+        let api = Api::new(config.clone(), context, limits)
             .map_err(|error| RpcServerError::Threads(error.to_string()))?;
         let dispatcher = Arc::new(Dispatcher::new(Arc::new(api), chain_id, &config)?);
         let address = SocketAddr::new(config.host, config.port);
@@ -109,14 +132,19 @@ impl RpcServer {
                 config: Arc::new(config),
                 stop: stop.clone(),
                 connections: connections.clone(),
+                keys: Arc::new(keys),
+                work,
             })
             .merge(extra)
             .layer(cors);
         let stopped = stop.clone();
         let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(stopped.cancelled_owned())
-                .await
+            axum::serve(
+                listener,
+                router.into_make_service_with_connect_info::<Peer>(),
+            )
+            .with_graceful_shutdown(stopped.cancelled_owned())
+            .await
         });
         Ok(RpcServerHandle {
             address: local_address,
@@ -182,6 +210,8 @@ fn cors(origins: &[String]) -> Result<CorsLayer, RpcServerError> {
 
 async fn websocket_or_hint(
     State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let Ok(upgrade) = upgrade else {
@@ -193,6 +223,7 @@ async fn websocket_or_hint(
             .into_response();
     };
     let limit = shared.config.max_body_bytes;
+    let client = shared.client(peer, &headers);
     upgrade
         .max_message_size(limit)
         .max_frame_size(limit)
@@ -202,12 +233,25 @@ async fn websocket_or_hint(
                 config,
                 stop,
                 connections,
+                work,
+                keys: _,
             } = shared;
-            connections.track_future(websocket::serve(socket, dispatcher, config, stop))
+            connections.track_future(websocket::serve(
+                socket, dispatcher, config, stop, client, work,
+            ))
         })
 }
 
-async fn post(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+async fn post(
+    State(shared): State<Shared>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let mut taken = match shared.work.take() {
+        Ok(taken) => taken,
+        Err(error) => return busy(error),
+    };
     let limit = shared.config.max_body_bytes;
     let declared = headers
         .get(header::CONTENT_LENGTH)
@@ -216,26 +260,40 @@ async fn post(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> R
     if declared.is_some_and(|length| length > limit) && waits_for_us {
         return too_large(limit);
     }
-    let body = match read_body(body, limit).await {
-        Ok(Some(body)) => body,
-        Ok(None) => return too_large(limit),
-        Err(error) => {
+    let body = match read_body(body, limit, &mut taken).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => return too_large(limit),
+        Err(BodyError::Busy(error)) => return busy(error),
+        Err(BodyError::Broken(error)) => {
             tracing::debug!(%error, "request body could not be read");
             return StatusCode::BAD_REQUEST.into_response();
         }
     };
-    let reply = shared.dispatcher.answer(&body, None).await;
-    json_response(StatusCode::OK, reply.json.unwrap_or_default())
+    let client = shared.client(peer, &headers);
+    let reply = shared.dispatcher.answer(&body, None, client).await;
+    let json = reply.json.unwrap_or_default();
+    match reply.too_many {
+        None => json_response(StatusCode::OK, json),
+        Some(too_many) => too_many_requests(too_many, json),
+    }
 }
 
-/// The body; `None` when it is larger than `limit`. In that case the rest has been read and thrown
-/// away, up to a bound.
-async fn read_body(body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+/// Why a body is not there.
+enum BodyError {
+    /// It is larger than allowed. The rest has been read and thrown away, up to a bound.
+    TooLarge,
+    /// There is no room for it.
+    Busy(RpcError),
+    /// The connection broke.
+    Broken(axum::Error),
+}
+
+async fn read_body(body: Body, limit: usize, taken: &mut Taken) -> Result<Vec<u8>, BodyError> {
     let mut chunks = body.into_data_stream();
     let mut bytes = Vec::new();
     let mut total = 0_usize;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
+        let chunk = chunk.map_err(BodyError::Broken)?;
         total = total.saturating_add(chunk.len());
         if total > DISCARD_BYTES {
             break;
@@ -243,10 +301,14 @@ async fn read_body(body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Er
         if total > limit {
             bytes = Vec::new();
         } else {
+            taken.read(chunk.len()).map_err(BodyError::Busy)?;
             bytes.extend_from_slice(&chunk);
         }
     }
-    Ok((total <= limit).then_some(bytes))
+    if total > limit {
+        return Err(BodyError::TooLarge);
+    }
+    Ok(bytes)
 }
 
 fn too_large(limit: usize) -> Response {
@@ -258,6 +320,26 @@ fn too_large(limit: usize) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE,
         reply.json.unwrap_or_default(),
     )
+}
+
+fn busy(error: RpcError) -> Response {
+    let reply = Reply::error(error.into());
+    json_response(
+        StatusCode::SERVICE_UNAVAILABLE,
+        reply.json.unwrap_or_default(),
+    )
+}
+
+fn too_many_requests(too_many: TooMany, json: String) -> Response {
+    let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, json);
+    if let Some(wait) = too_many.retry_after {
+        // Whole seconds, and not too few.
+        let seconds = wait.as_secs().saturating_add(1);
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 fn json_response(status: StatusCode, json: String) -> Response {

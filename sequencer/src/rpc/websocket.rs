@@ -19,9 +19,11 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    RpcConfig,
-    dispatch::{Dispatcher, Feed},
+    RpcConfig, RpcError,
+    client::Client,
+    dispatch::{Dispatcher, Feed, Reply},
     fair_queue::ConnectionKey,
+    in_work::{InWork, Taken},
 };
 
 /// How often an idle connection is pinged; a live client's answer keeps it from the idle timeout.
@@ -40,18 +42,28 @@ pub(super) struct Connection {
     subscriptions: BoundedSubscriptions,
     closing: CancellationToken,
     reason: Arc<OnceLock<(u16, &'static str)>>,
+    /// Whose limits its messages count in.
+    client: Client,
+    work: Arc<InWork>,
 }
 
 /// The next number of a connection, or of a message that came without one.
 static NEXT_ID: AtomicUsize = AtomicUsize::new(1);
 
 impl Connection {
-    fn new(max_subscriptions: u32, stop: &CancellationToken) -> Self {
+    fn new(
+        max_subscriptions: u32,
+        stop: &CancellationToken,
+        client: Client,
+        work: Arc<InWork>,
+    ) -> Self {
         Self {
             id: ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             subscriptions: BoundedSubscriptions::new(max_subscriptions),
             closing: stop.child_token(),
             reason: Arc::default(),
+            client,
+            work,
         }
     }
 
@@ -68,6 +80,13 @@ impl Connection {
     /// The place of a message that came by itself, over HTTP.
     pub(super) fn fresh_key() -> ConnectionKey {
         ConnectionKey(NEXT_ID.fetch_add(1, Ordering::Relaxed) as u64)
+    }
+
+    /// Takes a message of so many bytes on.
+    fn take(&self, bytes: usize) -> Result<Taken, RpcError> {
+        let mut taken = self.work.take()?;
+        taken.read(bytes)?;
+        Ok(taken)
     }
 
     /// Bounds its subscriptions.
@@ -113,8 +132,10 @@ pub(super) async fn serve(
     dispatcher: Arc<Dispatcher>,
     config: Arc<RpcConfig>,
     stop: CancellationToken,
+    client: Client,
+    work: Arc<InWork>,
 ) {
-    let connection = Connection::new(config.max_subscriptions_per_connection, &stop);
+    let connection = Connection::new(config.max_subscriptions_per_connection, &stop, client, work);
     let capacity = permits(config.max_websocket_buffer_bytes);
     let intake_bytes = permits(config.max_body_bytes);
     let (messages, queue) = mpsc::channel(OUTBOX_MESSAGES);
@@ -200,7 +221,14 @@ async fn read(
             let _admitted = admitted;
             let closing = connection.closing.clone();
             let answer = async {
-                let reply = dispatcher.answer(&bytes, Some(&connection)).await;
+                let reply = match connection.take(bytes.len()) {
+                    Ok(_taken) => {
+                        let answer =
+                            dispatcher.answer(&bytes, Some(&connection), connection.client);
+                        answer.await
+                    }
+                    Err(error) => Reply::refusal(&bytes, error),
+                };
                 let sent = match reply.json {
                     Some(json) => outbox.send(json).await,
                     None => true,

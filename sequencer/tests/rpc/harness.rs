@@ -20,7 +20,7 @@ use weft_sequencer::{
         RpcConfig, RpcContext, RpcServer, RpcServerHandle,
     },
 };
-use weft_state::{BlockBundle, Store};
+use weft_state::{BlockBundle, History, Store, StoreOptions};
 
 use crate::transactions;
 
@@ -205,9 +205,18 @@ impl Node {
     }
 
     pub(crate) async fn start_with(config: RpcConfig, takes_transactions: bool) -> Self {
+        Self::start_keeping(History::All, config, takes_transactions).await
+    }
+
+    /// With old states as far back as `history` says.
+    pub(crate) async fn start_keeping(
+        history: History,
+        config: RpcConfig,
+        takes_transactions: bool,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let spec = genesis();
-        let store = open(folder.path(), &spec);
+        let store = open(folder.path(), &spec, history);
         let spec = Arc::new(spec);
         let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
@@ -370,8 +379,12 @@ pub(crate) fn error_of(answer: &Value) -> Option<(i64, String, Value)> {
     ))
 }
 
-fn open(path: &Path, spec: &ChainSpec) -> Store {
-    Store::open(path, spec).unwrap()
+fn open(path: &Path, spec: &ChainSpec, history: History) -> Store {
+    let options = StoreOptions {
+        history,
+        ..StoreOptions::default()
+    };
+    Store::open_with(path, spec, &options).unwrap()
 }
 
 fn rules(chain: &ChainHandle) -> AdmissionRules {

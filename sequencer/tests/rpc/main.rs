@@ -11,6 +11,7 @@
 mod calls;
 mod estimate;
 mod harness;
+mod history;
 mod limits;
 mod logs;
 mod malformed;

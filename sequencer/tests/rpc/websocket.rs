@@ -280,3 +280,33 @@ async fn a_server_that_stops_closes_its_connections() {
     assert!(client.next().await.is_none());
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn messages_count_in_the_limits_of_the_address() {
+    let node = Node::start_with(
+        RpcConfig {
+            rate_limit_per_ip: 1,
+            rate_limit_burst_s: 60,
+            ..config()
+        },
+        true,
+    )
+    .await;
+    let (mut one, mut other) = (Client::connect(&node).await, Client::connect(&node).await);
+    let chain_id = json!({"jsonrpc": "2.0", "id": 5, "method": "eth_chainId"});
+    one.send(json!(vec![chain_id.clone(); 60])).await;
+    assert_eq!(one.next().await.unwrap().as_array().unwrap().len(), 60);
+    for client in [&mut one, &mut other] {
+        let mut refused = None;
+        for _ in 0..200 {
+            client.send(chain_id.clone()).await;
+            let answer = client.next().await.unwrap();
+            assert_eq!(answer["id"], 5);
+            refused = error_of(&answer).map(|(code, _, _)| code);
+            if refused.is_some() {
+                break;
+            }
+        }
+        assert_eq!(refused, Some(-32005));
+    }
+}

@@ -10,4 +10,4 @@ pub(crate) use changed_keys::ChangedKeys;
 pub use keep::{History, ParseHistoryError};
 pub(crate) use prune::{oldest_state, stage_oldest_state, stage_pruning};
 
-use changed_keys::decode_changed_keys;
+pub(crate) use changed_keys::decode_changed_keys;

@@ -36,16 +36,19 @@ pub(crate) fn stage_oldest_state(tables: &Tables, batch: &mut OwnedWriteBatch, n
 ///
 /// A block that becomes too old takes one block's values with it. Where more are waiting, because the
 /// setting was lowered, a batch removes a bounded number more than that: a backlog shrinks with
-/// every block, and no block takes long.
+/// every block, and no block takes long. `written` is the block up to which the trie's nodes are
+/// written.
 pub(crate) fn stage_pruning(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
     history: History,
+    written: u64,
     number: u64,
     changed: &ChangedKeys,
 ) -> Result<(), StateError> {
-    let wanted = history.oldest(number);
+    // What the trie's nodes above `written` follow from is still needed.
+    let wanted = history.oldest(number).min(written);
     if wanted == 0 {
         return Ok(());
     }

@@ -1,4 +1,7 @@
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, U256};
@@ -70,10 +73,11 @@ impl Store {
         };
         let changed = rewind.first_changes()?;
         let latest = StateReader::new(self.inner.clone(), head.clone(), head.header.number);
-        let layers = rewind.put_back(changed, latest, head.header.state_root)?;
+        let layers =
+            rewind.put_back(changed, latest, head.header.state_root, head.trie.layers())?;
         let root = layers
             .last()
-            .map_or(head.header.state_root, TrieLayer::root);
+            .map_or(head.header.state_root, |layer| layer.root());
         if root != header.state_root {
             return Err(rewind
                 .corrupt_changes(
@@ -174,8 +178,9 @@ impl<E: From<StateError>, P: Fn() -> Result<(), E>> Rewind<'_, P> {
         changed: BTreeMap<Address, FirstChanges>,
         mut latest: StateReader,
         root: B256,
-    ) -> Result<Vec<TrieLayer>, E> {
-        let mut steps = Steps::new(self.tables, self.snapshot, root);
+        layers: Vec<Arc<TrieLayer>>,
+    ) -> Result<Vec<Arc<TrieLayer>>, E> {
+        let mut steps = Steps::new(self.tables, self.snapshot, root, layers);
         for (address, first) in changed {
             (self.proceed)()?;
             let before = latest.account(address)?;
@@ -214,19 +219,24 @@ struct Steps<'a> {
     snapshot: &'a Snapshot,
     /// Root of the trie that the next step starts from.
     root: B256,
-    layers: Vec<TrieLayer>,
+    layers: Vec<Arc<TrieLayer>>,
     /// The next step.
     changes: ChangeSet,
     keys: usize,
 }
 
 impl<'a> Steps<'a> {
-    fn new(tables: &'a Tables, snapshot: &'a Snapshot, root: B256) -> Self {
+    fn new(
+        tables: &'a Tables,
+        snapshot: &'a Snapshot,
+        root: B256,
+        layers: Vec<Arc<TrieLayer>>,
+    ) -> Self {
         Self {
             tables,
             snapshot,
             root,
-            layers: Vec::new(),
+            layers,
             changes: ChangeSet::default(),
             keys: 0,
         }
@@ -263,13 +273,13 @@ impl<'a> Steps<'a> {
         };
         let updates = trie::state_root(&nodes, self.root, &self.changes)?;
         self.root = updates.root();
-        self.layers.push(updates.into());
+        self.layers.push(Arc::new(updates.into()));
         self.changes = ChangeSet::default();
         self.keys = 0;
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<TrieLayer>, StateError> {
+    fn finish(mut self) -> Result<Vec<Arc<TrieLayer>>, StateError> {
         if self.keys > 0 {
             self.compute()?;
         }

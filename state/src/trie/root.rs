@@ -10,9 +10,9 @@ use super::{
 use crate::StateError;
 
 /// What a change does to one account's storage trie.
-struct StorageOutcome {
-    root: B256,
-    updates: StorageTrieUpdates,
+pub(crate) struct StorageOutcome {
+    pub(crate) root: B256,
+    pub(crate) updates: StorageTrieUpdates,
 }
 
 /// Blocks that change fewer accounts are done before a thread has woken up.
@@ -70,7 +70,7 @@ pub(crate) fn state_root(
 }
 
 /// `None` when the change leaves the storage as it was.
-fn storage_root(
+pub(crate) fn storage_root(
     nodes: &AccountNodes<'_>,
     address_hash: B256,
     change: &AccountChange,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
 use fjall::{Snapshot, UserValue};
@@ -32,7 +34,7 @@ impl<S: NodeSource> NodeSource for &S {
 pub(crate) struct AccountNodes<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) layers: &'a [TrieLayer],
+    pub(crate) layers: &'a [Arc<TrieLayer>],
 }
 
 impl NodeSource for AccountNodes<'_> {

@@ -223,7 +223,7 @@ fn live_trie_equals_one_that_is_read_for_every_block() {
             nodes.apply(expected.clone());
 
             let snapshot = tables.database.snapshot();
-            let scope = Scope { tables: &tables, snapshot: &snapshot, block, owner: Some(owner) };
+            let scope = Scope { tables: &tables, snapshot: &snapshot, block, owner: Some(owner), layers: &[] };
             let sets: Vec<_> = step.into_iter().map(|(key, value)| Set(key, value)).collect();
             let mut out = Output::default();
             apply(&mut live, 0, &sets, &scope, &mut out).unwrap();

@@ -28,6 +28,17 @@ impl TrieUpdates {
     pub const fn root(&self) -> B256 {
         self.root
     }
+
+    /// Bytes that the nodes take as they are stored, about.
+    pub(crate) fn bytes(&self) -> usize {
+        /// A path as a key, and the start of an entry.
+        const ENTRY: usize = 64;
+        let storage = self.storage.iter().flat_map(|(_, updates)| &updates.nodes);
+        let nodes = self.accounts.iter().chain(storage);
+        nodes
+            .map(|(_, node)| node.as_ref().map_or(0, |node| node.len()) + ENTRY)
+            .sum()
+    }
 }
 
 impl Default for TrieUpdates {

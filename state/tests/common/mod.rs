@@ -48,11 +48,13 @@ pub(crate) fn spec_with_chain_id(chain_id: u64) -> ChainSpec {
 }
 
 /// Little memory, so that tests can have many stores, and one memtable's worth of data is little.
+/// Trie nodes of a few blocks are written together, so that stores are opened in between, too.
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {
         cache_bytes: 1 << 20,
         memtable_bytes: 1 << 20,
         worker_threads: 1,
+        unwritten_trie_bytes: 8 << 10,
         ..StoreOptions::default()
     }
 }
@@ -242,7 +244,7 @@ pub(crate) fn bundle(
         senders,
         receipts,
         changes: Arc::new(changes),
-        trie,
+        trie: Arc::new(trie),
     }
 }
 

@@ -1,5 +1,6 @@
 mod admission;
 mod model;
+mod pressure;
 mod properties;
 mod rules;
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::rpc::{
     RpcError,
     api::{Api, Origin, Registry, to_json},
-    dispatch_sends::SEND,
+    dispatch_sends::{self, SEND},
     ingress::Admitted,
     json::{BlockParts, to_u64},
     params::Arguments,
@@ -16,19 +16,16 @@ const RAW: &str = "a signed transaction as hexadecimal data";
 
 /// Methods that send transactions.
 pub(super) fn register(registry: &mut Registry) {
-    registry.from_origin(SEND, 1, |api, mut arguments, origin| async move {
+    registry.asynchronous_with_origin(SEND, 1, |api, mut arguments, origin| async move {
         let bytes: Bytes = arguments.required(RAW)?;
         let pooled = submit(&api, bytes, origin).await?;
         to_json(Ok(pooled.hash))
     });
-    registry.from_origin("eth_sendRawTransactionSync", 2, send_sync);
+    registry.asynchronous_with_origin("eth_sendRawTransactionSync", 2, send_sync);
 }
 
 async fn submit(api: &Api, bytes: Bytes, origin: Origin) -> Admitted {
-    let admitted = api
-        .ingress()?
-        .submit(origin.connection, origin.received, vec![bytes])
-        .await;
+    let admitted = dispatch_sends::submit(api, api.ingress()?, vec![bytes], origin).await;
     admitted
         .into_iter()
         .next()

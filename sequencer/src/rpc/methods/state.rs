@@ -1,14 +1,17 @@
-use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use alloy_rpc_types_eth::{EIP1186AccountProofResponse, EIP1186StorageProof};
 use alloy_serde::JsonStorageKey;
 use weft_executor_core::{Account, StateView};
+use weft_state::AccountProof;
 
 use super::block_or_latest;
 use crate::rpc::{
     RpcError,
     api::{Api, Registry},
+    blocks::is_head,
     params::Arguments,
+    workers::Deadline,
 };
 
 const ADDRESS: &str = "a 20-byte address";
@@ -24,9 +27,7 @@ pub(super) fn register(registry: &mut Registry) {
     registry.read("eth_getCode", 2, get_code);
     registry.read("eth_getStorageAt", 3, get_storage_at);
     registry.read("eth_getTransactionCount", 2, get_transaction_count);
-    registry.long("eth_getProof", 3, |api, arguments, _| {
-        get_proof(api, arguments)
-    });
+    registry.long("eth_getProof", 3, get_proof);
 }
 
 /// The account that the arguments name; an empty one when there is none.
@@ -67,7 +68,11 @@ fn get_transaction_count(api: &Api, mut arguments: Arguments) -> Result<U64, Rpc
     Ok(U64::from(waiting.map_or(nonce, |next| next.max(nonce))))
 }
 
-fn get_proof(api: &Api, mut arguments: Arguments) -> Result<EIP1186AccountProofResponse, RpcError> {
+fn get_proof(
+    api: &Api,
+    mut arguments: Arguments,
+    deadline: Deadline,
+) -> Result<EIP1186AccountProofResponse, RpcError> {
     let address: Address = arguments.required(ADDRESS)?;
     let keys: Vec<JsonStorageKey> = arguments
         .optional("a list of storage slots")?
@@ -80,20 +85,7 @@ fn get_proof(api: &Api, mut arguments: Arguments) -> Result<EIP1186AccountProofR
         )));
     }
     let slots: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
-    let wanted = api
-        .number_of(id)?
-        .ok_or(RpcError::UnknownBlock("header not found"))?;
-    let (header, found) = api.chain.store().proof(address, &slots)?;
-    let follows_head = matches!(
-        id,
-        BlockId::Number(BlockNumberOrTag::Latest | BlockNumberOrTag::Pending)
-    );
-    if header.number != wanted && !follows_head {
-        return Err(RpcError::InvalidParams(format!(
-            "proofs exist for the latest block only: asked for {wanted}, latest is {}",
-            header.number
-        )));
-    }
+    let found = proof(api, id, address, &slots, deadline)?;
     let account = found.account.unwrap_or_default();
     Ok(EIP1186AccountProofResponse {
         address: found.address,
@@ -108,4 +100,28 @@ fn get_proof(api: &Api, mut arguments: Arguments) -> Result<EIP1186AccountProofR
             .map(|(key, slot)| EIP1186StorageProof::new(key, slot.value, slot.proof))
             .collect(),
     })
+}
+
+fn proof(
+    api: &Api,
+    id: BlockId,
+    address: Address,
+    slots: &[U256],
+    deadline: Deadline,
+) -> Result<AccountProof, RpcError> {
+    let store = api.chain.store();
+    if is_head(id) {
+        let (_, proof) = store.proof(address, slots)?;
+        return Ok(proof);
+    }
+    let header = api.known_header(id)?;
+    let found = store.proof_at(
+        header.number,
+        address,
+        slots,
+        api.config.max_proof_changes,
+        || deadline.check(),
+    )?;
+    let (_, proof) = found.ok_or(RpcError::StateNotKept(header.number))?;
+    Ok(proof)
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use alloy_primitives::B256;
 use alloy_trie::{Nibbles, nodes::RlpNode};
 use fjall::{Snapshot, UserValue};
@@ -7,6 +9,7 @@ use crate::{
     StateError,
     encoding::{account_node_key, storage_node_key},
     tables::Tables,
+    trie::TrieLayer,
 };
 
 /// What a node holds of a child, or a trie of its root.
@@ -60,6 +63,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) block: u64,
     /// Hash of the address whose storage trie it is; `None` for the account trie.
     pub(crate) owner: Option<B256>,
+    /// What lies over the snapshot, oldest first.
+    pub(crate) layers: &'a [Arc<TrieLayer>],
 }
 
 /// What a block's work on tries has led to.
@@ -100,6 +105,13 @@ impl Output {
 impl Scope<'_> {
     /// The encoded node at `path`; `None` when there is none.
     fn stored(&self, path: &Nibbles) -> Result<Option<UserValue>, StateError> {
+        let over = self.layers.iter().rev().find_map(|layer| match self.owner {
+            None => layer.account_node(path),
+            Some(owner) => layer.storage_node(owner, path),
+        });
+        if let Some(node) = over {
+            return Ok(node);
+        }
         match self.owner {
             None => self
                 .tables
