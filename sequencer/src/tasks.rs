@@ -86,13 +86,17 @@ impl Tasks {
     /// # Errors
     /// The first error of any part.
     pub(crate) async fn join(&mut self) -> Result<(), NodeError> {
+        self.join_or_leave(AFTER_FAILURE).await
+    }
+
+    async fn join_or_leave(&mut self, after_failure: Duration) -> Result<(), NodeError> {
         let mut first: Result<(), NodeError> = Ok(());
         loop {
             let next = self.running.join_next();
             let ended = if first.is_ok() {
                 next.await
             } else {
-                timeout(AFTER_FAILURE, next).await.unwrap_or_else(|_| {
+                timeout(after_failure, next).await.unwrap_or_else(|_| {
                     tracing::warn!("parts of the node do not end: leaving them");
                     None
                 })
@@ -121,14 +125,14 @@ impl Tasks {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_failure_ends_the_node_though_another_part_hangs() {
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("hanging", std::future::pending());
         tasks.spawn("failing", async {
             Err(NodeError::Setup("it failed".to_owned()))
         });
-        let error = tasks.join().await.unwrap_err();
+        let error = tasks.join_or_leave(Duration::ZERO).await.unwrap_err();
         assert_eq!(error.to_string(), "it failed");
         assert!(tasks.stop().is_cancelled());
     }

@@ -64,7 +64,11 @@ async fn nothing_acknowledged_is_lost_by_kills_of_the_sequencer() -> eyre::Resul
     .await?;
     let contract = place.contract()?;
     check_tiling(&posted_batches(&l1.l1, contract).await?)?;
-    let report = watch(&l1.info.l1_rpc, contract).await?;
+    // An L1 with long logs may answer too late when the machine is busy.
+    let report = until("weft watch to read L1", limit, || async {
+        watch(&l1.info.l1_rpc, contract).await.map(Some)
+    })
+    .await?;
     ensure!(report.success && report.verified, "{}", report.json);
     let followed = folder.path().join("followed");
     let mut follower = Follower::start(&l1.info.l1_rpc, contract, &followed).await?;
