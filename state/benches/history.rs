@@ -142,7 +142,7 @@ impl Chain {
             .seal(),
             receipts,
             changes: Arc::new(changes),
-            trie,
+            trie: trie.into(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     data_folder::Acknowledged,
     encoding::{self, L1Progress},
     genesis::genesis_changes,
-    history::{ChangedKeys, stage_oldest_state, stage_pruning},
+    history::{ChangedKeys, stage_left_lists, stage_oldest_state, stage_pruning},
     log_index::stage_logs,
     store::{Head, read_l1_progress},
     tables::Tables,
@@ -113,7 +113,7 @@ impl Store {
             Some(number),
             &mut held,
         )?;
-        stage_pruning(
+        let oldest = stage_pruning(
             tables,
             &head.snapshot,
             &mut batch,
@@ -122,6 +122,9 @@ impl Store {
             number,
             &changed,
         )?;
+        if trie.written() == number {
+            stage_left_lists(tables, &mut batch, head.trie.written(), oldest);
+        }
         tables.changes.put(
             &mut batch,
             encoding::number_key(number),

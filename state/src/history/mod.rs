@@ -8,6 +8,6 @@ mod rewind;
 
 pub(crate) use changed_keys::ChangedKeys;
 pub use keep::{History, ParseHistoryError};
-pub(crate) use prune::{oldest_state, stage_oldest_state, stage_pruning};
+pub(crate) use prune::{oldest_state, stage_left_lists, stage_oldest_state, stage_pruning};
 
 pub(crate) use changed_keys::decode_changed_keys;

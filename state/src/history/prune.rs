@@ -36,8 +36,8 @@ pub(crate) fn stage_oldest_state(tables: &Tables, batch: &mut OwnedWriteBatch, n
 ///
 /// A block that becomes too old takes one block's values with it. Where more are waiting, because the
 /// setting was lowered, a batch removes a bounded number more than that: a backlog shrinks with
-/// every block, and no block takes long. `written` is the block up to which the trie's nodes are
-/// written.
+/// every block, and no block takes long. Returns the oldest block whose state is kept then. `written`
+/// is the block up to which the trie's nodes are written: those above follow from the lists of keys.
 pub(crate) fn stage_pruning(
     tables: &Tables,
     snapshot: &Snapshot,
@@ -46,11 +46,10 @@ pub(crate) fn stage_pruning(
     written: u64,
     number: u64,
     changed: &ChangedKeys,
-) -> Result<(), StateError> {
-    // What the trie's nodes above `written` follow from is still needed.
-    let wanted = history.oldest(number).min(written);
+) -> Result<u64, StateError> {
+    let wanted = history.oldest(number);
     if wanted == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let first = oldest_state(tables, snapshot)?;
     let most_keys = changed.len().saturating_mul(2).max(MANY_KEYS);
@@ -58,19 +57,36 @@ pub(crate) fn stage_pruning(
     while oldest < wanted && oldest - first < MOST_BLOCKS && keys < most_keys {
         oldest += 1;
         // The values that block `oldest` found belong to the states below it.
-        keys = keys.saturating_add(stage_removal(tables, snapshot, batch, oldest)?);
+        keys = keys.saturating_add(stage_removal(tables, snapshot, batch, written, oldest)?);
     }
     if oldest > first {
         stage_oldest_state(tables, batch, oldest);
     }
-    Ok(())
+    Ok(oldest)
 }
 
-/// Removes the values that a block found, and the list of them. Returns their number.
+/// Removes the lists of keys that blocks up to `oldest`, the oldest block whose state is kept, have
+/// left behind because the trie's nodes were written up to `written` only.
+pub(crate) fn stage_left_lists(
+    tables: &Tables,
+    batch: &mut OwnedWriteBatch,
+    written: u64,
+    oldest: u64,
+) {
+    for block in written.saturating_add(1)..=oldest {
+        tables
+            .changes
+            .delete_once(batch, encoding::number_key(block));
+    }
+}
+
+/// Removes the values that a block found, and the list of them unless the trie still needs it. Returns
+/// their number.
 fn stage_removal(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,
+    written: u64,
     block: u64,
 ) -> Result<usize, StateError> {
     let key = encoding::number_key(block);
@@ -98,6 +114,8 @@ fn stage_removal(
             );
         }
     }
-    tables.changes.delete_once(batch, key);
+    if block <= written {
+        tables.changes.delete_once(batch, key);
+    }
     Ok(keys)
 }
