@@ -154,7 +154,7 @@ pub struct BlockSection {
 impl Default for BlockSection {
     fn default() -> Self {
         Self {
-            min_interval_ms: 100,
+            min_interval_ms: 0,
             max_interval_ms: 2000,
             target_block_ms: 200,
             heartbeat_s: 600,
