@@ -31,9 +31,9 @@ use crate::{
     metrics::{BlockMetrics, BlockSource, Stage, TransactionState},
 };
 
-/// Blocks that wait between two stages. One is enough to keep a stage busy; more only makes blocks
-/// older before they are durable.
-const QUEUE: usize = 1;
+/// Blocks that wait between two stages: none. A stage hands a block over when the next one is free, so
+/// each stage has a block; with more of them blocks would be smaller, and older before they are durable.
+const QUEUE: usize = 0;
 
 /// Transactions from which on parts of a header are computed side by side: a smaller block is done
 /// before another thread has woken up.
