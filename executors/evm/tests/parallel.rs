@@ -425,7 +425,7 @@ impl Tally {
         ];
         for hints in kinds {
             let parallel = self.parallel.get(&hints).copied().unwrap_or(0);
-            assert!(parallel * 16 > self.runs, "{hints:?}: {self:?}");
+            assert!(parallel * 32 > self.runs, "{hints:?}: {self:?}");
         }
     }
 }

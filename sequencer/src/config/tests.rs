@@ -207,7 +207,7 @@ fn values_must_make_a_node() {
             "block.max_gas_limit must be 0, or between 60000000 and 960000000 (block.gas_limit, and up to 16 times less or more), found 59999999".to_owned(),
         ),
         (
-            minimal("[block]\nmax_interval_ms = 99\n"),
+            minimal("[block]\nmin_interval_ms = 100\nmax_interval_ms = 99\n"),
             "block.max_interval_ms must be at least 100 (block.min_interval_ms), found 99".to_owned(),
         ),
         (
