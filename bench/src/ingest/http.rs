@@ -1,6 +1,9 @@
 //! The leanest HTTP/1.1 client that does: one connection, one request at a time, no pipelining.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,6 +12,8 @@ use tokio::{
 
 use super::IngestError;
 
+/// After this time without a request a connection is made anew.
+const UNUSED: Duration = Duration::from_secs(20);
 /// Most bytes of one answer.
 const MAX_ANSWER: usize = 256 << 20;
 /// Most bytes of an answer's head.
@@ -65,6 +70,8 @@ impl Endpoint {
 pub(super) struct HttpConnection {
     stream: TcpStream,
     endpoint: Endpoint,
+    /// When the last request was made.
+    used: Instant,
     /// The part of the head that does not change.
     head: Vec<u8>,
     output: Vec<u8>,
@@ -104,6 +111,7 @@ impl HttpConnection {
             )
             .into_bytes(),
             endpoint: endpoint.clone(),
+            used: Instant::now(),
             output: Vec::new(),
             input: Vec::new(),
         })
@@ -132,6 +140,11 @@ impl HttpConnection {
     }
 
     async fn exchange(&mut self) -> Result<HttpAnswer<'_>, IngestError> {
+        // Nodes close connections that nobody uses.
+        if self.used.elapsed() > UNUSED {
+            self.stream = self.endpoint.connect().await?;
+        }
+        self.used = Instant::now();
         let address = &self.endpoint.address;
         let fail = |error: io::Error| IngestError::connection(address, error);
         self.stream.write_all(&self.output).await.map_err(fail)?;
