@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use alloy_primitives::U256;
+use alloy_consensus::Transaction as _;
+use alloy_primitives::{TxKind, U256};
 use revm::{
     Context, Journal,
     context::{Evm, TxEnv},
@@ -339,6 +340,11 @@ impl ExecutionLayer for EvmLayer {
     }
 
     fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        if let TxKind::Call(receiver) = transaction.kind()
+            && self.machines.iter().any(|machine| machine.serves(receiver))
+        {
+            return None;
+        }
         plain_transfer(block, transaction)
     }
 

@@ -123,7 +123,12 @@ impl<'m> Frames<'m> {
             }
             FrameInput::Call(inputs) if !self.machines.is_empty() => {
                 let code = inputs.known_bytecode.1.original_byte_slice();
-                if let Some(machine) = self.owner(code) {
+                let machine = if code.is_empty() {
+                    self.server(inputs.bytecode_address)
+                } else {
+                    self.owner(code)
+                };
+                if let Some(machine) = machine {
                     return self.run_machine(evm, machine, init).map(Some);
                 }
                 if !self.evm_contracts && !code.is_empty() {
@@ -172,6 +177,13 @@ impl<'m> Frames<'m> {
             return None;
         }
         self.machines.iter().position(|machine| machine.owns(code))
+    }
+
+    /// The machine that answers calls to this address.
+    fn server(&self, address: Address) -> Option<usize> {
+        self.machines
+            .iter()
+            .position(|machine| machine.serves(address))
     }
 
     /// Notes why the transaction's first frame was stopped.
