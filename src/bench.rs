@@ -190,9 +190,7 @@ struct IngestArguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Execute(arguments) => execute(arguments),
-        Command::Programs(arguments) => {
-            tokio::task::spawn_blocking(|| programs(arguments)).await?
-        }
+        Command::Programs(arguments) => tokio::task::spawn_blocking(|| programs(arguments)).await?,
         Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         // It has a thread and a runtime of its own.
         Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,

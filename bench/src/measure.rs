@@ -190,12 +190,10 @@ impl Contestants {
                     continue;
                 }
                 let (_, expected) = self.oracle(scenario, base)?;
-                check_execution(&expected, &found).map_err(|mismatch| {
-                    BenchError::WrongResult {
-                        workload: name.to_owned(),
-                        contestant: "engine",
-                        mismatch,
-                    }
+                check_execution(&expected, &found).map_err(|mismatch| BenchError::WrongResult {
+                    workload: name.to_owned(),
+                    contestant: "engine",
+                    mismatch,
                 })?;
                 if let Some(index) = found.receipts.iter().position(|receipt| !receipt.success) {
                     let workload = name.to_owned();

@@ -124,12 +124,12 @@ pub(crate) fn execute_setup_on(
     transactions: &[RecoveredTransaction],
 ) -> Result<(), BenchError> {
     let block = block(1, transactions);
-    let result = execute_sequential(layer, &block, transactions, &mut *base).map_err(
-        |error| BenchError::Engine {
+    let result = execute_sequential(layer, &block, transactions, &mut *base).map_err(|error| {
+        BenchError::Engine {
             contestant: "oracle",
             reason: error.to_string(),
-        },
-    )?;
+        }
+    })?;
     if let Some((index, reason)) = result.dropped.into_iter().next() {
         return Err(BenchError::SetupInvalid { index, reason });
     }

@@ -10,8 +10,8 @@ use weft_state::{History, Store};
 
 use crate::{
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS, Predictions, Preloader,
-        Producer, ProducerConfig, admission_rules,
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS, Predictions,
+        Preloader, Producer, ProducerConfig, admission_rules,
     },
     config::StateSection,
     error::NodeError,

@@ -107,7 +107,13 @@ impl Twins {
                 Self::Empty => raw_call(*sender, 0, contract, 100_000, Bytes::new()),
                 Self::Erc20 => {
                     let value = U256::ONE;
-                    call(*sender, 0, contract, 200_000, &Erc20::transferCall { to, value })
+                    call(
+                        *sender,
+                        0,
+                        contract,
+                        200_000,
+                        &Erc20::transferCall { to, value },
+                    )
                 }
                 Self::Hashing => raw_call(
                     *sender,

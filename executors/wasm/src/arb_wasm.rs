@@ -150,12 +150,16 @@ fn reply(
             program(host, meter, call.program)?;
             ArbWasm::programTimeLeftCall::abi_encode_returns(&TIME_LEFT)
         }
-        Question::inkPrice(_) => {
-            ArbWasm::inkPriceCall::abi_encode_returns(&u32::try_from(INK_PER_GAS).unwrap_or(u32::MAX))
+        Question::inkPrice(_) => ArbWasm::inkPriceCall::abi_encode_returns(
+            &u32::try_from(INK_PER_GAS).unwrap_or(u32::MAX),
+        ),
+        Question::freePages(_) => {
+            ArbWasm::freePagesCall::abi_encode_returns(&narrow(FREE_MEMORY_PAGES))
         }
-        Question::freePages(_) => ArbWasm::freePagesCall::abi_encode_returns(&narrow(FREE_MEMORY_PAGES)),
         Question::pageGas(_) => ArbWasm::pageGasCall::abi_encode_returns(&narrow(MEMORY_PAGE_GAS)),
-        Question::pageLimit(_) => ArbWasm::pageLimitCall::abi_encode_returns(&narrow(MAX_MEMORY_PAGES)),
+        Question::pageLimit(_) => {
+            ArbWasm::pageLimitCall::abi_encode_returns(&narrow(MAX_MEMORY_PAGES))
+        }
     })
 }
 

@@ -41,8 +41,9 @@ fn contract_info(api: &Api, mut arguments: Arguments) -> Result<Option<ContractI
         .and_then(|address| Address::try_from(address).ok());
     let layer = match delegates_to {
         None => api.chain.layers().of_code(&code),
-        Some(delegate) => code_of(&mut state, delegate)?
-            .and_then(|(_, code)| api.chain.layers().of_code(&code)),
+        Some(delegate) => {
+            code_of(&mut state, delegate)?.and_then(|(_, code)| api.chain.layers().of_code(&code))
+        }
     };
     Ok(Some(ContractInfo {
         layer,
