@@ -29,7 +29,7 @@ pub(crate) struct SharedCache<V> {
     number: u64,
     entries: RwLock<Entries<V>>,
     capacity: usize,
-    /// Number of inserts and lookups so far, which orders uses.
+    /// Twice the number of inserts and lookups so far, which orders uses.
     clock: AtomicU64,
 }
 
@@ -112,7 +112,7 @@ impl<V> SharedCache<V> {
         let entry = own.map.get(&key)?;
         // The clock stands still while all threads find what they have for themselves, and then
         // nothing is written that they share.
-        let now = self.clock.load(Relaxed);
+        let now = self.clock.load(Relaxed).saturating_add(1);
         if entry.used.load(Relaxed) != now {
             entry.used.store(now, Relaxed);
         }
@@ -126,8 +126,9 @@ impl<V> SharedCache<V> {
         Some(Arc::clone(entry))
     }
 
+    /// Ticks are two apart: in between is what threads find for themselves.
     fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Relaxed).saturating_add(1)
+        self.clock.fetch_add(2, Relaxed).saturating_add(2)
     }
 
     /// Keeps a value, unless it alone is larger than the cache.
