@@ -1,11 +1,11 @@
-use std::{borrow::Cow, cell::RefCell, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
 use alloy_primitives::{B256, Bytes, keccak256};
 use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
 
 use crate::{
     MODULE_MAGIC, ModuleError,
-    cache::{Entry, Own, SharedCache},
+    cache::{Held, Own, SharedCache},
     code::{is_program, module_of, stored_code},
     compiled::{Compilers, MAX_STACK_BYTES, Program},
     current::enter,
@@ -65,7 +65,7 @@ impl WasmMachine {
         &self,
         code_hash: B256,
         module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
-    ) -> Result<Rc<Arc<Entry<Program>>>, ModuleError> {
+    ) -> Result<Rc<Held<Program>>, ModuleError> {
         OWN.with(|own| {
             self.programs.get_or_make(code_hash, own, || {
                 let program = self.compile(&module()?)?;
@@ -89,7 +89,7 @@ impl WasmMachine {
         let program = self
             .program(frame.code_hash, || module_of(&frame.code))
             .map_err(|refused| HaltReason::Other(refused.reason()))?;
-        let program = &program.value;
+        let program = program.value();
         let arguments = u32::try_from(frame.input.len())
             .map_err(|_| HaltReason::Other("wasm: the input is too long"))?;
 
