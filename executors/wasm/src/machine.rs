@@ -19,8 +19,9 @@ use crate::{
 /// Native code kept for later calls, in bytes.
 const CACHE_BYTES: usize = 256 << 20;
 
-/// Native stack that a frame needs: the program's own, and the host's around it.
-const FRAME_STACK_BYTES: usize = MAX_STACK_BYTES + 256 * 1024;
+/// Native stack that a frame needs: the program's own, and as much for what the host does around
+/// it until the next frame of a program.
+const FRAME_STACK_BYTES: usize = 2 * MAX_STACK_BYTES;
 
 /// Native stack that is added when there is less than a frame needs.
 const STACK_SEGMENT_BYTES: usize = 4 << 20;
