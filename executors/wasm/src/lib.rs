@@ -5,6 +5,7 @@
 //! point `user_entrypoint`, memory exported as `memory`. `docs/execution-layers.md` has the whole
 //! contract with its users.
 
+mod arb_wasm;
 mod cache;
 mod code;
 mod compiled;

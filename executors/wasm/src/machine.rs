@@ -1,10 +1,11 @@
 use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
 
 use crate::{
     MODULE_MAGIC, ModuleError,
+    arb_wasm::{self, ARB_WASM},
     cache::{Held, Own, SharedCache},
     code::{is_program, module_of, stored_code},
     compiled::{Compilers, MAX_STACK_BYTES, Program},
@@ -159,7 +160,14 @@ impl Machine for WasmMachine {
         Ok(price)
     }
 
+    fn serves(&self, address: Address) -> bool {
+        address == ARB_WASM
+    }
+
     fn run(&self, frame: &Frame, host: &mut dyn Host) -> FrameEnd {
+        if frame.code.is_empty() {
+            return arb_wasm::answer(frame, host);
+        }
         // Frames nest on the native stack, as deep as their callers' gas and memory allow.
         stacker::maybe_grow(FRAME_STACK_BYTES, STACK_SEGMENT_BYTES, || {
             self.run_on_stack(frame, host)

@@ -28,6 +28,13 @@ pub trait Machine: Send + Sync + 'static {
     /// `0xef`, which no EVM contract does (EIP-3541).
     fn owns(&self, code: &[u8]) -> bool;
 
+    /// Whether the machine answers calls to this address itself, as long as there is no code at it: a
+    /// system contract that needs no place in the genesis. Such a frame has empty code.
+    fn serves(&self, address: Address) -> bool {
+        let _ = address;
+        false
+    }
+
     /// The code of the contract that a creation with this init data makes without running anything;
     /// `None` when the init data is not for this machine.
     fn assemble(&self, init: &Bytes) -> Option<Bytes>;
@@ -39,7 +46,8 @@ pub trait Machine: Send + Sync + 'static {
     /// Why the code must not be stored, or that its gas is above `gas`.
     fn admit(&self, code: &Bytes, gas: u64) -> Result<u64, HaltReason>;
 
-    /// Runs code that it [owns](Self::owns) and has admitted, or that a genesis has put there.
+    /// Runs code that it [owns](Self::owns) and has admitted, or that a genesis has put there; or
+    /// answers a call to an address that it [serves](Self::serves).
     fn run(&self, frame: &Frame, host: &mut dyn Host) -> FrameEnd;
 }
 
