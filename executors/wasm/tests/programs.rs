@@ -277,3 +277,17 @@ fn a_read_that_fails_ends_the_frame_and_not_the_program() {
         assert_eq!(ran.end, FrameEnd::StateUnread);
     }
 }
+
+/// What the Stylus SDK makes is admitted as it is.
+#[test]
+fn modules_of_the_stylus_sdk_are_admitted() {
+    let machine = Chain::new().machine;
+    for module in [
+        &include_bytes!("../../../tests/stylus/modules/erc20.wasm")[..],
+        include_bytes!("../../../tests/stylus/modules/hashing.wasm"),
+        include_bytes!("../../../tests/stylus/modules/relay.wasm"),
+    ] {
+        let price = COMPILE_GAS_PER_BYTE * module.len() as u64;
+        assert_eq!(machine.admit(&stored_code(module), price), Ok(price));
+    }
+}
