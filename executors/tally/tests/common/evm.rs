@@ -38,6 +38,12 @@ impl Evm {
         self
     }
 
+    /// This, and then the other.
+    pub(crate) fn then(mut self, other: &Self) -> Self {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
     pub(crate) fn op(mut self, op: u8) -> Self {
         self.0.push(op);
         self
