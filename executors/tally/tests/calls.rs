@@ -376,7 +376,6 @@ fn a_callee_that_runs_out_of_gas_leaves_a_64th() {
     call.gas_limit = 21_000 + 4 * common::STEP + 2_600 + 20_000;
     let left = 20_000 / 64 - common::STEP;
     let outcome = send(&layer(), &state, &call);
-    // 20,000 - 20,000 / 64 + what rounding leaves.
     assert_eq!(returned(&outcome), U256::from(left));
     assert_eq!(slot(&after(&state, &outcome), B, 1), U256::ZERO);
 }
