@@ -7,8 +7,12 @@
 
 mod cache;
 mod code;
+mod compiler;
+mod disk_cache;
 mod envelope;
+mod frame;
 mod host;
+mod instrument;
 mod journal;
 mod layer;
 mod machine;
@@ -20,6 +24,8 @@ mod sstore;
 mod world;
 
 pub use code::{MODULE_MAGIC, PROGRAM_PREFIX, is_program, stored_code};
+pub use compiler::Compiler;
+pub use disk_cache::DiskCache;
 pub use layer::WasmLayer;
 pub use machine::MachineError;
 pub use meter::{

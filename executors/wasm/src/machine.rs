@@ -1,21 +1,18 @@
 use std::sync::Arc;
 
 use alloy_primitives::{B256, Bytes};
-use wasmtime::{Config, Engine, InstancePre, Linker, Module, OptLevel, Store, Trap};
+use wasmtime::{InstancePre, Linker, Store, Trap};
 use weft_executor_core::HaltReason;
 
 use crate::{
     ModuleError,
     cache::BoundedCache,
+    compiler::{Compiler, StackExhausted, link_stack_bound},
     host::{self, Context, Instance, MemoryGrowth, Stop},
-    meter::{FUEL_PER_GAS, memory_gas, operator_costs},
-    module::{ModuleShape, validate},
+    meter::{FUEL_PER_GAS, memory_gas},
+    module::ModuleShape,
     world::{World, enter},
 };
-
-/// Native stack that a program may use, in bytes. Threads that execute transactions have more
-/// than twice that.
-const MAX_STACK_BYTES: usize = 512 * 1024;
 
 /// Native code kept for later calls, in bytes.
 const CACHE_BYTES: usize = 256 << 20;
@@ -23,7 +20,7 @@ const CACHE_BYTES: usize = 256 << 20;
 /// The WebAssembly compiler could not be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("wasmtime could not be set up: {0}")]
-pub struct MachineError(String);
+pub struct MachineError(pub(crate) String);
 
 /// A compiled module.
 pub(crate) struct Program {
@@ -58,30 +55,24 @@ pub(crate) enum Ended {
 
 /// Compiles and runs programs.
 pub(crate) struct Machine {
-    engine: Engine,
+    compiler: Arc<Compiler>,
     linker: Linker<Instance>,
     programs: BoundedCache<B256, Program>,
 }
 
 impl Machine {
     pub(crate) fn new() -> Result<Self, MachineError> {
-        let setup = || -> wasmtime::Result<(Engine, Linker<Instance>)> {
-            let mut config = Config::new();
-            config
-                .cranelift_opt_level(OptLevel::Speed)
-                .cranelift_nan_canonicalization(true)
-                .consume_fuel(true)
-                .operator_cost(operator_costs())
-                .max_wasm_stack(MAX_STACK_BYTES)
-                .wasm_backtrace_max_frames(None);
-            let engine = Engine::new(&config)?;
-            let mut linker = Linker::new(&engine);
-            host::link(&mut linker)?;
-            Ok((engine, linker))
-        };
-        let (engine, linker) = setup().map_err(|error| MachineError(format!("{error:#}")))?;
+        Self::with_compiler(Arc::new(Compiler::new(None)?))
+    }
+
+    /// A machine that takes its modules from this compiler.
+    pub(crate) fn with_compiler(compiler: Arc<Compiler>) -> Result<Self, MachineError> {
+        let mut linker = Linker::new(compiler.engine());
+        host::link(&mut linker)
+            .and_then(|()| link_stack_bound(&mut linker))
+            .map_err(|error| MachineError(format!("{error:#}")))?;
         Ok(Self {
-            engine,
+            compiler,
             linker,
             programs: BoundedCache::new(CACHE_BYTES),
         })
@@ -98,17 +89,15 @@ impl Machine {
         code_hash: B256,
         module: &[u8],
     ) -> Result<Arc<Program>, ModuleError> {
-        let shape = validate(module)?;
-        let module = Module::new(&self.engine, module).map_err(|_| ModuleError::Compiler)?;
-        let size = module.text().len() + size_of::<Program>();
+        let compiled = self.compiler.module(code_hash, module)?;
         let instance = self
             .linker
-            .instantiate_pre(&module)
+            .instantiate_pre(&compiled.module)
             .map_err(|_| ModuleError::Compiler)?;
         let program = Arc::new(Program {
             instance,
-            shape,
-            size,
+            shape: compiled.shape,
+            size: compiled.size(),
         });
         self.programs
             .insert(code_hash, Arc::clone(&program), program.size);
@@ -133,7 +122,7 @@ impl Machine {
             return Ended::Halted(HaltReason::Other("wasm: the input is too long"));
         };
         let mut store = Store::new(
-            &self.engine,
+            self.compiler.engine(),
             Instance {
                 context,
                 memory: None,
@@ -189,10 +178,13 @@ fn ended_by(error: &wasmtime::Error) -> Ended {
             Stop::StorageCache => halted("wasm: too many slots in the storage cache"),
         };
     }
+    if error.is::<StackExhausted>() {
+        return Ended::Halted(HaltReason::CallDepth);
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => Ended::Halted(HaltReason::OutOfGas),
         Some(Trap::UnreachableCodeReached) => halted("wasm: unreachable instruction executed"),
-        Some(Trap::StackOverflow) => halted("wasm: call stack exhausted"),
+        Some(Trap::StackOverflow) => Ended::Halted(HaltReason::CallDepth),
         Some(Trap::MemoryOutOfBounds) => halted("wasm: memory access out of bounds"),
         Some(Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature) => {
             halted("wasm: bad indirect call")

@@ -1,5 +1,5 @@
 use wasmparser::{
-    CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
+    BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
     Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
@@ -32,7 +32,7 @@ mod limits {
 /// What a module may use: WebAssembly 1.0 and the later instructions that LLVM emits by default
 /// (the tool conventions' "Lime1"). No SIMD, threads, reference types, tail calls, exceptions,
 /// garbage collection, several memories or 64-bit memory.
-const FEATURES: WasmFeatures = WasmFeatures::LIME1;
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::LIME1;
 
 /// Why a module is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -121,13 +121,13 @@ pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
     let mut allocations = FuncValidatorAllocations::default();
     let mut checks = Checks::default();
     for payload in Parser::new(0).parse_all(module) {
-        let payload = payload.map_err(invalid)?;
+        let payload = payload?;
         // The declared numbers are bounded before the validator makes room for them.
         checks.bound(&payload)?;
-        if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
             checks.bound_body(&body)?;
             let mut function = function.into_validator(allocations);
-            function.validate(&body).map_err(invalid)?;
+            function.validate(&body)?;
             allocations = function.into_allocations();
         }
         checks.inspect(payload)?;
@@ -135,8 +135,10 @@ pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
     checks.finish()
 }
 
-fn invalid(_: wasmparser::BinaryReaderError) -> ModuleError {
-    ModuleError::Invalid
+impl From<BinaryReaderError> for ModuleError {
+    fn from(_: BinaryReaderError) -> Self {
+        Self::Invalid
+    }
 }
 
 fn within(count: u32, limit: u32) -> Result<(), ModuleError> {
@@ -181,8 +183,8 @@ impl Checks {
             return Err(ModuleError::TooMuch);
         }
         let mut locals: u32 = 0;
-        for group in body.get_locals_reader().map_err(invalid)? {
-            let (count, _) = group.map_err(invalid)?;
+        for group in body.get_locals_reader()? {
+            let (count, _) = group?;
             locals = locals.saturating_add(count);
         }
         within(locals, limits::LOCALS)?;
@@ -194,8 +196,8 @@ impl Checks {
             .len();
         self.bodies += 1;
         let mut branches: u64 = 0;
-        for operator in body.get_operators_reader().map_err(invalid)? {
-            branches += match operator.map_err(invalid)? {
+        for operator in body.get_operators_reader()? {
+            branches += match operator? {
                 Operator::Block { .. }
                 | Operator::Loop { .. }
                 | Operator::If { .. }
@@ -219,7 +221,7 @@ impl Checks {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
-                    for sub_type in group.map_err(invalid)?.into_types() {
+                    for sub_type in group?.into_types() {
                         let CompositeInnerType::Func(function) = sub_type.composite_type.inner
                         else {
                             return Err(ModuleError::Invalid);
@@ -235,7 +237,7 @@ impl Checks {
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    let import = import.map_err(invalid)?;
+                    let import = import?;
                     let TypeRef::Func(type_index) = import.ty else {
                         return Err(ModuleError::ImportKind);
                     };
@@ -250,19 +252,19 @@ impl Checks {
             }
             Payload::FunctionSection(section) => {
                 for function in section {
-                    self.functions.push(function.map_err(invalid)?);
+                    self.functions.push(function?);
                 }
             }
             Payload::TableSection(section) => {
                 for table in section {
-                    if table.map_err(invalid)?.ty.initial > limits::TABLE_ELEMENTS {
+                    if table?.ty.initial > limits::TABLE_ELEMENTS {
                         return Err(ModuleError::TooMuch);
                     }
                 }
             }
             Payload::MemorySection(section) => {
                 for memory in section {
-                    let pages = memory.map_err(invalid)?.initial;
+                    let pages = memory?.initial;
                     if pages > MAX_MEMORY_PAGES {
                         return Err(ModuleError::MemoryTooLarge);
                     }
@@ -271,7 +273,7 @@ impl Checks {
             }
             Payload::ExportSection(section) => {
                 for export in section {
-                    let export = export.map_err(invalid)?;
+                    let export = export?;
                     match (export.name, export.kind) {
                         ("memory", ExternalKind::Memory) => self.exports_memory = true,
                         ("user_entrypoint", ExternalKind::Func) => {
