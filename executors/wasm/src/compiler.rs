@@ -101,8 +101,7 @@ impl Compiler {
     /// finds it. One thread does this, one program after the other. False when too many wait
     /// already: the program is then compiled when it is called.
     pub fn prepare(&self, code_hash: B256, code: Bytes) -> bool {
-        self.shared.ready.get(code_hash).is_some()
-            || self.queue.try_send((code_hash, code)).is_ok()
+        self.shared.ready.get(code_hash).is_some() || self.queue.try_send((code_hash, code)).is_ok()
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -205,4 +204,4 @@ impl Shared {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

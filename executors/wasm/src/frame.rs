@@ -14,20 +14,27 @@ pub(crate) const BUDGET: u32 = 384 * 1024;
 /// such frame, the last, and the stack has room for it beyond [`BUDGET`].
 const UNCOUNTED_LEAF: u32 = 8 * 1024;
 
-/// Bytes of any frame: return address, frame pointer, saved registers (on aarch64 ten of 8 bytes
-/// and eight of 8), the wasm context's own values.
-const FRAME_BYTES: u32 = 256;
+/// Bytes of any frame: return address, frame pointer, alignment, the few values of wasmtime's own
+/// (context, fuel) across calls. Its calls save no registers for the caller beyond those.
+const FRAME_BYTES: u32 = 128;
 
 /// Bytes of a local, a parameter or a place on the operand stack: a spilled register has 8, a value
 /// handed to a call or back from one may lie in memory once more.
 const PLACE_BYTES: u32 = 16;
 
-/// Bytes of a value that an instruction computes. The compiler keeps it where the same is computed
-/// again, or computes it ahead of a loop, so all of a function's values may live at one time.
+/// Bytes of an integer that an instruction computes. The compiler keeps it where the same is
+/// computed again, or computes it ahead of a loop, so all of a function's values may live at one
+/// time.
 const VALUE_BYTES: u32 = 8;
 
-/// Bytes of an access to memory: its address, the check of its bounds and what was loaded.
-const ACCESS_BYTES: u32 = 32;
+/// The same for a float, constants too: its register is spilled whole.
+const FLOAT_BYTES: u32 = 16;
+
+/// Bytes of a call: where an imported function is found.
+const CALL_BYTES: u32 = 16;
+
+/// Bytes of an access to memory or a table: its address, the check of its bounds, what was loaded.
+const ACCESS_BYTES: u32 = 24;
 
 /// The largest frame a function may have.
 const MAX_FRAME_BYTES: u32 = BUDGET / 2;
@@ -121,7 +128,13 @@ pub(crate) fn measure(module: &[u8]) -> Result<Frames, ModuleError> {
                     operator,
                     Operator::Call { .. } | Operator::CallIndirect { .. }
                 );
-                frame.value_bytes = frame.value_bytes.saturating_add(value_bytes(&operator));
+                let float = matches!(
+                    function.get_operand_type(0),
+                    Some(Some(ValType::F32 | ValType::F64))
+                );
+                frame.value_bytes = frame
+                    .value_bytes
+                    .saturating_add(value_bytes(&operator, float));
             }
         }
         operators.finish()?;
@@ -136,11 +149,12 @@ pub(crate) fn measure(module: &[u8]) -> Result<Frames, ModuleError> {
     Ok(Frames(frames))
 }
 
-/// Bytes that the values of an instruction may take beyond the operand stack.
-fn value_bytes(operator: &Operator<'_>) -> u32 {
+/// Bytes that the values of an instruction may take beyond the operand stack; `float` says whether
+/// it leaves a float there.
+fn value_bytes(operator: &Operator<'_>, float: bool) -> u32 {
     match operator {
-        // Control and calls make no value that could be computed elsewhere, constants and locals
-        // none that is kept.
+        // Control makes no value that could be computed elsewhere. Locals are counted as places,
+        // and integer constants are made where they are used.
         Operator::Unreachable
         | Operator::Nop
         | Operator::Block { .. }
@@ -152,17 +166,16 @@ fn value_bytes(operator: &Operator<'_>) -> u32 {
         | Operator::BrIf { .. }
         | Operator::BrTable { .. }
         | Operator::Return
-        | Operator::Call { .. }
-        | Operator::CallIndirect { .. }
         | Operator::Drop
         | Operator::LocalGet { .. }
         | Operator::LocalSet { .. }
         | Operator::LocalTee { .. }
         | Operator::I32Const { .. }
-        | Operator::I64Const { .. }
-        | Operator::F32Const { .. }
-        | Operator::F64Const { .. } => 0,
-        Operator::I32Load { .. }
+        | Operator::I64Const { .. } => 0,
+        Operator::Call { .. } => CALL_BYTES,
+        Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } => 2 * ACCESS_BYTES,
+        Operator::CallIndirect { .. }
+        | Operator::I32Load { .. }
         | Operator::I64Load { .. }
         | Operator::F32Load { .. }
         | Operator::F64Load { .. }
@@ -185,6 +198,7 @@ fn value_bytes(operator: &Operator<'_>) -> u32 {
         | Operator::I64Store8 { .. }
         | Operator::I64Store16 { .. }
         | Operator::I64Store32 { .. } => ACCESS_BYTES,
+        _ if float => FLOAT_BYTES,
         _ => VALUE_BYTES,
     }
 }

@@ -1,6 +1,7 @@
 use wasmparser::{
-    BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
-    Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
+    BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations,
+    FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator,
+    WasmFeatures,
 };
 
 use crate::host;
@@ -27,6 +28,10 @@ mod limits {
     pub(super) const FUNCTION_JOINS: u64 = 1 << 17;
     /// The same over all functions of a module.
     pub(super) const MODULE_JOINS: u64 = 1 << 19;
+    /// Sum over all functions of the square of their branches and blocks, which the compiler's time
+    /// grows with even where there are no locals: a function may have 1,732 when no other has many.
+    pub(super) const BRANCH_SQUARES: u64 = 3_000_000;
+    pub(super) const EXPORTS: u32 = 1_024;
 }
 
 /// What a module may use: WebAssembly 1.0 and the later instructions that LLVM emits by default
@@ -64,8 +69,9 @@ pub enum ModuleError {
     MemoryTooLarge,
     /// Has a start function.
     Start,
-    /// Declares more functions, types, globals, segments, table elements, parameters, results or
-    /// locals than is allowed, or a function that is too long or branches too much.
+    /// Declares more functions, types, globals, exports, segments, table elements, parameters,
+    /// results or locals than is allowed, or a function that is too long, branches too much or
+    /// needs too much stack.
     TooMuch,
     /// The compiler does not take it.
     Compiler,
@@ -94,7 +100,7 @@ impl ModuleError {
             Self::Start => "wasm: start functions are not allowed",
             Self::TooMuch => {
                 "wasm: the module declares more, longer or more branching functions, or more types, \
-                 globals, table elements, segments or locals than is allowed"
+                 globals, exports, table elements, segments, locals or stack than is allowed"
             }
             Self::Compiler => "wasm: the module could not be compiled",
         }
@@ -158,6 +164,8 @@ struct Checks {
     bodies: usize,
     /// Sum of what [`limits::FUNCTION_JOINS`] bounds.
     joins: u64,
+    /// What [`limits::BRANCH_SQUARES`] bounds.
+    branch_squares: u64,
     initial_pages: Option<u64>,
     exports_memory: bool,
     entrypoint: Option<u32>,
@@ -170,6 +178,7 @@ impl Checks {
             Payload::ImportSection(section) => within(section.count(), limits::FUNCTIONS),
             Payload::FunctionSection(section) => within(section.count(), limits::FUNCTIONS),
             Payload::GlobalSection(section) => within(section.count(), limits::GLOBALS),
+            Payload::ExportSection(section) => within(section.count(), limits::EXPORTS),
             Payload::ElementSection(section) => within(section.count(), limits::SEGMENTS),
             Payload::DataSection(section) => within(section.count(), limits::SEGMENTS),
             Payload::StartSection { .. } => Err(ModuleError::Start),
@@ -210,7 +219,11 @@ impl Checks {
         }
         let joins = branches * (u64::from(locals) + parameters as u64);
         self.joins += joins;
-        if joins > limits::FUNCTION_JOINS || self.joins > limits::MODULE_JOINS {
+        self.branch_squares += branches * branches;
+        if joins > limits::FUNCTION_JOINS
+            || self.joins > limits::MODULE_JOINS
+            || self.branch_squares > limits::BRANCH_SQUARES
+        {
             return Err(ModuleError::TooMuch);
         }
         Ok(())

@@ -55,7 +55,7 @@ fn deep_recursion_ends_at_the_stack_or_the_gas() {
     );
     let mut chain = Chain::with_program(&recursion);
     let execution = chain.send(ALICE, PROGRAM, Bytes::new());
-    assert_eq!(halt(&execution), "wasm: call stack exhausted");
+    assert_eq!(halt(&execution), "max call depth exceeded");
     assert!(took_all_gas(&execution));
 }
 
