@@ -29,8 +29,13 @@ mod limits {
     /// The same over all functions of a module.
     pub(super) const MODULE_JOINS: u64 = 1 << 19;
     /// Sum over all functions of the square of their branches and blocks, which the compiler's time
-    /// grows with even where there are no locals: a function may have 1,732 when no other has many.
-    pub(super) const BRANCH_SQUARES: u64 = 3_000_000;
+    /// grows with even where there are no locals: a function may have 1,414 when no other has many.
+    pub(super) const BRANCH_SQUARES: u64 = 2_000_000;
+    /// Sum over all functions of the square of their instructions in loops: what is computed ahead
+    /// of a loop lives as long as the loop, and giving out registers takes the square of that. A
+    /// function may have 11,585 when no other has many.
+    pub(super) const LOOP_SQUARES: u64 = 1 << 27;
+    pub(super) const MODULE_LOCALS: u32 = 1 << 17;
     pub(super) const EXPORTS: u32 = 1_024;
 }
 
@@ -166,6 +171,10 @@ struct Checks {
     joins: u64,
     /// What [`limits::BRANCH_SQUARES`] bounds.
     branch_squares: u64,
+    /// What [`limits::LOOP_SQUARES`] bounds.
+    loop_squares: u64,
+    /// Sum of all functions' locals.
+    locals: u32,
     initial_pages: Option<u64>,
     exports_memory: bool,
     entrypoint: Option<u32>,
@@ -197,6 +206,8 @@ impl Checks {
             locals = locals.saturating_add(count);
         }
         within(locals, limits::LOCALS)?;
+        self.locals += locals;
+        within(self.locals, limits::MODULE_LOCALS)?;
 
         let type_index = self.functions.get(self.imported + self.bodies);
         let parameters = self
@@ -205,8 +216,22 @@ impl Checks {
             .len();
         self.bodies += 1;
         let mut branches: u64 = 0;
+        let mut in_loops: u64 = 0;
+        // For each open block, whether it or one around it is a loop.
+        let mut blocks: Vec<bool> = Vec::new();
         for operator in body.get_operators_reader()? {
-            branches += match operator? {
+            let operator = operator?;
+            let in_loop = blocks.last().copied().unwrap_or(false);
+            in_loops += u64::from(in_loop);
+            match operator {
+                Operator::Loop { .. } => blocks.push(true),
+                Operator::Block { .. } | Operator::If { .. } => blocks.push(in_loop),
+                Operator::End => {
+                    blocks.pop();
+                }
+                _ => {}
+            }
+            branches += match operator {
                 Operator::Block { .. }
                 | Operator::Loop { .. }
                 | Operator::If { .. }
@@ -220,9 +245,11 @@ impl Checks {
         let joins = branches * (u64::from(locals) + parameters as u64);
         self.joins += joins;
         self.branch_squares += branches * branches;
+        self.loop_squares += in_loops * in_loops;
         if joins > limits::FUNCTION_JOINS
             || self.joins > limits::MODULE_JOINS
             || self.branch_squares > limits::BRANCH_SQUARES
+            || self.loop_squares > limits::LOOP_SQUARES
         {
             return Err(ModuleError::TooMuch);
         }

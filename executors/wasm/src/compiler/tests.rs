@@ -115,23 +115,20 @@ fn slow_modules() -> Vec<(&'static str, String)> {
     vec![
         (
             "nested conditions",
-            function(0, &nested(1_700, &format!("(if {condition} (then "), "))")),
+            function(0, &nested(1_400, &format!("(if {condition} (then "), "))")),
         ),
         (
             "branches out of one block",
             function(
                 0,
-                &format!("(block {})", format!("(br_if 0 {condition})").repeat(1_700)),
+                &format!("(block {})", format!("(br_if 0 {condition})").repeat(1_400)),
             ),
         ),
         (
             "nested loops with locals",
             repeat(
                 2,
-                &function(
-                    100,
-                    &nested(1_200, "(loop (local.set 7 (local.get 3))", ")"),
-                ),
+                &function(100, &nested(990, "(loop (local.set 7 (local.get 3))", ")")),
             ),
         ),
         (
