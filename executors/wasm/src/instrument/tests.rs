@@ -396,7 +396,7 @@ fn adversaries() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "values computed ahead of a loop",
-            in_a_loop(repeat(2_000, |n| keep(n, &invariant(n)))),
+            in_a_loop(repeat(1_500, |n| keep(n, &invariant(n)))),
         ),
         (
             "values computed ahead of a loop and taken by calls",
@@ -426,7 +426,7 @@ fn adversaries() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "conditions ahead of a loop",
-            in_a_loop(repeat(1_500, |n| {
+            in_a_loop(repeat(1_200, |n| {
                 format!(
                     "(if (i64.lt_s (local.get 0) (i64.const {n})) (then {}))",
                     set_sink("(i64.const 1)")
@@ -459,7 +459,7 @@ fn adversaries() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "floats that are stored",
-            in_a_loop(repeat(2_000, |n| {
+            in_a_loop(repeat(1_800, |n| {
                 let float =
                     format!("(f64.mul (f64.convert_i64_s (local.get 0)) (f64.const {n}.5))");
                 format!("(f64.store (i32.const {}) {float})", n * 8)
