@@ -105,7 +105,7 @@ pub(crate) fn transaction_with_list(
 
 /// The layers that a node runs when nobody says otherwise.
 pub(crate) fn execution_layers() -> Result<EvmLayer, BenchError> {
-    let wasm = WasmMachine::new().map_err(|error| BenchError::Layer(error.to_string()))?;
+    let wasm = WasmMachine::new(None).map_err(|error| BenchError::Layer(error.to_string()))?;
     Ok(EvmLayer::new().with_machine(Arc::new(wasm)))
 }
 

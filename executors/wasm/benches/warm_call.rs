@@ -175,7 +175,7 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let machine = WasmMachine::new().unwrap();
+    let machine = WasmMachine::new(None).unwrap();
     for (name, wat) in [
         ("minimal", MINIMAL),
         ("reads its input, loads and stores a slot", ONE_SLOT),

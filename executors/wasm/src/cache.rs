@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 /// Most values that a thread has for itself before it starts anew.
 const OWN_VALUES: usize = 256;
@@ -31,6 +31,8 @@ pub(crate) struct SharedCache<V> {
     capacity: usize,
     /// Twice the number of inserts and lookups so far, which orders uses.
     clock: AtomicU64,
+    /// Keys whose values are being made: whoever holds a key's lock makes its value.
+    in_progress: Mutex<HashMap<B256, Arc<Mutex<()>>>>,
 }
 
 struct Entries<V> {
@@ -86,10 +88,12 @@ impl<V> SharedCache<V> {
             }),
             capacity,
             clock: AtomicU64::new(0),
+            in_progress: Mutex::default(),
         }
     }
 
-    /// The value of a key; `make` makes it, and says its size, when it is not known.
+    /// The value of a key; `make` makes it, and says its size, when it is not known. Threads that
+    /// want the same value at one time wait for the first of them, unless its `make` fails.
     pub(crate) fn get_or_make<E>(
         &self,
         key: B256,
@@ -101,15 +105,33 @@ impl<V> SharedCache<V> {
         }
         let entry = match self.find(key) {
             Some(entry) => entry,
-            None => {
-                let (value, size) = make()?;
-                self.insert(key, value, size)
-            }
+            None => self.make_once(key, make)?,
         };
         let held = Rc::new(Held { entry });
         own.borrow_mut()
             .keep(key, Rc::clone(&held), self.capacity / OWN_PART);
         Ok(held)
+    }
+
+    fn make_once<E>(
+        &self,
+        key: B256,
+        make: impl FnOnce() -> Result<(V, usize), E>,
+    ) -> Result<Arc<Entry<V>>, E> {
+        let turn = Arc::clone(self.in_progress.lock().entry(key).or_default());
+        let _turn = turn.lock();
+        let made = match self.find(key) {
+            Some(entry) => Ok(entry),
+            None => make().map(|(value, size)| self.insert(key, value, size)),
+        };
+        // What was made is found from here on, so nobody new needs this lock.
+        self.in_progress.lock().remove(&key);
+        made
+    }
+
+    /// Whether the value of a key is there.
+    pub(crate) fn knows(&self, key: B256) -> bool {
+        self.entries.read().map.contains_key(&key)
     }
 
     fn find_own(&self, key: B256, own: &RefCell<Own<V>>) -> Option<Rc<Held<V>>> {

@@ -1,5 +1,6 @@
 use std::{borrow::Cow, sync::OnceLock};
 
+use alloy_primitives::{B256, keccak256};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module, ModuleExport,
     OptLevel, PoolingAllocationConfig, Store, Trap, TypedFunc,
@@ -7,14 +8,14 @@ use wasmtime::{
 
 use crate::{
     MAX_MEMORY_PAGES, ModuleError,
+    disk_cache::DiskCache,
     host::{self, Instance},
+    instrument::instrument,
     memory::PAGE_BYTES,
     meter::operator_costs,
     module::ModuleShape,
+    stack::{MAX_STACK_BYTES, link_stack_bound},
 };
-
-/// Native stack that a program may use, in bytes.
-pub(crate) const MAX_STACK_BYTES: usize = 512 * 1024;
 
 /// Instances that the pool has room for.
 const POOL_INSTANCES: u32 = 256;
@@ -29,14 +30,16 @@ const KEPT_BYTES: usize = 256 * 1024;
 /// The same where it does not say, so that all of them are cleaned each time.
 const KEPT_BYTES_UNSEEN: usize = 32 * 1024;
 
-/// Compiles modules and makes instances of them.
+/// Compiles modules, after they were rewritten to bound their stack, and makes instances of them.
 ///
 /// Instances come from a pool, because that takes a few microseconds. The pool can be full, or
 /// impossible to have where there is little address space; then an instance gets memory of its own,
-/// and code of its own, since code belongs to one way of allocating. Programs see no difference.
+/// and code of its own, since loaded code belongs to one way of allocating. Programs see no
+/// difference. On disk, both are the same code.
 pub(crate) struct Compilers {
     pool: Option<Compiler>,
     on_demand: Compiler,
+    disk: Option<DiskCache>,
 }
 
 struct Compiler {
@@ -65,25 +68,32 @@ pub(crate) struct Started {
 }
 
 impl Compilers {
-    pub(crate) fn new() -> wasmtime::Result<Self> {
+    pub(crate) fn new(disk: Option<DiskCache>) -> wasmtime::Result<Self> {
         Ok(Self {
+            disk,
             pool: Compiler::new(pool()).ok(),
             on_demand: Compiler::new(InstanceAllocationStrategy::OnDemand)?,
         })
     }
 
-    /// Compiles a valid module.
+    /// Compiles the valid module of the code with this hash.
     pub(crate) fn compile(
         &self,
+        code_hash: B256,
         module: &[u8],
         shape: ModuleShape,
     ) -> Result<Program, ModuleError> {
+        let instrumented = instrument(module)?;
+        let compile = |compiler: &Compiler| {
+            let native = self.native(compiler, code_hash, &instrumented)?;
+            compiler.link(&native)
+        };
         let on_demand = OnceLock::new();
-        let pooled = self.pool.as_ref().map(|pool| pool.compile(module));
+        let pooled = self.pool.as_ref().map(compile);
         let pooled = match pooled {
             Some(Ok(compiled)) => Some(compiled),
             Some(Err(_)) | None => {
-                let compiled = self.on_demand.compile(module)?;
+                let compiled = compile(&self.on_demand)?;
                 on_demand.get_or_init(|| compiled);
                 None
             }
@@ -95,11 +105,33 @@ impl Compilers {
         })
     }
 
+    /// The native code of an instrumented module: from disk, or made and kept there.
+    fn native(
+        &self,
+        compiler: &Compiler,
+        code_hash: B256,
+        instrumented: &[u8],
+    ) -> Result<Module, ModuleError> {
+        let make =
+            || Module::new(&compiler.engine, instrumented).map_err(|_| ModuleError::Compiler);
+        let Some(disk) = &self.disk else {
+            return make();
+        };
+        let source = keccak256(instrumented);
+        if let Some(native) = disk.load(&compiler.engine, code_hash, source) {
+            return Ok(native);
+        }
+        let native = make()?;
+        disk.store(&native, code_hash, source);
+        Ok(native)
+    }
+
     /// Makes an instance with this much fuel. `module` is asked for when the program has to be
     /// compiled once more. To be called where the instance's host is entered.
     pub(crate) fn start<'a>(
         &self,
         program: &Program,
+        code_hash: B256,
         mut instance: Instance,
         fuel: u64,
         module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
@@ -115,7 +147,9 @@ impl Compilers {
         let compiled = match program.on_demand.get() {
             Some(compiled) => compiled,
             None => {
-                let compiled = self.on_demand.compile(&module()?)?;
+                let instrumented = instrument(&module()?)?;
+                let native = self.native(&self.on_demand, code_hash, &instrumented)?;
+                let compiled = self.on_demand.link(&native)?;
                 program.on_demand.get_or_init(|| compiled)
             }
         };
@@ -144,29 +178,38 @@ fn pool() -> InstanceAllocationStrategy {
     pool.into()
 }
 
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .consume_fuel(true)
+        .operator_cost(operator_costs())
+        .max_wasm_stack(MAX_STACK_BYTES)
+        .wasm_backtrace_max_frames(None);
+    config
+}
+
+/// An engine that compiles as all do.
+#[cfg(test)]
+pub(crate) fn engine() -> Engine {
+    Engine::new(&config()).unwrap()
+}
+
 impl Compiler {
     fn new(allocation: InstanceAllocationStrategy) -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config
-            .cranelift_opt_level(OptLevel::Speed)
-            .cranelift_nan_canonicalization(true)
-            .consume_fuel(true)
-            .operator_cost(operator_costs())
-            .max_wasm_stack(MAX_STACK_BYTES)
-            .wasm_backtrace_max_frames(None)
-            .allocation_strategy(allocation);
-        let engine = Engine::new(&config)?;
+        let engine = Engine::new(config().allocation_strategy(allocation))?;
         let mut linker = Linker::new(&engine);
         host::link(&mut linker)?;
+        link_stack_bound(&mut linker)?;
         Ok(Self { engine, linker })
     }
 
-    fn compile(&self, module: &[u8]) -> Result<Compiled, ModuleError> {
-        let module = Module::new(&self.engine, module).map_err(|_| ModuleError::Compiler)?;
+    fn link(&self, module: &Module) -> Result<Compiled, ModuleError> {
         Ok(Compiled {
             instance: self
                 .linker
-                .instantiate_pre(&module)
+                .instantiate_pre(module)
                 .map_err(|_| ModuleError::Compiler)?,
             entrypoint: module
                 .get_export_index("user_entrypoint")
@@ -206,5 +249,29 @@ impl Program {
     pub(crate) fn size(&self) -> usize {
         let code = |compiled: &Compiled| compiled.instance.module().text().len();
         self.pooled.as_ref().map_or(0, code) + self.on_demand.get().map_or(0, code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::{Hash, Hasher};
+
+    use super::*;
+
+    #[test]
+    fn both_ways_to_make_instances_take_the_same_native_code() {
+        let compilers = Compilers::new(None).unwrap();
+        let hash = |compiler: &Compiler| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            let hash = compiler.engine.precompile_compatibility_hash();
+            hash.hash(&mut hasher);
+            hasher.finish()
+        };
+        let pool = compilers.pool.as_ref().unwrap();
+        assert_eq!(hash(pool), hash(&compilers.on_demand));
+        let module = Module::new(&pool.engine, b"\0asm\x01\0\0\0").unwrap();
+        let native = module.serialize().unwrap();
+        let loaded = crate::disk_cache::deserialize(&compilers.on_demand.engine, &native);
+        assert!(loaded.is_some());
     }
 }

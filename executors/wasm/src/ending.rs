@@ -5,6 +5,7 @@ use weft_executor_core::HaltReason;
 use crate::{
     host::{Instance, Stop},
     meter::FUEL_PER_GAS,
+    stack::StackExhausted,
 };
 
 /// How a program ended.
@@ -87,6 +88,9 @@ fn cause(error: &wasmtime::Error) -> Cause {
             Stop::State => Cause::StateUnread,
             Stop::Pointer | Stop::Topics | Stop::StorageCache | Stop::Static => Cause::Failure,
         };
+    }
+    if error.is::<StackExhausted>() {
+        return Cause::Trap(HaltReason::CallDepth);
     }
     Cause::Trap(match error.downcast_ref::<Trap>() {
         // The only trap before which compiled code writes down all the fuel that it has used.

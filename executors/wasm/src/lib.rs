@@ -10,16 +10,23 @@ mod cache;
 mod code;
 mod compiled;
 mod current;
+mod disk_cache;
 mod ending;
+mod frame;
 mod host;
+mod instrument;
 mod machine;
 mod memory;
 mod meter;
 mod module;
+mod programs;
+mod stack;
 mod storage_cache;
 
 pub use code::{MODULE_MAGIC, PROGRAM_PREFIX, is_program, stored_code};
 pub use machine::{MachineError, WasmMachine};
 pub use memory::{FREE_MEMORY_PAGES, MEMORY_PAGE_GAS};
-pub use meter::{CALL_BASE_GAS, COMPILE_GAS_PER_BYTE, FUEL_PER_GAS, INK_PER_GAS};
-pub use module::{MAX_MEMORY_PAGES, MAX_MODULE_SIZE, ModuleError, ModuleShape, validate};
+pub use meter::{CALL_BASE_GAS, COMPILE_GAS_PER_BYTE, FUEL_PER_GAS, INK_PER_GAS, compile_gas};
+pub use module::{
+    CompileWork, MAX_MEMORY_PAGES, MAX_MODULE_SIZE, ModuleError, ModuleShape, validate,
+};

@@ -1,45 +1,37 @@
-use std::{borrow::Cow, cell::RefCell, rc::Rc};
+use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
 
 use crate::{
-    MODULE_MAGIC, ModuleError,
+    MODULE_MAGIC,
     arb_wasm::{self, ARB_WASM},
-    cache::{Held, Own, SharedCache},
     code::{is_program, module_of, stored_code},
-    compiled::{Compilers, MAX_STACK_BYTES, Program},
     current::enter,
     ending::{Ending, how_it_ended},
     host::Instance,
     memory::{MemoryGrowth, open_pages},
-    meter::{FUEL_PER_GAS, call_gas, compile_gas, output_gas},
+    meter::{FUEL_PER_GAS, call_gas, compile_gas, output_gas, validate_gas},
     module::validate,
+    programs::{Programs, validated},
+    stack::MAX_STACK_BYTES,
 };
 
-/// Native code kept for later calls, in bytes.
-const CACHE_BYTES: usize = 256 << 20;
-
-/// Native stack that a frame needs: the program's own, and as much for what the host does around
-/// it until the next frame of a program.
-const FRAME_STACK_BYTES: usize = 2 * MAX_STACK_BYTES;
+/// Native stack that a frame needs: the program's own, and what the host does around it until the
+/// next frame of a program. A thread with 2 MiB, as they are by default, has that for the first.
+const FRAME_STACK_BYTES: usize = MAX_STACK_BYTES + 512 * 1024;
 
 /// Native stack that is added when there is less than a frame needs.
-const STACK_SEGMENT_BYTES: usize = 4 << 20;
-
-thread_local! {
-    static OWN: RefCell<Own<Program>> = RefCell::new(Own::default());
-}
+const STACK_SEGMENT_BYTES: usize = 8 << 20;
 
 /// The WebAssembly compiler could not be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("wasmtime could not be set up: {0}")]
-pub struct MachineError(String);
+pub struct MachineError(pub(crate) String);
 
 /// Runs WASM programs with the host interface of Arbitrum Stylus.
 pub struct WasmMachine {
-    compilers: Compilers,
-    programs: SharedCache<Program>,
+    programs: Programs,
 }
 
 impl std::fmt::Debug for WasmMachine {
@@ -49,38 +41,15 @@ impl std::fmt::Debug for WasmMachine {
 }
 
 impl WasmMachine {
-    /// A machine that knows no programs yet.
+    /// A machine that knows no programs yet. It keeps compiled programs in `folder`, where a later
+    /// one finds them; without a folder, or when it cannot be used, it compiles them again. Native
+    /// code from the folder is executed: nobody but the node may be able to write to it.
     ///
     /// # Errors
-    /// When WebAssembly cannot be compiled on this machine.
-    pub fn new() -> Result<Self, MachineError> {
-        let compilers = Compilers::new().map_err(|error| MachineError(format!("{error:#}")))?;
-        Ok(Self {
-            compilers,
-            programs: SharedCache::new(CACHE_BYTES),
-        })
-    }
-
-    /// The compiled program with this code hash; `module` is asked for when it was not compiled
-    /// before.
-    fn program<'a>(
-        &self,
-        code_hash: B256,
-        module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
-    ) -> Result<Rc<Held<Program>>, ModuleError> {
-        OWN.with(|own| {
-            self.programs.get_or_make(code_hash, own, || {
-                let program = self.compile(&module()?)?;
-                let size = program.size() + size_of::<Program>();
-                Ok((program, size))
-            })
-        })
-    }
-
-    /// Validates and compiles a module.
-    fn compile(&self, module: &[u8]) -> Result<Program, ModuleError> {
-        let shape = validate(module)?;
-        self.compilers.compile(module, shape)
+    /// When WebAssembly cannot be compiled on this machine, or no thread can be started.
+    pub fn new(folder: Option<&Path>) -> Result<Self, MachineError> {
+        let programs = Programs::new(folder)?;
+        Ok(Self { programs })
     }
 
     fn run_on_stack(&self, frame: &Frame, host: &mut dyn Host) -> Result<FrameEnd, HaltReason> {
@@ -89,8 +58,9 @@ impl WasmMachine {
             .checked_sub(call_gas(frame.code.len()))
             .ok_or(HaltReason::OutOfGas)?;
         let program = self
-            .program(frame.code_hash, || module_of(&frame.code))
-            .map_err(|refused| HaltReason::Other(refused.reason()))?;
+            .programs
+            .get(frame.code_hash, || validated(&frame.code))
+            .map_err(HaltReason::from)?;
         let program = program.value();
         let arguments = u32::try_from(frame.input.len())
             .map_err(|_| HaltReason::Other("wasm: the input is too long"))?;
@@ -109,7 +79,8 @@ impl WasmMachine {
         let ending = enter(host, || {
             let fuel = metered * FUEL_PER_GAS;
             let module = || module_of(&frame.code);
-            let mut started = self.compilers.start(program, instance, fuel, module)?;
+            let compilers = self.programs.compilers();
+            let mut started = compilers.start(program, frame.code_hash, instance, fuel, module)?;
             let result = started.entrypoint.call(&mut started.store, arguments);
             how_it_ended(result, started.store)
         });
@@ -149,15 +120,25 @@ impl Machine for WasmMachine {
     }
 
     fn admit(&self, code: &Bytes, gas: u64) -> Result<u64, HaltReason> {
-        let refused = |refused: ModuleError| HaltReason::Other(refused.reason());
-        let module = module_of(code).map_err(refused)?;
-        let price = compile_gas(module.len());
-        if price > gas {
-            return Err(HaltReason::OutOfGas);
-        }
-        self.program(keccak256(code), || Ok(module))
-            .map_err(refused)?;
-        Ok(price)
+        let module = module_of(code)?;
+        let length = module.len();
+        let affordable = |price: u64| {
+            if price > gas {
+                return Err(HaltReason::OutOfGas);
+            }
+            Ok(price)
+        };
+        affordable(validate_gas(length))?;
+        let program = self.programs.get(keccak256(code), || {
+            let shape = validate(&module)?;
+            affordable(compile_gas(length, &shape.work))?;
+            Ok::<_, HaltReason>((module, shape))
+        })?;
+        affordable(compile_gas(length, &program.value().shape.work))
+    }
+
+    fn prepare(&self, code_hash: B256, code: &Bytes) {
+        self.programs.prepare(code_hash, code);
     }
 
     fn serves(&self, address: Address) -> bool {

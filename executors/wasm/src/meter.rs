@@ -4,6 +4,8 @@
 use alloy_primitives::U256;
 use wasmtime::{OperatorCost, VariableOperatorCost};
 
+use crate::CompileWork;
+
 /// Ink that one gas buys: Stylus' default ink price.
 pub const INK_PER_GAS: u64 = 10_000;
 
@@ -16,6 +18,17 @@ pub(crate) const INK_PER_FUEL: u64 = INK_PER_GAS / FUEL_PER_GAS;
 
 /// Gas per byte of a module, at its creation, for validation and compilation.
 pub const COMPILE_GAS_PER_BYTE: u64 = 50;
+
+/// Gas per function of a module, on top.
+const COMPILE_GAS_PER_FUNCTION: u64 = 1_500;
+/// Gas per local at each branch or block, on top.
+const COMPILE_GAS_PER_JOIN: u64 = 4;
+/// Gas per [`CompileWork::branch_squares`], on top.
+const COMPILE_GAS_PER_BRANCH_SQUARE: u64 = 2;
+/// Gas per [`CompileWork::loop_depths`], on top.
+const COMPILE_GAS_PER_LOOP_DEPTH: u64 = 128;
+/// [`CompileWork::loop_squares`] that one gas pays, on top.
+const LOOP_SQUARES_PER_COMPILE_GAS: u64 = 64;
 
 /// Gas of entering a program.
 pub const CALL_BASE_GAS: u64 = 2_000;
@@ -64,9 +77,22 @@ pub(crate) fn call_gas(code_length: usize) -> u64 {
     CALL_BASE_GAS + (code_length as u64).div_ceil(CODE_BYTES_PER_GAS)
 }
 
-/// Gas to validate and compile a module of this length, in bytes.
-pub(crate) fn compile_gas(module_length: usize) -> u64 {
+/// Gas to validate a module of this length, in bytes.
+pub(crate) fn validate_gas(module_length: usize) -> u64 {
     COMPILE_GAS_PER_BYTE * module_length as u64
+}
+
+/// Gas at its creation, on top of what the EVM takes, of a module of this length, in bytes, that
+/// takes this much work.
+///
+/// What is within the limits takes a core at most about a second for each 40 million.
+pub fn compile_gas(module_length: usize, work: &CompileWork) -> u64 {
+    validate_gas(module_length)
+        + COMPILE_GAS_PER_FUNCTION * work.functions
+        + COMPILE_GAS_PER_JOIN * work.joins
+        + COMPILE_GAS_PER_BRANCH_SQUARE * work.branch_squares
+        + COMPILE_GAS_PER_LOOP_DEPTH * work.loop_depths
+        + work.loop_squares.div_ceil(LOOP_SQUARES_PER_COMPILE_GAS)
 }
 
 /// Least gas of a call that gives this much back: what the EVM's memory for it would cost.

@@ -1,7 +1,10 @@
 use wasmparser::{
-    CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, Operator,
-    Parser, Payload, TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
+    BinaryReaderError, CompositeInnerType, ExternalKind, FuncType, FuncValidatorAllocations,
+    FunctionBody, Operator, Parser, Payload, TypeRef, ValType, ValidPayload, Validator,
+    WasmFeatures,
 };
+
+use weft_executor_core::HaltReason;
 
 use crate::host;
 
@@ -27,12 +30,21 @@ mod limits {
     pub(super) const FUNCTION_JOINS: u64 = 1 << 17;
     /// The same over all functions of a module.
     pub(super) const MODULE_JOINS: u64 = 1 << 19;
+    /// Sum over all functions of the square of their branches and blocks, which the compiler's time
+    /// grows with even where there are no locals: a function may have 1,414 when no other has many.
+    pub(super) const BRANCH_SQUARES: u64 = 2_000_000;
+    /// Sum over all functions of the square of their instructions in loops: what is computed ahead
+    /// of a loop lives as long as the loop, and giving out registers takes the square of that. A
+    /// function may have 11,585 when no other has many.
+    pub(super) const LOOP_SQUARES: u64 = 1 << 27;
+    pub(super) const MODULE_LOCALS: u32 = 1 << 17;
+    pub(super) const EXPORTS: u32 = 1_024;
 }
 
 /// What a module may use: WebAssembly 1.0 and the later instructions that LLVM emits by default
 /// (the tool conventions' "Lime1"). No SIMD, threads, reference types, tail calls, exceptions,
 /// garbage collection, several memories or 64-bit memory.
-const FEATURES: WasmFeatures = WasmFeatures::LIME1;
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::LIME1;
 
 /// Why a module is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +64,6 @@ pub enum ModuleError {
     ImportModule,
     /// Imports a function that `vm_hooks` does not have.
     ImportName,
-    /// Imports a function of Stylus' interface that is not available yet: the reason names it.
-    ImportNotYet(&'static str),
     /// Imports a function with a wrong type: the reason names it.
     ImportType(&'static str),
     /// Does not export `user_entrypoint` as a function from i32 to i32.
@@ -64,8 +74,9 @@ pub enum ModuleError {
     MemoryTooLarge,
     /// Has a start function.
     Start,
-    /// Declares more functions, types, globals, segments, table elements, parameters, results or
-    /// locals than is allowed, or a function that is too long or branches too much.
+    /// Declares more functions, types, globals, exports, segments, table elements, parameters,
+    /// results or locals than is allowed, or a function that is too long, branches too much or
+    /// needs too much stack.
     TooMuch,
     /// The compiler does not take it.
     Compiler,
@@ -85,7 +96,7 @@ impl ModuleError {
             Self::ImportKind => "wasm: only functions may be imported",
             Self::ImportModule => "wasm: imports from modules other than vm_hooks are not allowed",
             Self::ImportName => "wasm: the module imports a function that vm_hooks does not have",
-            Self::ImportNotYet(reason) | Self::ImportType(reason) => reason,
+            Self::ImportType(reason) => reason,
             Self::Entrypoint => {
                 "wasm: the module must export user_entrypoint, a function from i32 to i32"
             }
@@ -94,10 +105,16 @@ impl ModuleError {
             Self::Start => "wasm: start functions are not allowed",
             Self::TooMuch => {
                 "wasm: the module declares more, longer or more branching functions, or more types, \
-                 globals, table elements, segments or locals than is allowed"
+                 globals, exports, table elements, segments, locals or stack than is allowed"
             }
             Self::Compiler => "wasm: the module could not be compiled",
         }
+    }
+}
+
+impl From<ModuleError> for HaltReason {
+    fn from(refused: ModuleError) -> Self {
+        Self::Other(refused.reason())
     }
 }
 
@@ -106,6 +123,24 @@ impl ModuleError {
 pub struct ModuleShape {
     /// Pages of memory that an instance begins with.
     pub initial_pages: u64,
+    /// What compiling it takes.
+    pub work: CompileWork,
+}
+
+/// What the time to compile a module grows with, besides its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CompileWork {
+    /// Functions that it defines.
+    pub functions: u64,
+    /// Sum over all functions of the product of locals (with parameters) and of branches and
+    /// blocks.
+    pub joins: u64,
+    /// Sum over all functions of the square of their branches and blocks.
+    pub branch_squares: u64,
+    /// Sum over all functions of the square of their instructions in loops.
+    pub loop_squares: u64,
+    /// Sum over all loops of how many loops they are in, themselves included.
+    pub loop_depths: u64,
 }
 
 /// Checks that a module may be deployed: valid, within the limits, imports only what the host
@@ -121,13 +156,13 @@ pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
     let mut allocations = FuncValidatorAllocations::default();
     let mut checks = Checks::default();
     for payload in Parser::new(0).parse_all(module) {
-        let payload = payload.map_err(invalid)?;
+        let payload = payload?;
         // The declared numbers are bounded before the validator makes room for them.
         checks.bound(&payload)?;
-        if let ValidPayload::Func(function, body) = validator.payload(&payload).map_err(invalid)? {
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
             checks.bound_body(&body)?;
             let mut function = function.into_validator(allocations);
-            function.validate(&body).map_err(invalid)?;
+            function.validate(&body)?;
             allocations = function.into_allocations();
         }
         checks.inspect(payload)?;
@@ -135,8 +170,10 @@ pub fn validate(module: &[u8]) -> Result<ModuleShape, ModuleError> {
     checks.finish()
 }
 
-fn invalid(_: wasmparser::BinaryReaderError) -> ModuleError {
-    ModuleError::Invalid
+impl From<BinaryReaderError> for ModuleError {
+    fn from(_: BinaryReaderError) -> Self {
+        Self::Invalid
+    }
 }
 
 fn within(count: u32, limit: u32) -> Result<(), ModuleError> {
@@ -154,8 +191,9 @@ struct Checks {
     functions: Vec<u32>,
     imported: usize,
     bodies: usize,
-    /// Sum of what [`limits::FUNCTION_JOINS`] bounds.
-    joins: u64,
+    work: CompileWork,
+    /// Sum of all functions' locals.
+    locals: u32,
     initial_pages: Option<u64>,
     exports_memory: bool,
     entrypoint: Option<u32>,
@@ -168,6 +206,7 @@ impl Checks {
             Payload::ImportSection(section) => within(section.count(), limits::FUNCTIONS),
             Payload::FunctionSection(section) => within(section.count(), limits::FUNCTIONS),
             Payload::GlobalSection(section) => within(section.count(), limits::GLOBALS),
+            Payload::ExportSection(section) => within(section.count(), limits::EXPORTS),
             Payload::ElementSection(section) => within(section.count(), limits::SEGMENTS),
             Payload::DataSection(section) => within(section.count(), limits::SEGMENTS),
             Payload::StartSection { .. } => Err(ModuleError::Start),
@@ -181,11 +220,13 @@ impl Checks {
             return Err(ModuleError::TooMuch);
         }
         let mut locals: u32 = 0;
-        for group in body.get_locals_reader().map_err(invalid)? {
-            let (count, _) = group.map_err(invalid)?;
+        for group in body.get_locals_reader()? {
+            let (count, _) = group?;
             locals = locals.saturating_add(count);
         }
         within(locals, limits::LOCALS)?;
+        self.locals += locals;
+        within(self.locals, limits::MODULE_LOCALS)?;
 
         let type_index = self.functions.get(self.imported + self.bodies);
         let parameters = self
@@ -194,8 +235,25 @@ impl Checks {
             .len();
         self.bodies += 1;
         let mut branches: u64 = 0;
-        for operator in body.get_operators_reader().map_err(invalid)? {
-            branches += match operator.map_err(invalid)? {
+        let mut in_loops: u64 = 0;
+        // For each open block, how many loops it is in, itself included.
+        let mut blocks: Vec<u64> = Vec::new();
+        for operator in body.get_operators_reader()? {
+            let operator = operator?;
+            let loops = blocks.last().copied().unwrap_or(0);
+            in_loops += u64::from(loops > 0);
+            match operator {
+                Operator::Loop { .. } => {
+                    blocks.push(loops + 1);
+                    self.work.loop_depths += loops + 1;
+                }
+                Operator::Block { .. } | Operator::If { .. } => blocks.push(loops),
+                Operator::End => {
+                    blocks.pop();
+                }
+                _ => {}
+            }
+            branches += match operator {
                 Operator::Block { .. }
                 | Operator::Loop { .. }
                 | Operator::If { .. }
@@ -207,8 +265,15 @@ impl Checks {
             };
         }
         let joins = branches * (u64::from(locals) + parameters as u64);
-        self.joins += joins;
-        if joins > limits::FUNCTION_JOINS || self.joins > limits::MODULE_JOINS {
+        self.work.functions += 1;
+        self.work.joins += joins;
+        self.work.branch_squares += branches * branches;
+        self.work.loop_squares += in_loops * in_loops;
+        if joins > limits::FUNCTION_JOINS
+            || self.work.joins > limits::MODULE_JOINS
+            || self.work.branch_squares > limits::BRANCH_SQUARES
+            || self.work.loop_squares > limits::LOOP_SQUARES
+        {
             return Err(ModuleError::TooMuch);
         }
         Ok(())
@@ -219,7 +284,7 @@ impl Checks {
         match payload {
             Payload::TypeSection(section) => {
                 for group in section {
-                    for sub_type in group.map_err(invalid)?.into_types() {
+                    for sub_type in group?.into_types() {
                         let CompositeInnerType::Func(function) = sub_type.composite_type.inner
                         else {
                             return Err(ModuleError::Invalid);
@@ -235,7 +300,7 @@ impl Checks {
             }
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    let import = import.map_err(invalid)?;
+                    let import = import?;
                     let TypeRef::Func(type_index) = import.ty else {
                         return Err(ModuleError::ImportKind);
                     };
@@ -250,19 +315,19 @@ impl Checks {
             }
             Payload::FunctionSection(section) => {
                 for function in section {
-                    self.functions.push(function.map_err(invalid)?);
+                    self.functions.push(function?);
                 }
             }
             Payload::TableSection(section) => {
                 for table in section {
-                    if table.map_err(invalid)?.ty.initial > limits::TABLE_ELEMENTS {
+                    if table?.ty.initial > limits::TABLE_ELEMENTS {
                         return Err(ModuleError::TooMuch);
                     }
                 }
             }
             Payload::MemorySection(section) => {
                 for memory in section {
-                    let pages = memory.map_err(invalid)?.initial;
+                    let pages = memory?.initial;
                     if pages > MAX_MEMORY_PAGES {
                         return Err(ModuleError::MemoryTooLarge);
                     }
@@ -271,7 +336,7 @@ impl Checks {
             }
             Payload::ExportSection(section) => {
                 for export in section {
-                    let export = export.map_err(invalid)?;
+                    let export = export?;
                     match (export.name, export.kind) {
                         ("memory", ExternalKind::Memory) => self.exports_memory = true,
                         ("user_entrypoint", ExternalKind::Func) => {
@@ -303,8 +368,14 @@ impl Checks {
             return Err(ModuleError::Entrypoint);
         }
         match self.initial_pages {
-            Some(initial_pages) if self.exports_memory => Ok(ModuleShape { initial_pages }),
+            Some(initial_pages) if self.exports_memory => Ok(ModuleShape {
+                initial_pages,
+                work: self.work,
+            }),
             _ => Err(ModuleError::Memory),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

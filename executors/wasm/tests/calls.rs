@@ -395,7 +395,7 @@ fn a_full_pool_changes_nothing() {
         frame.gas = 1 << 40;
         chain.run(&frame)
     };
-    let machine = Arc::new(WasmMachine::new().unwrap());
+    let machine = Arc::new(WasmMachine::new(None).unwrap());
     let alone = deep(&machine, None);
     output(&alone);
     assert_eq!(alone.pages, [0, 128]);

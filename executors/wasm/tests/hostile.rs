@@ -17,11 +17,11 @@ use weft_executor_core::{FrameEnd, HaltReason, Machine};
 use weft_executor_wasm::{ModuleError, PROGRAM_PREFIX, WasmMachine, stored_code, validate};
 
 static MACHINE: LazyLock<Arc<WasmMachine>> =
-    LazyLock::new(|| Arc::new(WasmMachine::new().unwrap()));
+    LazyLock::new(|| Arc::new(WasmMachine::new(None).unwrap()));
 
 /// Another machine, which compiles everything for itself.
 static OTHER_MACHINE: LazyLock<Arc<WasmMachine>> =
-    LazyLock::new(|| Arc::new(WasmMachine::new().unwrap()));
+    LazyLock::new(|| Arc::new(WasmMachine::new(None).unwrap()));
 
 fn chain_with(wat: &str) -> Chain {
     let mut chain = Chain::with_machine(Arc::clone(&MACHINE));

@@ -11,7 +11,7 @@ mod common;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use common::*;
 use weft_executor_core::{FrameEnd, HaltReason, Machine};
-use weft_executor_wasm::{COMPILE_GAS_PER_BYTE, is_program, stored_code};
+use weft_executor_wasm::{COMPILE_GAS_PER_BYTE, compile_gas, is_program, stored_code, validate};
 
 /// A token in one slot per holder, keyed by the holder's address. Input: a byte 0 (mint to the
 /// sender) or 1 (transfer), the receiver's address, the amount in 8 bytes. A transfer of more than
@@ -65,6 +65,11 @@ fn held(chain: &Chain, token: Address, holder: Address) -> u64 {
     u64::from_le_bytes(slot.to_be_bytes::<32>()[24..].try_into().unwrap())
 }
 
+/// Gas to admit a valid module.
+fn admission_gas(module: &[u8]) -> u64 {
+    compile_gas(module.len(), &validate(module).unwrap().work)
+}
+
 #[test]
 fn a_created_counter_counts() {
     let mut chain = Chain::new();
@@ -72,7 +77,8 @@ fn a_created_counter_counts() {
     assert_eq!(chain.machine.name(), "wasm");
     assert_eq!(chain.machine.assemble(&module), Some(stored_code(&module)));
     let price = chain.deploy(&module, GAS).unwrap();
-    assert_eq!(price, COMPILE_GAS_PER_BYTE * module.len() as u64);
+    assert_eq!(price, admission_gas(&module));
+    assert!(price > COMPILE_GAS_PER_BYTE * module.len() as u64);
     assert!(is_program(&chain.account(PROGRAM).code));
     assert!(chain.machine.owns(&chain.account(PROGRAM).code));
     for count in 1..=3_u8 {
@@ -87,7 +93,7 @@ fn code_is_admitted_for_its_price_and_not_for_less() {
     let machine = Chain::new().machine;
     let module: Bytes = wat::parse_str(counter()).unwrap().into();
     let code = stored_code(&module);
-    let price = COMPILE_GAS_PER_BYTE * module.len() as u64;
+    let price = admission_gas(&module);
     assert_eq!(machine.admit(&code, price - 1), Err(HaltReason::OutOfGas));
     assert_eq!(machine.admit(&code, price), Ok(price));
     assert_eq!(machine.admit(&code, price), Ok(price), "known already");
@@ -287,7 +293,7 @@ fn modules_of_the_stylus_sdk_are_admitted() {
         include_bytes!("../../../tests/stylus/modules/hashing.wasm"),
         include_bytes!("../../../tests/stylus/modules/relay.wasm"),
     ] {
-        let price = COMPILE_GAS_PER_BYTE * module.len() as u64;
+        let price = admission_gas(module);
         assert_eq!(machine.admit(&stored_code(module), price), Ok(price));
     }
 }

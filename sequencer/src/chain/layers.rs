@@ -12,7 +12,7 @@ use weft_primitives::RecoveredTransaction;
 type MakeMachine = fn(Option<&Path>) -> Result<Arc<dyn Machine>, MachineError>;
 
 /// The layers besides the EVM, with the names that users choose them by.
-const MACHINES: [(&str, MakeMachine); 1] = [("wasm", |_folder| Ok(Arc::new(WasmMachine::new()?)))];
+const MACHINES: [(&str, MakeMachine); 1] = [("wasm", |folder| Ok(Arc::new(WasmMachine::new(folder)?)))];
 
 /// Folder inside a node's data folder in which layers keep what saves time after a restart.
 pub const PROGRAMS: &str = "programs";

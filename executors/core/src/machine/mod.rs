@@ -46,6 +46,12 @@ pub trait Machine: Send + Sync + 'static {
     /// Why the code must not be stored, or that its gas is above `gas`.
     fn admit(&self, code: &Bytes, gas: u64) -> Result<u64, HaltReason>;
 
+    /// Hears that code which it [owns](Self::owns) may be run soon, and must return at once. What it
+    /// makes ready meanwhile changes no result.
+    fn prepare(&self, code_hash: B256, code: &Bytes) {
+        let _ = (code_hash, code);
+    }
+
     /// Runs code that it [owns](Self::owns) and has admitted, or that a genesis has put there; or
     /// answers a call to an address that it [serves](Self::serves).
     fn run(&self, frame: &Frame, host: &mut dyn Host) -> FrameEnd;

@@ -92,7 +92,7 @@ pub(crate) struct Ran {
 
 impl Chain {
     pub(crate) fn new() -> Self {
-        Self::with_machine(Arc::new(WasmMachine::new().unwrap()))
+        Self::with_machine(Arc::new(WasmMachine::new(None).unwrap()))
     }
 
     pub(crate) fn with_machine(machine: Arc<WasmMachine>) -> Self {

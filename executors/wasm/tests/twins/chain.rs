@@ -125,7 +125,7 @@ impl Chain {
             state.insert(user(number), 0, U256::from(1_000 * ETHER), Bytes::new(), []);
         }
         Self {
-            layer: EvmLayer::new().with_machine(Arc::new(WasmMachine::new().unwrap())),
+            layer: EvmLayer::new().with_machine(Arc::new(WasmMachine::new(None).unwrap())),
             state,
             block: BlockEnv {
                 fork: Fork::LATEST,
