@@ -105,6 +105,15 @@ impl Instance {
             last_code: None,
         }
     }
+
+    /// Forgets all but where the memory is.
+    pub(crate) fn clear(&mut self) {
+        self.input = Bytes::new();
+        self.result = Bytes::new();
+        self.return_data = Bytes::new();
+        self.last_code = None;
+        self.storage = StorageCache::default();
+    }
 }
 
 /// Length of bytes as programs count.

@@ -12,6 +12,7 @@ mod compiled;
 mod current;
 mod ending;
 mod host;
+mod idle;
 mod machine;
 mod memory;
 mod meter;

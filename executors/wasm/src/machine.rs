@@ -109,9 +109,13 @@ impl WasmMachine {
         let ending = enter(host, || {
             let fuel = metered * FUEL_PER_GAS;
             let module = || module_of(&frame.code);
-            let mut started = self.compilers.start(program, instance, fuel, module)?;
+            let mut started =
+                self.compilers
+                    .start(program, frame.code_hash, instance, fuel, module)?;
             let result = started.entrypoint.call(&mut started.store, arguments);
-            how_it_ended(result, started.store)
+            let ending = how_it_ended(result, &mut started.store);
+            self.compilers.finish(program, frame.code_hash, started);
+            ending
         });
         let [pages_open, _] = host.shared();
         *pages_open = open;
