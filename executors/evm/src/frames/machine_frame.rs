@@ -134,7 +134,7 @@ fn frame(evm: &TransactionEvm<'_>, inputs: &CallInputs) -> Frame {
     }
 }
 
-fn ended(
+pub(super) fn ended(
     inputs: &CallInputs,
     result: InstructionResult,
     gas_left: u64,
