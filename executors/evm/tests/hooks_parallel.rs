@@ -33,8 +33,8 @@ use weft_executor_parallel::{Engine, execute_sequential};
 use weft_primitives::{Fork, RecoveredTransaction, Transaction};
 
 const USERS: usize = 6;
-const TARGETS: usize = 5;
-const PROGRAMS: usize = 6;
+const TARGETS: usize = 4;
+const PROGRAMS: usize = 4;
 const BLOCKS: u64 = 3;
 
 fn named(kind: &str, index: usize) -> Address {
@@ -62,15 +62,15 @@ const OPCODES: [u8; 4] = [CALL, CALLCODE, DELEGATECALL, STATICCALL];
 fn steps(rng: &mut StdRng) -> Vec<Do> {
     let count = rng.random_range(0..4);
     (0..count)
-        .flat_map(|_| match rng.random_range(0..12) {
+        .flat_map(|_| match rng.random_range(0..30) {
             0 => vec![Do::Put(U256::from(7)), Do::Revert],
             1 => vec![Do::Spend(rng.random_range(0..120_000))],
             2 => vec![Do::Store(1)],
             3 => vec![Do::Trap],
-            4 | 5 => vec![Do::Load(rng.random_range(0..3)), Do::Log],
-            6 => vec![Do::Data(36), Do::Log],
-            7 => vec![Do::Caller, Do::Log],
-            8 | 9 => {
+            13..18 => vec![Do::Load(rng.random_range(0..3)), Do::Log],
+            18..21 => vec![Do::Data(36), Do::Log],
+            21..24 => vec![Do::Caller, Do::Log],
+            8..13 => {
                 let to = target(rng.random_range(0..TARGETS));
                 let kind = *[CallKind::Call, CallKind::Static, CallKind::Delegate]
                     .choose(rng)
@@ -99,9 +99,8 @@ fn state(rng: &mut StdRng) -> MemoryState {
             1 => owned(&[0x60, rng.random(), 0x5f, 0x55]),
             _ => counter(),
         };
-        let owner = match rng.random_range(0..4) {
+        let owner = match rng.random_range(0..3) {
             0 => forwarder_of(CALL),
-            1 => target(index),
             _ => user(rng.random_range(0..2)),
         };
         owned_by(&mut state, target(index), code, owner);
@@ -123,6 +122,8 @@ fn state(rng: &mut StdRng) -> MemoryState {
 
 struct Generator {
     rng: StdRng,
+    /// The state before the first block, which knows the owners.
+    start: MemoryState,
     nonces: BTreeMap<Address, u64>,
 }
 
@@ -135,23 +136,42 @@ impl Generator {
         }
     }
 
+    /// A binding or its end, most often as the owner: sender, receiver and calldata.
+    fn binding(&mut self) -> (Address, Address, Vec<u8>) {
+        let target = self.target();
+        let hook = hook(self.rng.random_range(0..PROGRAMS));
+        let data = if self.rng.random_ratio(1, 2) {
+            bind_call(target, hook, self.rng.random_range(1..4))
+        } else {
+            unbind_call(target, hook)
+        };
+        let owner = self.start.storage[&target][&U256::ZERO];
+        let owner = Address::from_word(owner.into());
+        let somebody = user(self.rng.random_range(0..USERS));
+        if owner == forwarder_of(CALL) {
+            return (somebody, owner, forwarded(HOOKS, &data));
+        }
+        let sender = if self.rng.random_ratio(1, 15) {
+            somebody
+        } else {
+            owner
+        };
+        (sender, HOOKS, data)
+    }
+
     /// A receiver and calldata.
     fn message(&mut self) -> (Address, Vec<u8>) {
         let target = self.target();
         let hook = hook(self.rng.random_range(0..PROGRAMS));
         match self.rng.random_range(0..20) {
-            0..6 => {
-                let phases = self.rng.random_range(1..4);
-                (HOOKS, bind_call(target, hook, phases))
-            }
-            6..9 => (HOOKS, unbind_call(target, hook)),
-            9 => (HOOKS, hooksOfCall { target }.abi_encode()),
-            10..13 => {
+            0 => (HOOKS, bind_call(target, hook, BOTH)),
+            1 => (HOOKS, hooksOfCall { target }.abi_encode()),
+            2 => (HOOKS, vec![self.rng.random(); 5]),
+            3..8 => {
                 let through = forwarder_of(*OPCODES.choose(&mut self.rng).unwrap());
                 let (to, data) = self.message();
                 (through, forwarded(to, &data))
             }
-            13 => (HOOKS, vec![self.rng.random(); 5]),
             _ => (
                 target,
                 vec![self.rng.random(); self.rng.random_range(0..80)],
@@ -160,9 +180,13 @@ impl Generator {
     }
 
     fn transaction(&mut self) -> RecoveredTransaction {
-        let sender = user(self.rng.random_range(0..USERS));
-        let value = *[0, 0, 0, 3].choose(&mut self.rng).unwrap();
-        let (to, input) = if self.rng.random_ratio(1, 20) {
+        let mut sender = user(self.rng.random_range(0..USERS));
+        let mut value = *[0, 0, 0, 3].choose(&mut self.rng).unwrap();
+        let (to, input) = if self.rng.random_ratio(1, 4) {
+            let (owner, to, input) = self.binding();
+            (sender, value) = (owner, 0);
+            (TxKind::Call(to), input)
+        } else if self.rng.random_ratio(1, 20) {
             let code = program(&steps(&mut self.rng));
             let init = [&INIT_PREFIX[..], &code[PREFIX.len()..]].concat();
             (TxKind::Create, init)
@@ -175,7 +199,7 @@ impl Generator {
         *nonce += 1;
         transaction.input = input.into();
         transaction.gas_limit = match self.rng.random_range(0..6) {
-            0 => self.rng.random_range(30_000..120_000),
+            0 => self.rng.random_range(70_000..140_000),
             1 => 2_000_000,
             _ => 400_000,
         };
@@ -190,7 +214,7 @@ fn variable(name: &str) -> Option<u64> {
 #[test]
 fn random_blocks_come_to_the_same_on_all_ways() {
     let first = variable("WEFT_TEST_SEED").unwrap_or_else(|| rand::rng().random());
-    let chains = variable("WEFT_TEST_CHAINS").unwrap_or(60);
+    let chains = variable("WEFT_TEST_CHAINS").unwrap_or(25);
     let layer = layer();
     let engines: Vec<_> = [1usize, 2, 3, 8]
         .into_iter()
@@ -206,6 +230,7 @@ fn random_blocks_come_to_the_same_on_all_ways() {
         let mut state = state(&mut rng);
         let mut generator = Generator {
             rng,
+            start: state.clone(),
             nonces: BTreeMap::new(),
         };
         for number in 0..BLOCKS {
@@ -214,7 +239,7 @@ fn random_blocks_come_to_the_same_on_all_ways() {
             let count = generator.rng.random_range(20..70);
             let transactions: Vec<_> = (0..count).map(|_| generator.transaction()).collect();
             let expected = execute_sequential(&layer, &env, &transactions, &state).unwrap();
-            assert!(expected.dropped.is_empty(), "seed {seed}, block {number}");
+            assert_eq!(expected.dropped, [], "seed {seed}, block {number}");
             for engine in &engines {
                 for _ in 0..2 {
                     let found = engine.execute(&layer, &env, &transactions, &state).unwrap();
@@ -250,7 +275,7 @@ fn random_blocks_come_to_the_same_on_all_ways() {
     println!("{chains} chains from seed {first}: {seen:?}");
     if chains >= 20 {
         for kind in ["bound", "unbound", "hook", "failed"] {
-            assert!(seen.get(kind).is_some_and(|count| *count > 50), "{seen:?}");
+            assert!(seen.get(kind).is_some_and(|count| *count > 20), "{seen:?}");
         }
     }
 }
