@@ -3,14 +3,14 @@
 #![allow(missing_docs, reason = "the documentation is docs/hooks.md")]
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
-use alloy_sol_types::SolCall;
+use alloy_sol_types::{SolCall, SolError};
 use weft_executor_core::{BlockEnv, Execution, ExecutionLayer, MemoryState, Outcome};
 use weft_executor_evm::{EvmLayer, HOOKS};
 use weft_primitives::{Fork, RecoveredTransaction, Transaction};
 
 use super::{
-    chain::{block, legacy, recovered},
-    machine,
+    chain::{block, legacy, recovered, state},
+    machine::{self, Do, program},
     plain::apply,
 };
 
@@ -272,4 +272,56 @@ pub(crate) fn reverted(execution: &Execution) -> Bytes {
         Outcome::Revert { output } => output.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+pub(crate) const OWNER: Address = Address::repeat_byte(0x11);
+pub(crate) const USER: Address = Address::repeat_byte(0x22);
+pub(crate) const TARGET: Address = Address::repeat_byte(0x33);
+pub(crate) const HOOK: Address = Address::repeat_byte(0x44);
+pub(crate) const OTHER_HOOK: Address = Address::repeat_byte(0x45);
+pub(crate) const FORWARDER: Address = Address::repeat_byte(0x55);
+
+/// Two users, and a contract that counts and belongs to [`OWNER`].
+pub(crate) fn chain() -> Chain {
+    let mut state = state(&[(OWNER, 0, 1 << 60, &[]), (USER, 0, 1 << 60, &[])]);
+    owned_by(&mut state, TARGET, counter(), OWNER);
+    Chain::new(state)
+}
+
+pub(crate) fn with_hook(steps: &[Do], phases: u8) -> Chain {
+    let mut chain = chain();
+    chain.put(HOOK, program(steps));
+    chain.bind(OWNER, TARGET, HOOK, phases);
+    chain
+}
+
+impl Chain {
+    pub(crate) fn put(&mut self, address: Address, code: Bytes) {
+        self.state.insert(address, 1, U256::ZERO, code, []);
+    }
+}
+
+pub(crate) fn word(number: u64) -> U256 {
+    U256::from(number)
+}
+
+pub(crate) fn log_of(number: u64) -> Vec<Do> {
+    vec![Do::Put(word(number)), Do::Log]
+}
+
+pub(crate) fn topics(execution: &Execution) -> Vec<U256> {
+    let logs = execution.logs.iter();
+    logs.map(|log| log.topics()[0].into()).collect()
+}
+
+pub(crate) fn number(execution: &Execution) -> U256 {
+    U256::from_be_slice(&output(execution))
+}
+
+#[track_caller]
+pub(crate) fn refused(chain: &mut Chain, from: Address, data: &[u8], error: impl SolError) {
+    let before = chain.state.storage.get(&HOOKS).cloned();
+    let execution = chain.send(from, HOOKS, 0, data);
+    assert_eq!(reverted(&execution), Bytes::from(error.abi_encode()));
+    assert_eq!(chain.state.storage.get(&HOOKS).cloned(), before);
 }
