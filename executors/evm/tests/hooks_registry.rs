@@ -10,7 +10,10 @@ mod common;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
-use common::{hooks::*, machine::program};
+use common::{
+    hooks::*,
+    machine::{Do, program},
+};
 use weft_executor_core::{ExecutionLayer, Outcome};
 use weft_executor_evm::{EvmLayer, HOOKS};
 use weft_primitives::Fork;
@@ -281,4 +284,78 @@ fn other_contracts_see_the_marker() {
     let marker = [&MARKER[..], keccak256(counter()).as_slice()].concat();
     assert_eq!(returned[..35], marker);
     assert_eq!(B256::from_slice(&returned[35..]), keccak256(&marker));
+}
+
+#[test]
+fn a_contract_that_calls_for_anybody_does_not_bind_hooks_to_itself() {
+    let mut chain = chain();
+    chain.put(HOOK, program(&[]));
+    owned_by(&mut chain.state, FORWARDER, owned(&forwarder(CALL)), OWNER);
+    let data = forwarded(HOOKS, &bind_call(FORWARDER, HOOK, BEFORE));
+    let error = NotOwner {
+        caller: FORWARDER,
+        target: FORWARDER,
+    };
+    let returned = output(&chain.send(USER, FORWARDER, 0, &data));
+    assert_eq!(returned[..32], [0; 32]);
+    assert_eq!(returned[32..], error.abi_encode());
+}
+
+#[test]
+fn static_calls_read_and_do_not_bind() {
+    let mut chain = chain();
+    chain.put(HOOK, program(&[]));
+    chain.put(FORWARDER, forwarder(STATICCALL));
+    owned_by(&mut chain.state, TARGET, counter(), FORWARDER);
+    let bind = forwarded(HOOKS, &bind_call(TARGET, HOOK, BEFORE));
+    let returned = output(&chain.send(USER, FORWARDER, 0, &bind));
+    assert_eq!(returned[..], [0; 32]);
+    let read = hooksOfCall { target: TARGET }.abi_encode();
+    let returned = output(&chain.send(USER, FORWARDER, 0, &forwarded(HOOKS, &read)));
+    assert_eq!(returned[31], 1);
+    let bound = hooksOfCall::abi_decode_returns_validate(&returned[32..]).unwrap();
+    assert!(bound.is_empty());
+}
+
+#[test]
+fn what_a_contract_that_is_gone_has_left_means_nothing_to_its_successor() {
+    let mut chain = chain();
+    for hook in [HOOK, OTHER_HOOK] {
+        chain.put(hook, program(&[Do::Revert]));
+        chain.bind(OWNER, TARGET, hook, BOTH);
+    }
+    // Another contract at the same address.
+    owned_by(&mut chain.state, TARGET, counter(), OWNER);
+    assert!(chain.hooks_of(TARGET).is_empty());
+    assert!(chain.send(USER, TARGET, 0, &[1]).outcome.is_success());
+    chain.put(HOOK, program(&[]));
+    let execution = chain.send(OWNER, HOOKS, 0, &bind_call(TARGET, HOOK, BOTH));
+    assert_eq!(number(&execution), U256::ZERO);
+    assert_eq!(chain.hooks_of(TARGET).len(), 1);
+    assert!(chain.send(USER, TARGET, 0, &[1]).outcome.is_success());
+    // A hook that is gone vetoes, and can be unbound.
+    chain.put(HOOK, Bytes::new());
+    let execution = chain.send(USER, TARGET, 0, &[1]);
+    let failed = HookFailed { hook: HOOK }.abi_encode();
+    assert_eq!(reverted(&execution), Bytes::from(failed));
+    chain.unbind(OWNER, TARGET, HOOK);
+    assert!(chain.send(USER, TARGET, 0, &[1]).outcome.is_success());
+}
+
+#[test]
+fn the_price_is_that_of_what_it_does() {
+    let mut chain = chain();
+    chain.put(HOOK, program(&[]));
+    let data = bind_call(TARGET, HOOK, BOTH);
+    let execution = chain.send(OWNER, HOOKS, 0, &data);
+    let zeros = data.iter().filter(|byte| **byte == 0).count() as u64;
+    let calldata = 4 * zeros + 16 * (data.len() as u64 - zeros);
+    // The two accounts; owner() with its slot; two hashes; length read, entry and length written;
+    // the marker and its hash; a log with three topics and two words.
+    let owner = 100 + 2_100 + 49;
+    let slots = 42 + 36 + 22_100 + 22_100;
+    let marker = 35 * 200 + 42;
+    let log = 375 + 3 * 375 + 8 * 64;
+    let expected = 21_000 + calldata + 2 * 2_600 + owner + slots + marker + log;
+    assert_eq!(execution.gas_used, expected);
 }
