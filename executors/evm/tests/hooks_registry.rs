@@ -193,7 +193,7 @@ fn a_reverted_binding_leaves_nothing() {
     let mut chain = chain();
     chain.put(HOOK, program(&[]));
     let before = chain.state.clone();
-    // Binds through the forwarder, which is the owner, and then finds that there is too little gas.
+    // The forwarder is the owner, binds, and reverts.
     owned_by(&mut chain.state, TARGET, counter(), FORWARDER);
     let mut code = forwarder(CALL).to_vec();
     let end = code.len() - 2;
@@ -210,8 +210,8 @@ fn a_reverted_binding_leaves_nothing() {
     // With any gas that is too little, and then with enough.
     chain.put(FORWARDER, forwarder(CALL));
     let mut bound = false;
-    for gas in (21_000..160_000).step_by(1_000) {
-        chain.gas_limit = gas + 8_000;
+    for gas in (29_000..160_000).step_by(1_000) {
+        chain.gas_limit = gas;
         let before = chain.state.clone();
         let execution = chain.send(OWNER, FORWARDER, 0, &data);
         bound = execution.outcome.is_success() && output(&execution)[31] == 1;

@@ -10,6 +10,8 @@ mod meter;
 mod registry;
 mod storage;
 
+use std::mem;
+
 use alloy_primitives::{Address, B256, Bytes, U256, address, map::B256Map};
 use alloy_sol_types::{SolCall, SolError};
 use revm::{
@@ -343,8 +345,8 @@ impl Frames<'_> {
         init: FrameInit,
         logging_depth: Option<usize>,
     ) -> Result<FrameResult, TransactionError> {
-        let suspended = std::mem::replace(&mut self.hooks.suspended, true);
-        let outer = std::mem::replace(&mut self.hooks.logging_depth, logging_depth);
+        let suspended = mem::replace(&mut self.hooks.suspended, true);
+        let outer = mem::replace(&mut self.hooks.logging_depth, logging_depth);
         let result = self.run_nested(evm, init);
         self.hooks.suspended = suspended;
         self.hooks.logging_depth = outer;

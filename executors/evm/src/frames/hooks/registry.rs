@@ -1,6 +1,6 @@
 //! The contract without code at which hooks are bound.
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
 use revm::{
     bytecode::Bytecode,
@@ -260,7 +260,7 @@ impl Frames<'_> {
         evm: &mut TransactionEvm<'_>,
         request: &mut Request<'_>,
         target: Address,
-        known_bytecode: (alloy_primitives::B256, Bytecode),
+        known_bytecode: (B256, Bytecode),
     ) -> Result<(), Stop> {
         let caller = request.inputs.caller;
         let gas = &mut request.gas;
