@@ -13,6 +13,10 @@ const artifact = (name) =>
 
 export const token = artifact("TestToken");
 export const counter = artifact("Counter");
+export const amm = artifact("Amm");
+export const erc20 = artifact("Erc20");
+export const hashing = artifact("Hashing");
+export const relay = artifact("Relay");
 
 export const MNEMONIC = "test test test test test test test test test test test junk";
 

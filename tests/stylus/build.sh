@@ -45,6 +45,9 @@ if $check && ! cmp -s "$built/tools.txt" "$here/modules/tools.txt"; then
     exit 0
 fi
 
+for folder in "$here" "$here/oz-erc20"; do
+    (cd "$folder" && cargo fetch --quiet --locked)
+done
 cargo_home=$(CDPATH='' cd -- "${CARGO_HOME:-$HOME/.cargo}" && pwd -P)
 separator=$(printf '\037')
 # No path of this machine may get into a module. The features are those of WebAssembly 1.0 and what
@@ -59,6 +62,10 @@ CARGO_ENCODED_RUSTFLAGS=$(
         "--remap-path-prefix=$here=/contracts" \
         "--remap-path-prefix=$sources=/rust" \
         "--remap-path-prefix=$(readlink -f "$sources")=/rust"
+    # The registry's folder is named after its host. Of several prefixes that fit, the last counts.
+    for registry in "$cargo_home"/registry/src/*; do
+        set -- "$@" "--remap-path-prefix=$registry=/crates"
+    done
     printf '%s' "$*"
 )
 export CARGO_ENCODED_RUSTFLAGS
@@ -93,16 +100,17 @@ verify() {
         refuse "$name imports from elsewhere than vm_hooks"
     fi
     [ "$(wc -c <"$1")" -le 131072 ] || refuse "$name is longer than 128 KiB"
-    for path in "$cargo_home" "$here" "$HOME/" /usr/; do
+    for path in "$cargo_home" "$here" "$HOME/" /usr/ crates.io; do
         if grep -aqF -- "$path" "$1"; then
             refuse "$name has a path of this machine in it: $path"
         fi
     done
 }
 
-for package in erc20 hashing relay; do
+for package in amm erc20 hashing relay; do
     build . "$package"
 done
+build oz-erc20 oz-erc20
 rm -f "$built/parts"
 
 if $check; then

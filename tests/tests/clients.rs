@@ -37,6 +37,18 @@ async fn ethers() -> eyre::Result<()> {
     Ok(())
 }
 
+/// Programs, called as their Solidity twins are.
+#[tokio::test]
+async fn viem_and_programs() -> eyre::Result<()> {
+    if foundry("cast").is_none() {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let dev = dev(&folder).await?;
+    eprintln!("{}", client_script("stylus.mjs", &[dev.l2.url()]).await?);
+    Ok(())
+}
+
 /// The embedded L1 is a weft chain too: the same scripts pass there.
 #[tokio::test]
 async fn viem_on_the_embedded_l1() -> eyre::Result<()> {

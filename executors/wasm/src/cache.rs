@@ -29,7 +29,7 @@ pub(crate) struct SharedCache<V> {
     number: u64,
     entries: RwLock<Entries<V>>,
     capacity: usize,
-    /// Number of inserts and lookups so far, which orders uses.
+    /// Twice the number of inserts and lookups so far, which orders uses.
     clock: AtomicU64,
 }
 
@@ -40,17 +40,28 @@ struct Entries<V> {
 }
 
 /// A value and what the cache knows about it.
-pub(crate) struct Entry<V> {
-    pub(crate) value: V,
+struct Entry<V> {
+    value: V,
     size: usize,
     used: AtomicU64,
+}
+
+/// A value of a cache that one thread holds.
+pub(crate) struct Held<V> {
+    entry: Arc<Entry<V>>,
+}
+
+impl<V> Held<V> {
+    pub(crate) fn value(&self) -> &V {
+        &self.entry.value
+    }
 }
 
 /// What one thread has of a cache.
 pub(crate) struct Own<V> {
     /// Number of the cache that the values are from; they count from 1.
     cache: u64,
-    map: HashMap<B256, Rc<Arc<Entry<V>>>>,
+    map: HashMap<B256, Rc<Held<V>>>,
     size: usize,
 }
 
@@ -84,9 +95,9 @@ impl<V> SharedCache<V> {
         key: B256,
         own: &RefCell<Own<V>>,
         make: impl FnOnce() -> Result<(V, usize), E>,
-    ) -> Result<Rc<Arc<Entry<V>>>, E> {
-        if let Some(entry) = self.find_own(key, own) {
-            return Ok(entry);
+    ) -> Result<Rc<Held<V>>, E> {
+        if let Some(held) = self.find_own(key, own) {
+            return Ok(held);
         }
         let entry = match self.find(key) {
             Some(entry) => entry,
@@ -95,13 +106,13 @@ impl<V> SharedCache<V> {
                 self.insert(key, value, size)
             }
         };
-        let entry = Rc::new(entry);
+        let held = Rc::new(Held { entry });
         own.borrow_mut()
-            .keep(key, Rc::clone(&entry), self.capacity / OWN_PART);
-        Ok(entry)
+            .keep(key, Rc::clone(&held), self.capacity / OWN_PART);
+        Ok(held)
     }
 
-    fn find_own(&self, key: B256, own: &RefCell<Own<V>>) -> Option<Rc<Arc<Entry<V>>>> {
+    fn find_own(&self, key: B256, own: &RefCell<Own<V>>) -> Option<Rc<Held<V>>> {
         let mut own = own.borrow_mut();
         if own.cache != self.number {
             *own = Own {
@@ -109,14 +120,14 @@ impl<V> SharedCache<V> {
                 ..Own::default()
             };
         }
-        let entry = own.map.get(&key)?;
+        let held = own.map.get(&key)?;
         // The clock stands still while all threads find what they have for themselves, and then
         // nothing is written that they share.
-        let now = self.clock.load(Relaxed);
-        if entry.used.load(Relaxed) != now {
-            entry.used.store(now, Relaxed);
+        let now = self.clock.load(Relaxed).saturating_add(1);
+        if held.entry.used.load(Relaxed) != now {
+            held.entry.used.store(now, Relaxed);
         }
-        Some(Rc::clone(entry))
+        Some(Rc::clone(held))
     }
 
     fn find(&self, key: B256) -> Option<Arc<Entry<V>>> {
@@ -126,8 +137,9 @@ impl<V> SharedCache<V> {
         Some(Arc::clone(entry))
     }
 
+    /// Ticks are two apart: in between is what threads find for themselves.
     fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Relaxed).saturating_add(1)
+        self.clock.fetch_add(2, Relaxed).saturating_add(2)
     }
 
     /// Keeps a value, unless it alone is larger than the cache.
@@ -159,14 +171,15 @@ impl<V> SharedCache<V> {
 }
 
 impl<V> Own<V> {
-    fn keep(&mut self, key: B256, entry: Rc<Arc<Entry<V>>>, capacity: usize) {
-        if self.map.len() >= OWN_VALUES || self.size + entry.size > capacity {
+    fn keep(&mut self, key: B256, held: Rc<Held<V>>, capacity: usize) {
+        let size = held.entry.size;
+        if self.map.len() >= OWN_VALUES || self.size + size > capacity {
             self.map.clear();
             self.size = 0;
         }
-        if entry.size <= capacity {
-            self.size += entry.size;
-            self.map.insert(key, entry);
+        if size <= capacity {
+            self.size += size;
+            self.map.insert(key, held);
         }
     }
 }
@@ -186,13 +199,13 @@ mod tests {
         cache
             .get_or_make(key(number), &RefCell::default(), || Err(()))
             .ok()
-            .map(|entry| entry.value)
+            .map(|entry| *entry.value())
     }
 
     fn insert(cache: &SharedCache<&'static str>, number: u8, value: &'static str, size: usize) {
         let own = RefCell::default();
         let made = cache.get_or_make(key(number), &own, || Ok::<_, Infallible>((value, size)));
-        assert_eq!(made.unwrap().value, value);
+        assert_eq!(*made.unwrap().value(), value);
     }
 
     #[test]
@@ -231,11 +244,11 @@ mod tests {
         let own = RefCell::default();
         for number in 0..100 {
             let entry = first.get_or_make(key(number), &own, || Ok::<_, Infallible>((1, 3)));
-            assert_eq!(entry.unwrap().value, 1);
+            assert_eq!(*entry.unwrap().value(), 1);
             assert!(own.borrow().size <= 10);
         }
         let entry = second.get_or_make(key(99), &own, || Ok::<_, Infallible>((2, 3)));
-        assert_eq!(entry.unwrap().value, 2);
+        assert_eq!(*entry.unwrap().value(), 2);
         assert_eq!(own.borrow().map.len(), 1);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) const MAX_STACK_BYTES: usize = 512 * 1024;
 
 /// Instances that the pool has room for.
-const POOL_INSTANCES: u32 = 512;
+const POOL_INSTANCES: u32 = 256;
 
 /// Elements of a table in the pool.
 const POOL_TABLE_ELEMENTS: usize = 4_096;

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, cell::RefCell, rc::Rc, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, rc::Rc};
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
@@ -6,7 +6,7 @@ use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
 use crate::{
     MODULE_MAGIC, ModuleError,
     arb_wasm::{self, ARB_WASM},
-    cache::{Entry, Own, SharedCache},
+    cache::{Held, Own, SharedCache},
     code::{is_program, module_of, stored_code},
     compiled::{Compilers, MAX_STACK_BYTES, Program},
     current::enter,
@@ -20,8 +20,9 @@ use crate::{
 /// Native code kept for later calls, in bytes.
 const CACHE_BYTES: usize = 256 << 20;
 
-/// Native stack that a frame needs: the program's own, and the host's around it.
-const FRAME_STACK_BYTES: usize = MAX_STACK_BYTES + 256 * 1024;
+/// Native stack that a frame needs: the program's own, and as much for what the host does around
+/// it until the next frame of a program.
+const FRAME_STACK_BYTES: usize = 2 * MAX_STACK_BYTES;
 
 /// Native stack that is added when there is less than a frame needs.
 const STACK_SEGMENT_BYTES: usize = 4 << 20;
@@ -66,7 +67,7 @@ impl WasmMachine {
         &self,
         code_hash: B256,
         module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
-    ) -> Result<Rc<Arc<Entry<Program>>>, ModuleError> {
+    ) -> Result<Rc<Held<Program>>, ModuleError> {
         OWN.with(|own| {
             self.programs.get_or_make(code_hash, own, || {
                 let program = self.compile(&module()?)?;
@@ -90,7 +91,7 @@ impl WasmMachine {
         let program = self
             .program(frame.code_hash, || module_of(&frame.code))
             .map_err(|refused| HaltReason::Other(refused.reason()))?;
-        let program = &program.value;
+        let program = program.value();
         let arguments = u32::try_from(frame.input.len())
             .map_err(|_| HaltReason::Other("wasm: the input is too long"))?;
 

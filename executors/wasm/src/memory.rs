@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_exponential_part_is_what_it_says() {
         // The root taken of a little less than the whole: its 128th power is rounded down too.
-        let root = 31_873_999.9999_f64;
+        let root = 31_873_999.999_9_f64;
         for (pages, gas) in EXPONENTIAL_GAS.iter().enumerate() {
             let power = root.powf(pages as f64 / MAX_MEMORY_PAGES as f64);
             assert_eq!(*gas, power.floor() as u64, "{pages} pages");

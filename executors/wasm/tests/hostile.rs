@@ -8,20 +8,39 @@
 
 mod common;
 
-use alloy_primitives::{Bytes, TxKind, U256};
+use std::sync::{Arc, LazyLock};
+
+use alloy_primitives::{Bytes, U256};
 use common::*;
 use proptest::prelude::*;
-use weft_executor_core::{Execution, Outcome};
-use weft_executor_wasm::{ModuleError, PROGRAM_PREFIX, validate};
+use weft_executor_core::{FrameEnd, HaltReason, Machine};
+use weft_executor_wasm::{ModuleError, PROGRAM_PREFIX, WasmMachine, stored_code, validate};
 
-fn run(body: &str) -> Execution {
-    let mut chain = Chain::with_program(&entrypoint(body));
-    chain.send(ALICE, PROGRAM, Bytes::from_static(b"some input"))
+static MACHINE: LazyLock<Arc<WasmMachine>> =
+    LazyLock::new(|| Arc::new(WasmMachine::new().unwrap()));
+
+/// Another machine, which compiles everything for itself.
+static OTHER_MACHINE: LazyLock<Arc<WasmMachine>> =
+    LazyLock::new(|| Arc::new(WasmMachine::new().unwrap()));
+
+fn chain_with(wat: &str) -> Chain {
+    let mut chain = Chain::with_machine(Arc::clone(&MACHINE));
+    chain.put(PROGRAM, wat);
+    chain
 }
 
-/// Whether everything of the gas limit that [`Chain::send`] gives is gone.
-fn took_all_gas(execution: &Execution) -> bool {
-    execution.gas_used == 5_000_000
+fn run(body: &str) -> Ran {
+    chain_with(&entrypoint(body)).send(ALICE, PROGRAM, Bytes::from_static(b"some input"))
+}
+
+/// Whether everything of the gas that [`Chain::send`] gives is gone.
+fn took_all_gas(ran: &Ran) -> bool {
+    ran.gas_used == GAS
+}
+
+/// Whether the frame gave up and kept what was left of its gas.
+fn failed(ran: &Ran) -> bool {
+    revert(ran).is_empty() && ran.gas_used < GAS / 2
 }
 
 #[test]
@@ -38,10 +57,10 @@ fn an_endless_loop_stops_at_its_gas() {
         "(loop $l (call $emit_log (i32.const 0) (i32.const 65536) (i32.const 0)) (br $l))
          (i32.const 0)",
     ] {
-        let execution = run(body);
-        assert_eq!(halt(&execution), "out of gas", "{body}");
-        assert!(took_all_gas(&execution));
-        assert!(execution.logs.is_empty());
+        let ran = run(body);
+        assert_eq!(halt(&ran), "out of gas", "{body}");
+        assert!(took_all_gas(&ran));
+        assert!(ran.logs.is_empty());
     }
 }
 
@@ -53,10 +72,10 @@ fn deep_recursion_ends_at_the_stack_or_the_gas() {
            (func (export "user_entrypoint") (param i32) (result i32)
             (i32.wrap_i64 (call $deeper (i64.const 0))))"#,
     );
-    let mut chain = Chain::with_program(&recursion);
-    let execution = chain.send(ALICE, PROGRAM, Bytes::new());
-    assert_eq!(halt(&execution), "wasm: call stack exhausted");
-    assert!(took_all_gas(&execution));
+    let mut chain = chain_with(&recursion);
+    let ran = chain.send(ALICE, PROGRAM, Bytes::new());
+    assert_eq!(ran.end, FrameEnd::Halted(HaltReason::CallDepth));
+    assert!(took_all_gas(&ran));
 }
 
 #[test]
@@ -67,20 +86,46 @@ fn memory_grows_to_its_bound_and_is_paid_for() {
              (call $write_result (i32.const 0) (i32.const 4)) (i32.const 0)"
         ))
     };
-    let answer = |execution: &Execution| i32::from_le_bytes(output(execution).try_into().unwrap());
-    let (none, one, two, most) = (grow(0), grow(1), grow(2), grow(127));
-    assert_eq!([&none, &one, &two, &most].map(answer), [1; 4]);
+    let answer = |ran: &Ran| i32::from_le_bytes(output(ran).try_into().unwrap());
+    let (none, one, two) = (grow(0), grow(1), grow(2));
+    assert_eq!([&none, &one, &two].map(answer), [1; 3]);
     assert_eq!(one.gas_used, none.gas_used, "two pages are free");
     assert_eq!(two.gas_used, none.gas_used + 1_000);
-    assert_eq!(most.gas_used, none.gas_used + 126_000);
+    assert_eq!(two.pages, [0, 3]);
+    let sixty = grow(61);
+    assert_eq!(sixty.gas_used, none.gas_used + 60_000 + 4_309 - 1);
     assert_eq!(answer(&grow(128)), -1);
     assert_eq!(answer(&grow(u32::MAX)), -1);
+    assert_eq!(halt(&grow(127)), "out of gas");
 
     // More growth than the gas can pay for, without a host call after it.
-    let mut chain = Chain::with_program(&entrypoint("(memory.grow (i32.const 100))"));
-    let transaction = chain.transaction(ALICE, PROGRAM.into(), Bytes::new(), U256::ZERO, 80_000);
-    let execution = chain.execute(&transaction);
-    assert_eq!(halt(&execution), "out of gas");
+    let mut chain = chain_with(&entrypoint("(memory.grow (i32.const 100))"));
+    let mut frame = chain.frame(ALICE, PROGRAM, Bytes::new());
+    frame.gas = 80_000;
+    assert_eq!(halt(&chain.run(&frame)), "out of gas");
+
+    // All there is, for what it is said to cost.
+    frame = chain_with(&entrypoint(
+        "(memory.grow (i32.const 127)) drop (i32.const 0)",
+    ))
+    .frame(ALICE, PROGRAM, Bytes::new());
+    frame.gas = 33_000_000;
+    let ran = chain.run(&frame);
+    assert!((31_999_998..32_003_000).contains(&ran.gas_used), "{ran:?}");
+}
+
+#[test]
+fn a_program_that_gives_up_pays_for_what_it_grew() {
+    let used = |pages: u32| {
+        let ran = run(&format!(
+            "(drop (memory.grow (i32.const {pages}))) unreachable"
+        ));
+        assert!(failed(&ran));
+        ran.gas_used
+    };
+    assert_eq!(used(31), used(0) + 30_000 + 75 - 1);
+    let ran = run("(drop (memory.grow (i32.const 120))) unreachable");
+    assert_eq!(halt(&ran), "out of gas");
 }
 
 #[test]
@@ -90,10 +135,11 @@ fn memory_that_a_program_begins_with_is_paid_for() {
             r#"(memory (export "memory") 1)"#,
             &format!(r#"(memory (export "memory") {pages})"#),
         );
-        Chain::with_program(&module).send(ALICE, PROGRAM, Bytes::new())
+        chain_with(&module).send(ALICE, PROGRAM, Bytes::new())
     };
     let (small, large) = (with_pages(2), with_pages(64));
-    assert_eq!(large.gas_used, small.gas_used + 62_000);
+    assert_eq!(large.gas_used, small.gas_used + 62_000 + 5_645 - 1);
+    assert_eq!(large.pages, [0, 64]);
 }
 
 #[test]
@@ -113,12 +159,32 @@ fn pointers_out_of_bounds_stop_the_program() {
         "(call $keccak (i32.const 1) (i32.const 65536) (i32.const 0))",
         "(call $keccak (i32.const 0) (i32.const 1) (i32.const 65505))",
         "(call $emit_log (i32.const 65505) (i32.const 32) (i32.const 1))",
+        "(call $transient_load (i32.const 0) (i32.const 65505))",
+        "(call $transient_store (i32.const 65505) (i32.const 0))",
+        "(call $account_codehash (i32.const 0) (i32.const 65505))",
+        "(drop (call $account_code (i32.const 65520) (i32.const 0) (i32.const 1) (i32.const 0)))",
+        "(drop (call $account_code (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))",
+        "(drop (call $account_code_size (i32.const -20)))",
+        "(call $math_div (i32.const 65505) (i32.const 0))",
+        "(call $math_mod (i32.const 0) (i32.const 65505))",
+        "(call $math_pow (i32.const 0) (i32.const 65505))",
+        "(call $math_add_mod (i32.const 0) (i32.const 0) (i32.const 65505))",
+        "(call $math_mul_mod (i32.const 0) (i32.const 65505) (i32.const 0))",
+        "(drop (call $call (i32.const 65520) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i64.const 0) (i32.const 0)))",
+        "(drop (call $call (i32.const 0) (i32.const 65535) (i32.const 2) (i32.const 0)
+            (i64.const 0) (i32.const 0)))",
+        "(drop (call $static_call (i32.const 0) (i32.const 0) (i32.const 0)
+            (i64.const 0) (i32.const 65533)))",
+        "(drop (call $delegate_call (i32.const 0) (i32.const 65536) (i32.const 1)
+            (i64.const 0) (i32.const 0)))",
+        "(call $create1 (i32.const 1) (i32.const 65536) (i32.const 0) (i32.const 0) (i32.const 0))",
+        "(call $create2 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 65530) (i32.const 0)
+            (i32.const 0))",
     ];
     for call in calls {
-        let execution = run(&format!("{call} (i32.const 0)"));
-        let reason = "wasm: a pointer given to the host is out of bounds";
-        assert_eq!(halt(&execution), reason, "{call}");
-        assert!(took_all_gas(&execution));
+        let ran = run(&format!("{call} (i32.const 0)"));
+        assert!(failed(&ran), "{call}: {ran:?}");
     }
     // Lengths that cannot be are paid for before they are looked at.
     for call in [
@@ -126,6 +192,9 @@ fn pointers_out_of_bounds_stop_the_program() {
         "(call $keccak (i32.const 0) (i32.const -1) (i32.const 0))",
         "(call $emit_log (i32.const 0) (i32.const -1) (i32.const 4))",
         "(call $pay_for_memory_grow (i32.const -1))",
+        "(drop (call $call (i32.const 0) (i32.const 0) (i32.const -1) (i32.const 0)
+            (i64.const 0) (i32.const 0)))",
+        "(call $create1 (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 0) (i32.const 0))",
     ] {
         assert_eq!(
             halt(&run(&format!("{call} (i32.const 0)"))),
@@ -138,19 +207,16 @@ fn pointers_out_of_bounds_stop_the_program() {
         "(call $emit_log (i32.const 0) (i32.const 640) (i32.const 5))",
         "(call $emit_log (i32.const 0) (i32.const 640) (i32.const -1))",
     ] {
-        let reason = "wasm: emit_log was given bad topics";
-        assert_eq!(
-            halt(&run(&format!("{call} (i32.const 0)"))),
-            reason,
-            "{call}"
-        );
+        assert!(failed(&run(&format!("{call} (i32.const 0)"))), "{call}");
     }
 }
 
 #[test]
-fn every_trap_is_a_halt_in_words() {
+fn every_trap_but_unreachable_is_a_halt_in_words() {
+    let ran = run("unreachable");
+    assert!(failed(&ran));
+    assert!(ran.gas_used < 4_000, "{ran:?}");
     for (body, reason) in [
-        ("unreachable", "wasm: unreachable instruction executed"),
         (
             "(i32.load (i32.const 65536))",
             "wasm: memory access out of bounds",
@@ -172,14 +238,14 @@ fn every_trap_is_a_halt_in_words() {
            (func (export "user_entrypoint") (param i32) (result i32)
             (call_indirect (type $t) (i32.const 1)))"#,
     );
-    let execution = Chain::with_program(&indirect).send(ALICE, PROGRAM, Bytes::new());
-    assert_eq!(halt(&execution), "wasm: bad indirect call");
+    let ran = chain_with(&indirect).send(ALICE, PROGRAM, Bytes::new());
+    assert_eq!(halt(&ran), "wasm: bad indirect call");
     let data = program(
         r#"(data (i32.const 65535) "too long")
            (func (export "user_entrypoint") (param i32) (result i32) (i32.const 0))"#,
     );
-    let execution = Chain::with_program(&data).send(ALICE, PROGRAM, Bytes::new());
-    assert_eq!(halt(&execution), "wasm: memory access out of bounds");
+    let ran = chain_with(&data).send(ALICE, PROGRAM, Bytes::new());
+    assert_eq!(halt(&ran), "wasm: memory access out of bounds");
 }
 
 /// A NaN has many bit patterns, and processors differ in which they make. A program sees one.
@@ -194,11 +260,11 @@ fn nans_are_canonical() {
     ]
     .into_iter()
     .map(|nan| {
-        let execution = run(&format!(
+        let ran = run(&format!(
             "(f64.store (i32.const 0) {nan})
              (call $write_result (i32.const 0) (i32.const 8)) (i32.const 0)"
         ));
-        Bytes::copy_from_slice(output(&execution))
+        Bytes::copy_from_slice(output(&ran))
     })
     .collect();
     for result in results {
@@ -206,11 +272,10 @@ fn nans_are_canonical() {
     }
 }
 
-/// The reason why a creation of this module is refused.
+/// The reason why this module is refused.
 fn refusal(wat: &str) -> String {
-    let (execution, _) = Chain::new().deploy(wat);
-    assert_eq!(execution.gas_used, GAS_CAP);
-    halt(&execution)
+    let code = stored_code(&wat::parse_str(wat).unwrap());
+    MACHINE.admit(&code, u64::MAX).unwrap_err().to_string()
 }
 
 #[test]
@@ -222,13 +287,6 @@ fn refusals_are_in_words() {
         )
     };
     for (wat, words) in [
-        (
-            with(
-                r#"(import "vm_hooks" "call_contract"
-                    (func (param i32 i32 i32 i32 i64 i32) (result i32)))"#,
-            ),
-            "vm_hooks.call_contract is not available on this chain yet",
-        ),
         (
             with(r#"(import "vm_hooks" "read_args" (func (param i64)))"#),
             "vm_hooks.read_args is imported with a wrong type",
@@ -325,19 +383,6 @@ fn a_module_that_declares_too_much_is_refused() {
 }
 
 #[test]
-fn a_creation_that_cannot_pay_for_its_code_is_not_stored() {
-    let mut chain = Chain::new();
-    let module: Bytes = wat::parse_str(counter()).unwrap().into();
-    let value = U256::from(7);
-    let transaction = chain.transaction(ALICE, TxKind::Create, module, value, 100_000);
-    let execution = chain.execute(&transaction);
-    assert_eq!(halt(&execution), "out of gas");
-    assert!(!chain.state.accounts.contains_key(&ALICE.create(0)));
-    assert_eq!(chain.state.accounts[&ALICE].nonce, 1);
-    assert!(execution.changes.code.is_empty());
-}
-
-#[test]
 fn stored_code_that_is_no_module_is_a_halt() {
     for rest in [
         &[][..],
@@ -346,10 +391,10 @@ fn stored_code_that_is_no_module_is_a_halt() {
         &[0x07],
         b"\xff\0asm\x01\0\0\0",
     ] {
-        let mut chain = Chain::new();
-        chain.put_code([&PROGRAM_PREFIX[..], rest].concat().into());
-        let execution = chain.send(ALICE, PROGRAM, Bytes::new());
-        assert!(halt(&execution).starts_with("wasm: "));
+        let mut chain = Chain::with_machine(Arc::clone(&MACHINE));
+        chain.put_code(PROGRAM, [&PROGRAM_PREFIX[..], rest].concat().into());
+        let ran = chain.send(ALICE, PROGRAM, Bytes::new());
+        assert!(halt(&ran).starts_with("wasm: "));
     }
 }
 
@@ -373,12 +418,26 @@ fn host_call() -> impl Strategy<Value = String> {
         ("tx_gas_price", 1, false),
         ("keccak", 3, false),
         ("emit_log", 3, false),
+        ("transient_load", 2, false),
+        ("transient_store", 2, false),
+        ("account_codehash", 2, false),
+        ("account_code", 4, true),
+        ("account_code_size", 1, true),
+        ("math_div", 2, false),
+        ("math_mod", 2, false),
+        ("math_pow", 2, false),
+        ("math_add_mod", 3, false),
+        ("math_mul_mod", 3, false),
+        ("create1", 5, false),
+        ("create2", 6, false),
+        ("return_data_size", 0, true),
+        ("exit_early", 1, false),
         ("pay_for_memory_grow", 1, false),
         ("read_return_data", 3, true),
         ("evm_gas_left", 0, true),
         ("block_number", 0, true),
     ]);
-    (functions, prop::collection::vec(number, 3)).prop_map(|((name, count, result), numbers)| {
+    (functions, prop::collection::vec(number, 6)).prop_map(|((name, count, result), numbers)| {
         let arguments: String = numbers
             .iter()
             .take(count)
@@ -396,22 +455,26 @@ fn host_call() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Two compilers, two runs: the same execution, within the gas limit.
+    /// Two compilers, two runs: the same ran, within the gas limit.
     #[test]
     fn any_host_calls_end_the_same_way_twice(calls in prop::collection::vec(host_call(), 1..12)) {
         let module = entrypoint(&format!("{} (i32.const 0)", calls.concat()));
-        let transaction = |chain: &Chain| {
-            chain.transaction(ALICE, PROGRAM.into(), vec![5; 100].into(), U256::from(9), 3_000_000)
+        let run = |machine: &Arc<WasmMachine>| {
+            let mut chain = Chain::with_machine(Arc::clone(machine));
+            chain.put(PROGRAM, &module);
+            let mut frame = chain.frame(ALICE, PROGRAM, vec![5; 100]);
+            frame.value = U256::from(9);
+            let before = chain.state.accounts.clone();
+            let ran = chain.run(&frame);
+            if !matches!(ran.end, FrameEnd::Returned { .. }) {
+                assert_eq!(chain.state.accounts, before);
+            }
+            (ran, chain.state)
         };
-        let run = || {
-            let chain = Chain::with_program(&module);
-            let execution = chain.try_execute(&transaction(&chain));
-            assert_eq!(execution, chain.try_execute(&transaction(&chain)), "once compiled");
-            execution
-        };
-        let first = run();
-        prop_assert_eq!(&first, &run());
-        prop_assert!(first.gas_used <= 3_000_000);
+        let first = run(&MACHINE);
+        prop_assert_eq!(&first, &run(&MACHINE), "once compiled");
+        prop_assert_eq!(&first, &run(&OTHER_MACHINE));
+        prop_assert_eq!(first.0.pages[0], 0);
     }
 
     /// Random bytes after the magic, and valid modules with random bytes in them.
@@ -434,15 +497,17 @@ proptest! {
         if let Some(cut) = cut {
             module.truncate(cut.index(module.len()));
         }
-        let mut chain = Chain::new();
-        let (execution, created) = chain.deploy_bytes(module.clone().into());
-        prop_assert!(execution.gas_used <= GAS_CAP);
+        let mut chain = Chain::with_machine(Arc::clone(&MACHINE));
+        let module = Bytes::from(module);
         if module.starts_with(b"\0asm") {
-            prop_assert_eq!(execution.outcome.is_success(), validate(&module).is_ok());
-        }
-        if let (Some(program), Outcome::Success { .. }) = (created, &execution.outcome) {
-            let execution = chain.send(BOB, program, vec![1, 2, 3]);
-            prop_assert!(execution.gas_used <= 5_000_000);
+            let deployed = chain.deploy(&module, u64::MAX);
+            prop_assert_eq!(deployed.is_ok(), validate(&module).is_ok());
+            if deployed.is_ok() {
+                let ran = chain.send(BOB, PROGRAM, vec![1, 2, 3]);
+                prop_assert!(ran.gas_used <= GAS);
+            }
+        } else {
+            prop_assert_eq!(chain.machine.assemble(&module), None);
         }
     }
 }

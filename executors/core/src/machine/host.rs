@@ -123,7 +123,8 @@ pub trait Host {
     /// The transaction.
     fn transaction(&self) -> TransactionInfo;
 
-    /// Whether the frame's contract is on the call stack above it already, in its own place.
+    /// Whether the frame's contract was entered more than once by calls that have not ended. A
+    /// delegated frame is part of the one above it and enters nothing.
     fn is_reentrant(&self) -> bool;
 
     /// Value of a slot of the frame's contract.

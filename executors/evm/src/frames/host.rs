@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use alloy_primitives::{Address, B256, Bytes, Log, U256};
 use revm::{
     context_interface::{
@@ -34,6 +36,7 @@ pub(super) struct FrameHost<'f, 'm, 'a> {
     depth: usize,
     /// Where the memory of EVM frames below this one begins.
     memory: SharedMemory,
+    is_reentrant: OnceCell<bool>,
     refund: i64,
     failure: Option<TransactionError>,
 }
@@ -59,6 +62,7 @@ impl<'f, 'm, 'a> FrameHost<'f, 'm, 'a> {
             may_log,
             depth,
             memory,
+            is_reentrant: OnceCell::new(),
             refund: 0,
             failure: None,
         }
@@ -142,12 +146,12 @@ impl Host for FrameHost<'_, '_, '_> {
     }
 
     fn is_reentrant(&self) -> bool {
-        let mut own = self
-            .frames
-            .running
-            .iter()
-            .filter(|frame| !frame.is_delegated && frame.contract == self.contract);
-        own.nth(1).is_some()
+        // What is above a frame stays as it is while the frame runs.
+        *self.is_reentrant.get_or_init(|| {
+            let running = self.frames.running.iter();
+            let mut entered = running.filter(|entered| **entered == Some(self.contract));
+            entered.nth(1).is_some()
+        })
     }
 
     fn storage(&mut self, slot: U256) -> Result<Priced<U256>, StateUnread> {

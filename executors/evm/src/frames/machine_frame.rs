@@ -3,15 +3,22 @@ use revm::{
     context_interface::{ContextTr, JournalTr, context::take_error},
     handler::FrameResult,
     interpreter::{
-        CallInputs, CallOutcome, CallScheme, CallValue, FrameInput, Gas, InstructionResult,
-        InterpreterResult, interpreter_action::FrameInit,
+        CallInputs, CallOutcome, CallValue, FrameInput, Gas, InstructionResult, InterpreterResult,
+        interpreter_action::FrameInit,
     },
     primitives::constants::CALL_STACK_LIMIT,
 };
 use weft_executor_core::{Frame, FrameEnd, HaltReason};
 
-use super::{Frames, RunningFrame, creation::EVM_CONTRACTS_REFUSED, host::FrameHost};
+use super::{Frames, creation::EVM_CONTRACTS_REFUSED, entered, host::FrameHost};
 use crate::evm::{TransactionError, TransactionEvm};
+
+/// Native stack that a machine's frame finds at least, down to where it calls the next one: EVM
+/// frames and precompiles run on it, too. A machine that needs more sees to it.
+const FRAME_STACK_BYTES: usize = 256 << 10;
+
+/// Native stack that is added when there is less.
+const STACK_SEGMENT_BYTES: usize = 4 << 20;
 
 impl Frames<'_> {
     /// Runs a call of a machine's contract to its end. What belongs to any call (depth, value,
@@ -61,14 +68,17 @@ impl Frames<'_> {
             ));
         };
         let frame = frame(evm, &inputs);
-        self.running.push(RunningFrame {
-            contract: frame.contract,
-            is_delegated: frame.is_delegated,
-        });
+        self.running.push(entered(&inputs));
         let mut host = FrameHost::new(self, evm, machine, &frame, depth, memory);
-        let end = runner.run(&frame, &mut host);
+        // Frames of machines nest on the native stack, up to 1,024.
+        let end = stacker::maybe_grow(FRAME_STACK_BYTES, STACK_SEGMENT_BYTES, || {
+            runner.run(&frame, &mut host)
+        });
         let (refund, failure) = host.finish();
         self.running.pop();
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
 
         let (result, gas_left, output) = match end {
             FrameEnd::Returned { output, gas_left } => {
@@ -86,9 +96,6 @@ impl Frames<'_> {
                 (result, 0, Bytes::new())
             }
             FrameEnd::StateUnread => {
-                if let Some(failure) = failure {
-                    return Err(failure);
-                }
                 take_error::<TransactionError, _>(evm.ctx.error())?;
                 return Err(TransactionError::Custom(
                     "a machine gave up without a reason".into(),
@@ -127,10 +134,7 @@ fn frame(evm: &TransactionEvm<'_>, inputs: &CallInputs) -> Frame {
         input: inputs.input.bytes(&evm.ctx),
         gas: inputs.gas_limit,
         is_static: inputs.is_static,
-        is_delegated: matches!(
-            inputs.scheme,
-            CallScheme::DelegateCall | CallScheme::CallCode
-        ),
+        is_delegated: entered(inputs).is_none(),
     }
 }
 

@@ -17,8 +17,9 @@ use revm::{
         EthFrame, EvmTr, FrameData, FrameResult, ItemOrResult, instructions::InstructionProvider,
     },
     interpreter::{
-        CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterAction,
-        InterpreterResult, interpreter::EthInterpreter, interpreter_action::FrameInit,
+        CallInputs, CallScheme, CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult,
+        InterpreterAction, InterpreterResult, interpreter::EthInterpreter,
+        interpreter_action::FrameInit,
     },
     primitives::constants::CALL_STACK_LIMIT,
 };
@@ -38,19 +39,15 @@ pub(crate) struct Frames<'m> {
     block: &'m BlockEnv,
     /// Two numbers of each machine, see [`weft_executor_core::Host::shared`].
     shared: Vec<[u64; 2]>,
-    /// Machines' frames that have not ended.
-    running: Vec<RunningFrame>,
+    /// For each call and creation that has not ended, of whatever kind, the contract that was called
+    /// in its own place; `None` for others, which are part of the frame above them. Kept only where
+    /// there are machines.
+    running: Vec<Option<Address>>,
     /// One for each machine's frame that calls another contract.
     pub(crate) spare: SpareStacks,
     /// Why the transaction's first frame was stopped, where revm has no word for it.
     halted: Option<HaltReason>,
     hooks: HookState,
-}
-
-/// A frame of a machine.
-struct RunningFrame {
-    contract: Address,
-    is_delegated: bool,
 }
 
 impl<'m> Frames<'m> {
@@ -97,8 +94,14 @@ impl<'m> Frames<'m> {
                     None => continue,
                     Some(result) => result,
                 },
-                ItemOrResult::Result(result) if self.hooks.none_running() => result,
-                ItemOrResult::Result(result) => self.end_frame(evm, result)?,
+                ItemOrResult::Result(result) => {
+                    self.running.pop();
+                    if self.hooks.none_running() {
+                        result
+                    } else {
+                        self.end_frame(evm, result)?
+                    }
+                }
             };
             if let Some(result) = evm.frame_return_result(result)? {
                 return Ok(result);
@@ -158,8 +161,17 @@ impl<'m> Frames<'m> {
             }
             FrameInput::Call(_) | FrameInput::Empty => {}
         }
+        let entered = match &init.frame_input {
+            FrameInput::Call(inputs) => entered(inputs),
+            FrameInput::Create(_) | FrameInput::Empty => None,
+        };
         Ok(match evm.frame_init(init)? {
-            ItemOrResult::Item(_) => None,
+            ItemOrResult::Item(_) => {
+                if !self.machines.is_empty() {
+                    self.running.push(entered);
+                }
+                None
+            }
             ItemOrResult::Result(result) => Some(result),
         })
     }
@@ -212,6 +224,14 @@ impl<'m> Frames<'m> {
         if depth == 0 {
             self.halted = Some(reason);
         }
+    }
+}
+
+/// The contract that a call enters in its own place.
+fn entered(inputs: &CallInputs) -> Option<Address> {
+    match inputs.scheme {
+        CallScheme::Call | CallScheme::StaticCall => Some(inputs.target_address),
+        CallScheme::DelegateCall | CallScheme::CallCode => None,
     }
 }
 

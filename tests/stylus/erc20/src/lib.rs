@@ -1,5 +1,4 @@
 //! An ERC-20 token that anybody may mint; `Erc20.sol` is its twin, storage layout included.
-#![cfg_attr(target_arch = "wasm32", no_main)]
 
 extern crate alloc;
 

@@ -1,5 +1,4 @@
 //! Hash chains computed inside the contract, without help of the host; `Hashing.sol` is its twin.
-#![cfg_attr(target_arch = "wasm32", no_main)]
 
 extern crate alloc;
 

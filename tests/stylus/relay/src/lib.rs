@@ -1,5 +1,4 @@
 //! Calls, creations and everything else that a contract asks its host for; `Relay.sol` is its twin.
-#![cfg_attr(target_arch = "wasm32", no_main)]
 
 extern crate alloc;
 
