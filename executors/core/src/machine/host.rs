@@ -170,7 +170,7 @@ pub trait Host {
     /// A log of the frame's contract.
     ///
     /// # Errors
-    /// When the frame is static.
+    /// When the frame is static; a hook may log all the same, so ask the host and not the frame.
     fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), WriteError>;
 
     /// Calls another contract, of any kind.

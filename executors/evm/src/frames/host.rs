@@ -32,6 +32,7 @@ pub(super) struct FrameHost<'f, 'm, 'a> {
     caller: Address,
     value: U256,
     is_static: bool,
+    may_log: bool,
     depth: usize,
     /// Where the memory of EVM frames below this one begins.
     memory: SharedMemory,
@@ -49,6 +50,7 @@ impl<'f, 'm, 'a> FrameHost<'f, 'm, 'a> {
         depth: usize,
         memory: SharedMemory,
     ) -> Self {
+        let may_log = !frame.is_static || frames.hooks.may_log(depth);
         Self {
             frames,
             evm,
@@ -57,6 +59,7 @@ impl<'f, 'm, 'a> FrameHost<'f, 'm, 'a> {
             caller: frame.caller,
             value: frame.value,
             is_static: frame.is_static,
+            may_log,
             depth,
             memory,
             is_reentrant: OnceCell::new(),
@@ -240,7 +243,7 @@ impl Host for FrameHost<'_, '_, '_> {
     }
 
     fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), WriteError> {
-        if self.is_static {
+        if !self.may_log {
             return Err(WriteError::Static);
         }
         let log = Log::new_unchecked(self.contract, topics, data);
