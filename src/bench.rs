@@ -11,6 +11,7 @@ use weft_bench::{
     ingest::{
         DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
     },
+    programs::{ProgramsConfig, run_programs},
     state_bench::{StateBenchConfig, run_state},
 };
 
@@ -26,12 +27,30 @@ enum Command {
     /// Execute blocks by a plain loop over revm, by the sequential oracle and by the engine, in turn,
     /// and compare the times. A wrong result is an error and gives no number.
     Execute(ExecuteArguments),
+    /// Call contracts that are WASM programs and their twins on the EVM, and compare the times.
+    Programs(ProgramsArguments),
     /// Drive a node over real sockets with transactions that are signed beforehand. Without --url, a
     /// node of its own: `weft sequence` without an L1, in a temporary folder.
     Ingest(Box<IngestArguments>),
     /// Build a state of many accounts on disk, read it cold and warm, and execute, seal and commit
     /// blocks of random transfers on it, with preloading and without.
     State(StateArguments),
+}
+
+#[derive(Debug, Args)]
+struct ProgramsArguments {
+    /// Threads of the engine; the machine's cores when left out.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// Runs of each that count.
+    #[arg(long, default_value = "9")]
+    runs: NonZeroUsize,
+    /// What accounts are generated from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +190,7 @@ struct IngestArguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Execute(arguments) => execute(arguments),
+        Command::Programs(arguments) => tokio::task::spawn_blocking(|| programs(arguments)).await?,
         Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         // It has a thread and a runtime of its own.
         Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
@@ -214,6 +234,25 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
     }
     run_ingest(&config, |report| {
         if !json {
+            println!("{report}");
+        } else if let Ok(line) = serde_json::to_string(&report) {
+            println!("{line}");
+        }
+    })?;
+    Ok(())
+}
+
+fn programs(arguments: ProgramsArguments) -> Result<()> {
+    let config = ProgramsConfig {
+        threads: match arguments.threads {
+            Some(threads) => threads,
+            None => std::thread::available_parallelism()?,
+        },
+        seed: arguments.seed,
+        runs: arguments.runs,
+    };
+    run_programs(&config, |report| {
+        if !arguments.json {
             println!("{report}");
         } else if let Ok(line) = serde_json::to_string(&report) {
             println!("{line}");

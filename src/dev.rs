@@ -39,8 +39,8 @@ pub(crate) struct Arguments {
     /// Use this ledger (postgres://...) in the place of a file in the data folder.
     #[arg(long, env = "WEFT_LEDGER_URL", hide_env_values = true)]
     ledger: Option<String>,
-    /// Execution layers: evm or evm+wasm.
-    #[arg(long, default_value = "evm")]
+    /// Execution layers: evm, wasm or evm+wasm.
+    #[arg(long, default_value_t = ExecutionMode::default())]
     execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]

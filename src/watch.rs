@@ -33,8 +33,8 @@ pub(crate) struct Arguments {
     /// The chain's genesis.json, when it was too large to be posted to L1.
     #[arg(long)]
     genesis: Option<PathBuf>,
-    /// Execution layers of the chain: evm or evm+wasm.
-    #[arg(long, default_value = "evm")]
+    /// Execution layers of the chain: evm, wasm or evm+wasm.
+    #[arg(long, default_value_t = ExecutionMode::default())]
     execution: ExecutionMode,
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]

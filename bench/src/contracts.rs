@@ -64,7 +64,7 @@ impl Deployer {
         self.nonce += 1;
     }
 
-    fn deploy(&mut self, code: &Bytes, arguments: &[u8]) -> Address {
+    pub(crate) fn deploy(&mut self, code: &Bytes, arguments: &[u8]) -> Address {
         let address = self.address.create(self.nonce);
         let input = [code.as_ref(), arguments].concat();
         self.push(TxKind::Create, input.into());
@@ -108,12 +108,23 @@ pub(crate) fn call<C: SolCall>(
     gas_limit: u64,
     call: &C,
 ) -> RecoveredTransaction {
+    raw_call(sender, nonce, contract, gas_limit, call.abi_encode().into())
+}
+
+/// A call of a contract by a user, with this calldata.
+pub(crate) fn raw_call(
+    sender: Address,
+    nonce: u64,
+    contract: Address,
+    gas_limit: u64,
+    input: Bytes,
+) -> RecoveredTransaction {
     transaction(
         sender,
         nonce,
         TxKind::Call(contract),
         U256::ZERO,
         gas_limit,
-        call.abi_encode().into(),
+        input,
     )
 }

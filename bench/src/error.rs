@@ -32,6 +32,20 @@ pub enum BenchError {
         /// Its words.
         reason: String,
     },
+    /// A layer cannot be made on this machine.
+    #[error("execution layer: {0}")]
+    Layer(String),
+    /// A program could not be compressed.
+    #[error("a program cannot be compressed: {0}")]
+    Compression(std::io::Error),
+    /// A call of a contract in a measured block failed.
+    #[error("{workload}: transaction {index} failed")]
+    CallFailed {
+        /// The contract.
+        workload: String,
+        /// Position in the block.
+        index: usize,
+    },
     /// A transaction that brings contracts and balances into the base state was left out.
     #[error("base state: transaction {index} was left out: {reason}")]
     SetupInvalid {

@@ -4,6 +4,8 @@
 //! A [`Workload`] is generated from a seed; [`Fixture`]s are real blocks. [`run`] measures what a
 //! [`Selection`] names and refuses to give a number when the contestants' results differ.
 //!
+//! [`programs`] compares contracts that are WASM programs with their twins on the EVM.
+//!
 //! [`ingest`] measures a whole node, over sockets.
 
 mod accounts;
@@ -19,6 +21,7 @@ mod fixtures;
 pub mod ingest;
 mod measure;
 mod plain;
+pub mod programs;
 mod report;
 mod run;
 mod scenario;

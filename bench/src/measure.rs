@@ -12,7 +12,10 @@ use weft_executor_parallel::{
 
 use weft_primitives::RecoveredTransaction;
 
-use crate::{BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain};
+use crate::{
+    BenchError, PlainBlock, Scenario, base::BaseView, check_execution, check_plain,
+    scenario::execution_layers,
+};
 
 /// How long each run of one contestant took, the fastest first.
 #[derive(Debug, Default)]
@@ -62,6 +65,22 @@ pub(crate) struct BlockMeasurement {
     pub(crate) critical_path_gas: u64,
 }
 
+/// One of two blocks that are compared.
+#[derive(Debug, Default)]
+pub(crate) struct PairedLaps {
+    pub(crate) transactions: usize,
+    pub(crate) gas: u64,
+    laps: Laps,
+}
+
+impl PairedLaps {
+    /// Median of one transaction, in microseconds.
+    pub(crate) fn transaction_us(&self) -> f64 {
+        let block = self.laps.median_ms().unwrap_or_default() * 1000.0;
+        block / self.transactions.max(1) as f64
+    }
+}
+
 /// The contestants that outlive a block.
 pub(crate) struct Contestants {
     layer: EvmLayer,
@@ -78,8 +97,12 @@ fn new_engine(threads: NonZeroUsize) -> Result<Engine, BenchError> {
 
 impl Contestants {
     pub(crate) fn new(threads: NonZeroUsize) -> Result<Self, BenchError> {
+        Self::with_layer(execution_layers()?, threads)
+    }
+
+    pub(crate) fn with_layer(layer: EvmLayer, threads: NonZeroUsize) -> Result<Self, BenchError> {
         Ok(Self {
-            layer: EvmLayer::new(),
+            layer,
             engine: new_engine(threads)?,
             threads,
         })
@@ -144,6 +167,42 @@ impl Contestants {
             measurement.stats = found.stats;
         }
         Ok(measurement)
+    }
+
+    /// Lets the engine execute two blocks in turn, `runs` times each after one run to warm up. All
+    /// transactions must succeed, and the engine must give what the oracle gives.
+    pub(crate) fn measure_pair(
+        &self,
+        name: &str,
+        scenarios: [&Scenario; 2],
+        runs: usize,
+    ) -> Result<(PairedLaps, PairedLaps), BenchError> {
+        let blocks = scenarios.map(|scenario| (scenario, PlainBlock::new(scenario)));
+        let mut laps = scenarios.map(|scenario| PairedLaps {
+            transactions: scenario.transactions.len(),
+            ..PairedLaps::default()
+        });
+        for run in 0..=runs {
+            for ((scenario, base), laps) in blocks.iter().zip(&mut laps) {
+                let (lap, found) = self.engine(&self.engine, scenario, base)?;
+                if run > 0 {
+                    laps.laps.push(lap);
+                    continue;
+                }
+                let (_, expected) = self.oracle(scenario, base)?;
+                check_execution(&expected, &found).map_err(|mismatch| BenchError::WrongResult {
+                    workload: name.to_owned(),
+                    contestant: "engine",
+                    mismatch,
+                })?;
+                if let Some(index) = found.receipts.iter().position(|receipt| !receipt.success) {
+                    let workload = name.to_owned();
+                    return Err(BenchError::CallFailed { workload, index });
+                }
+                laps.gas = found.gas_used;
+            }
+        }
+        Ok(laps.into())
     }
 
     fn oracle(

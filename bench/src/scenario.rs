@@ -1,9 +1,12 @@
+use std::sync::Arc;
+
 use alloy_consensus::{SignableTransaction, Transaction as _, TxEip1559};
 use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
 use weft_executor_core::{BlockEnv, MemoryState};
 use weft_executor_evm::EvmLayer;
 use weft_executor_parallel::execute_sequential;
+use weft_executor_wasm::WasmMachine;
 use weft_primitives::{Fork, RecoveredTransaction, Transaction};
 
 use crate::BenchError;
@@ -100,18 +103,33 @@ pub(crate) fn transaction_with_list(
     RecoveredTransaction::new_unchecked(Transaction::Eip1559(signed), sender)
 }
 
+/// The layers that a node runs when nobody says otherwise.
+pub(crate) fn execution_layers() -> Result<EvmLayer, BenchError> {
+    let wasm = WasmMachine::new().map_err(|error| BenchError::Layer(error.to_string()))?;
+    Ok(EvmLayer::new().with_machine(Arc::new(wasm)))
+}
+
 /// Executes transactions that bring contracts and balances into a base state. All must succeed.
 pub(crate) fn execute_setup(
     base: &mut MemoryState,
     transactions: &[RecoveredTransaction],
 ) -> Result<(), BenchError> {
+    execute_setup_on(&EvmLayer::new(), base, transactions)
+}
+
+/// As [`execute_setup`], where the contracts are not the EVM's alone.
+pub(crate) fn execute_setup_on(
+    layer: &EvmLayer,
+    base: &mut MemoryState,
+    transactions: &[RecoveredTransaction],
+) -> Result<(), BenchError> {
     let block = block(1, transactions);
-    let result = execute_sequential(&EvmLayer::new(), &block, transactions, &mut *base).map_err(
-        |error| BenchError::Engine {
+    let result = execute_sequential(layer, &block, transactions, &mut *base).map_err(|error| {
+        BenchError::Engine {
             contestant: "oracle",
             reason: error.to_string(),
-        },
-    )?;
+        }
+    })?;
     if let Some((index, reason)) = result.dropped.into_iter().next() {
         return Err(BenchError::SetupInvalid { index, reason });
     }

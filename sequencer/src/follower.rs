@@ -14,7 +14,7 @@ use weft_state::{History, Store, StoreOptions};
 
 use crate::{
     chain::{
-        AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers,
+        AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS,
         Predictions, Replayer,
     },
     error::NodeError,
@@ -91,7 +91,10 @@ impl Follower {
             .as_deref()
             .map(AccessListSource::new)
             .transpose()?;
-        let layers = Arc::new(Layers::new(config.execution)?);
+        let layers = Arc::new(Layers::new(
+            config.execution,
+            Some(&config.data_dir.join(PROGRAMS)),
+        )?);
         let labels = LabelSource::L1(link.labels());
         let predictions = Predictions::open(
             &config.data_dir,

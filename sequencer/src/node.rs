@@ -10,8 +10,8 @@ use weft_state::{History, Store};
 
 use crate::{
     chain::{
-        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Predictions, Preloader,
-        Producer, ProducerConfig, admission_rules,
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS, Predictions,
+        Preloader, Producer, ProducerConfig, admission_rules,
     },
     config::StateSection,
     error::NodeError,
@@ -82,7 +82,10 @@ impl Node {
             Some(link) => (LabelSource::L1(link.labels()), link.origins()),
             None => (LabelSource::Durable, watch::channel(None).1),
         };
-        let layers = Arc::new(Layers::new(config.execution)?);
+        let layers = Arc::new(Layers::new(
+            config.execution,
+            Some(&config.data_dir.join(PROGRAMS)),
+        )?);
         let predictions = Predictions::open(
             &config.data_dir,
             config.threads,

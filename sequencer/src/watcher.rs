@@ -137,7 +137,7 @@ impl Watcher {
         let folder =
             TempDir::with_prefix("weft-watch-").map_err(NodeError::file(std::env::temp_dir()))?;
         let store = Store::open(&folder.path().join("chain"), &spec)?;
-        let layers = Arc::new(Layers::new(config.execution)?);
+        let layers = Arc::new(Layers::new(config.execution, None)?);
         let (writer, chain) = ChainWriter::new(
             spec,
             store,

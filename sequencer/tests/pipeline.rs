@@ -73,7 +73,7 @@ impl Chain {
         let (writer, handle) = ChainWriter::new(
             spec,
             store,
-            Arc::new(Layers::new(ExecutionMode::Evm).unwrap()),
+            Arc::new(Layers::new(ExecutionMode::default(), None).unwrap()),
             engine(2).unwrap(),
             LabelSource::Durable,
             BlockSource::Produced,

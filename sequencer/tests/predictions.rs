@@ -131,7 +131,7 @@ impl Running {
             spec: spec(),
             history: weft_state::History::All,
             data_dir: folder.to_owned(),
-            execution: ExecutionMode::Evm,
+            execution: ExecutionMode::EVM,
             threads,
             state: StateSection::default(),
             rpc: RpcConfig {

@@ -78,7 +78,7 @@ impl Producing {
         let spec = Arc::new(ChainSpec::from_json(genesis.to_string().as_bytes()).unwrap());
         let folder = TempDir::new().unwrap();
         let store = Store::open(folder.path(), &spec).unwrap();
-        let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
+        let layers = Arc::new(Layers::new(ExecutionMode::default(), None).unwrap());
         let (writer, chain) = ChainWriter::new(
             spec,
             store,

@@ -9,6 +9,7 @@ mod call;
 mod change_set;
 mod execution;
 mod layer;
+mod machine;
 mod overlay;
 mod parted_map;
 mod sorted_map;
@@ -22,6 +23,10 @@ pub use change_set::{
 };
 pub use execution::{Execution, HaltReason, InvalidTransaction, Outcome};
 pub use layer::{ExecuteError, ExecutionLayer};
+pub use machine::{
+    AccountInfo, CallKind, CallRequest, Called, CreateRequest, Created, Frame, FrameEnd, Host,
+    Machine, Priced, StateUnread, TransactionInfo, WriteError,
+};
 pub use overlay::{MemoryState, Overlay, Place};
 pub use parted_map::PartedMap;
 pub use sorted_map::SortedMap;

@@ -1,6 +1,6 @@
 use std::{cell::Cell, marker::PhantomData};
 
-use alloy_primitives::{Bytes, KECCAK256_EMPTY, U256};
+use alloy_primitives::{KECCAK256_EMPTY, U256};
 use revm::{
     Database,
     context_interface::{
@@ -8,19 +8,15 @@ use revm::{
         journaled_state::account::JournaledAccountTr,
         result::{HaltReason, InvalidTransaction},
     },
-    handler::{
-        EvmTr, EvmTrError, FrameResult, FrameTr, Handler, ItemOrResult, post_execution,
-        pre_execution, validation,
-    },
-    interpreter::{
-        CreateInputs, CreateOutcome, FrameInput, Gas, InitialAndFloorGas, InstructionResult,
-        InterpreterResult, interpreter_action::FrameInit,
-    },
-    primitives::{constants::CALL_STACK_LIMIT, hardfork::SpecId},
-    state::EvmState,
+    handler::{EvmTr, FrameResult, Handler, post_execution, pre_execution, validation},
+    interpreter::{InitialAndFloorGas, interpreter_action::FrameInit},
+    primitives::hardfork::SpecId,
 };
 
-use crate::database::StateDatabase;
+use crate::{
+    evm::{TransactionError, TransactionEvm},
+    frames::Frames,
+};
 
 /// Who stands behind a message, which decides what is checked and who pays.
 #[derive(Debug, Clone, Copy)]
@@ -41,90 +37,27 @@ pub(crate) enum Origin {
 }
 
 /// revm's execution of one transaction, with the steps that depend on its [`Origin`] replaced.
-pub(crate) struct TransactionHandler<'a, EVM, ERROR> {
+pub(crate) struct TransactionHandler<'m, 'a> {
     origin: Origin,
+    frames: Frames<'m>,
     beneficiary_credit: Cell<Option<U256>>,
-    types: PhantomData<(&'a (), EVM, ERROR)>,
+    state: PhantomData<&'a ()>,
 }
 
-impl<EVM, ERROR> TransactionHandler<'_, EVM, ERROR> {
-    pub(crate) const fn new(origin: Origin) -> Self {
+impl<'m> TransactionHandler<'m, '_> {
+    pub(crate) const fn new(origin: Origin, frames: Frames<'m>) -> Self {
         Self {
             origin,
+            frames,
             beneficiary_credit: Cell::new(None),
-            types: PhantomData,
+            state: PhantomData,
         }
     }
 
     /// What the beneficiary earns, in wei, where the journal does not have it: a transaction that
-    /// never looks at the beneficiary need not read it only to pay it.
-    pub(crate) fn beneficiary_credit(&self) -> Option<U256> {
-        self.beneficiary_credit.get()
-    }
-}
-
-impl<'a, EVM, ERROR> TransactionHandler<'a, EVM, ERROR>
-where
-    EVM: EvmTr<
-            Context: ContextTr<
-                Db = StateDatabase<'a>,
-                Journal: JournalTr<Database = StateDatabase<'a>, State = EvmState>,
-            >,
-            Frame: FrameTr<FrameInit = FrameInit, FrameResult = FrameResult>,
-        >,
-    ERROR: EvmTrError<EVM>,
-{
-    /// EIP-7610: a creation collides with storage too, which revm does not look at. The result is
-    /// that of revm's own collision; `None` leaves everything to revm.
-    fn storage_collision(
-        evm: &mut EVM,
-        depth: usize,
-        inputs: &CreateInputs,
-    ) -> Result<Option<FrameResult>, ERROR> {
-        if depth > CALL_STACK_LIMIT as usize {
-            return Ok(None);
-        }
-        let journal = evm.ctx().journal_mut();
-        let creator = &journal.load_account(inputs.caller())?.data.info;
-        let nonce = creator.nonce;
-        if creator.balance < inputs.value() || nonce == u64::MAX {
-            return Ok(None);
-        }
-        let address = inputs.created_address(nonce);
-        let target = journal.load_account(address)?.data;
-        if target.is_loaded_as_not_existing()
-            || target.info.nonce != 0
-            || target.info.code_hash != KECCAK256_EMPTY
-            || !journal.db_mut().state.has_storage(address)?
-        {
-            return Ok(None);
-        }
-        journal.load_account_mut(inputs.caller())?.bump_nonce();
-        Ok(Some(FrameResult::Create(CreateOutcome {
-            result: InterpreterResult {
-                result: InstructionResult::CreateCollision,
-                gas: Gas::new_with_regular_gas_and_reservoir(
-                    inputs.gas_limit(),
-                    inputs.reservoir(),
-                ),
-                output: Bytes::new(),
-            },
-            address: None,
-            charged_create_state_gas: inputs.charged_create_state_gas(),
-        })))
-    }
-
-    /// Starts a frame; gives its result when it ended at once.
-    fn start_frame(evm: &mut EVM, init: FrameInit) -> Result<Option<FrameResult>, ERROR> {
-        if let FrameInput::Create(inputs) = &init.frame_input
-            && let Some(result) = Self::storage_collision(evm, init.depth, inputs)?
-        {
-            return Ok(Some(result));
-        }
-        Ok(match evm.frame_init(init)? {
-            ItemOrResult::Item(_) => None,
-            ItemOrResult::Result(result) => Some(result),
-        })
+    /// never looks at the beneficiary need not read it only to pay it. And what ran the frames.
+    pub(crate) fn finish(self) -> (Option<U256>, Frames<'m>) {
+        (self.beneficiary_credit.get(), self.frames)
     }
 }
 
@@ -156,29 +89,19 @@ where
     Ok(())
 }
 
-impl<'a, EVM, ERROR> Handler for TransactionHandler<'a, EVM, ERROR>
-where
-    EVM: EvmTr<
-            Context: ContextTr<
-                Db = StateDatabase<'a>,
-                Journal: JournalTr<Database = StateDatabase<'a>, State = EvmState>,
-            >,
-            Frame: FrameTr<FrameInit = FrameInit, FrameResult = FrameResult>,
-        >,
-    ERROR: EvmTrError<EVM>,
-{
-    type Evm = EVM;
-    type Error = ERROR;
+impl<'a> Handler for TransactionHandler<'_, 'a> {
+    type Evm = TransactionEvm<'a>;
+    type Error = TransactionError;
     type HaltReason = HaltReason;
 
-    fn validate_env(&self, evm: &mut EVM) -> Result<(), ERROR> {
+    fn validate_env(&self, evm: &mut Self::Evm) -> Result<(), Self::Error> {
         match self.origin {
             Origin::Signed | Origin::Call { .. } => validation::validate_env(evm.ctx()),
             Origin::Deposit { .. } => {
                 let context = evm.ctx_ref();
                 let tx = context.tx();
                 // EIP-3860; everything else was L1's to check.
-                if context.cfg().spec().into().is_enabled_in(SpecId::SHANGHAI)
+                if context.cfg().spec().is_enabled_in(SpecId::SHANGHAI)
                     && tx.kind().is_create()
                     && tx.input().len() > context.cfg().max_initcode_size()
                 {
@@ -191,9 +114,9 @@ where
 
     fn validate_against_state_and_deduct_caller(
         &self,
-        evm: &mut EVM,
+        evm: &mut Self::Evm,
         _gas: &mut InitialAndFloorGas,
-    ) -> Result<(), ERROR> {
+    ) -> Result<(), Self::Error> {
         match self.origin {
             Origin::Signed => deduct_caller(evm.ctx()),
             Origin::Deposit { mint } => {
@@ -232,25 +155,19 @@ where
         }
     }
 
-    fn run_exec_loop(&mut self, evm: &mut EVM, first: FrameInit) -> Result<FrameResult, ERROR> {
-        if let Some(result) = Self::start_frame(evm, first)? {
-            return Ok(result);
-        }
-        loop {
-            let result = match evm.frame_run()? {
-                ItemOrResult::Item(init) => match Self::start_frame(evm, init)? {
-                    None => continue,
-                    Some(result) => result,
-                },
-                ItemOrResult::Result(result) => result,
-            };
-            if let Some(result) = evm.frame_return_result(result)? {
-                return Ok(result);
-            }
-        }
+    fn run_exec_loop(
+        &mut self,
+        evm: &mut Self::Evm,
+        first: FrameInit,
+    ) -> Result<FrameResult, Self::Error> {
+        self.frames.run(evm, first)
     }
 
-    fn reimburse_caller(&self, evm: &mut EVM, result: &mut FrameResult) -> Result<(), ERROR> {
+    fn reimburse_caller(
+        &self,
+        evm: &mut Self::Evm,
+        result: &mut FrameResult,
+    ) -> Result<(), Self::Error> {
         match self.origin {
             // Nobody bought this gas on L2.
             Origin::Deposit { .. } => Ok(()),
@@ -261,7 +178,11 @@ where
         }
     }
 
-    fn reward_beneficiary(&self, evm: &mut EVM, result: &mut FrameResult) -> Result<(), ERROR> {
+    fn reward_beneficiary(
+        &self,
+        evm: &mut Self::Evm,
+        result: &mut FrameResult,
+    ) -> Result<(), Self::Error> {
         match self.origin {
             // The account is not even touched.
             Origin::Deposit { .. } => Ok(()),
@@ -273,7 +194,7 @@ where
                 }
                 let base_fee = u128::from(block.basefee());
                 let price = tx.effective_gas_price(base_fee);
-                let tip = if cfg.spec().into().is_enabled_in(SpecId::LONDON) {
+                let tip = if cfg.spec().is_enabled_in(SpecId::LONDON) {
                     price.saturating_sub(base_fee)
                 } else {
                     price

@@ -1,24 +1,19 @@
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use alloy_primitives::U256;
+use alloy_consensus::Transaction as _;
+use alloy_primitives::{TxKind, U256};
 use revm::{
     Context, Journal,
-    bytecode::opcode::KECCAK256,
     context::{Evm, TxEnv},
     context_interface::result::{EVMError, ExecutionResult},
-    handler::{EthPrecompiles, Handler, instructions::InstructionProvider},
-    interpreter::{
-        Host,
-        instructions::{
-            GasTable, Instruction, InstructionTable, gas_table_spec, instruction_table,
-        },
-        interpreter::EthInterpreter,
-    },
+    handler::{EthPrecompiles, Handler},
+    interpreter::instructions::gas_table_spec,
     state::EvmState,
 };
 use weft_executor_core::{
     Account, BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, HaltReason,
-    InvalidTransaction, Outcome, StateView, TransactionChange, TransactionChanges, Transfer,
+    InvalidTransaction, Machine, Outcome, StateView, TransactionChange, TransactionChanges,
+    Transfer,
 };
 use weft_primitives::{Fork, RecoveredTransaction, Transaction, TxDeposit};
 
@@ -27,24 +22,44 @@ use crate::{
     code_cache::CodeCache,
     database::{FallibleState, ReadFailed, State, StateDatabase},
     environment::{call_env, transaction_env},
+    evm::{Instructions, TransactionError, TransactionEvm},
+    frames::Frames,
     handler::{Origin, TransactionHandler},
-    keccak::keccak256_instruction,
     outcome::{execution, invalid_transaction},
     scratch::Scratch,
     transfer::plain_transfer,
 };
 
-/// The EVM.
+/// First fork with contracts of machines: the prices of their host are those of Prague.
+const FIRST_FORK_OF_MACHINES: Fork = Fork::Prague;
+
+/// The EVM, and the machines whose contracts run beside its own in the same transactions.
 ///
 /// Clones share one cache of analysed contracts.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct EvmLayer {
     code: Arc<CodeCache>,
+    machines: Vec<Arc<dyn Machine>>,
+    evm_contracts: bool,
+}
+
+impl Default for EvmLayer {
+    fn default() -> Self {
+        Self {
+            code: Arc::default(),
+            machines: Vec::new(),
+            evm_contracts: true,
+        }
+    }
 }
 
 impl fmt::Debug for EvmLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EvmLayer").finish_non_exhaustive()
+        let machines: Vec<_> = self.machines.iter().map(|machine| machine.name()).collect();
+        f.debug_struct("EvmLayer")
+            .field("machines", &machines)
+            .field("evm_contracts", &self.evm_contracts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,13 +81,47 @@ enum Failure {
     Layer(String),
 }
 
-/// A result with what the beneficiary earns apart from the journal, in wei.
-type Ran = Result<(ExecutionResult, Option<U256>), Failure>;
+/// What a message came to.
+struct Ran {
+    result: ExecutionResult,
+    /// What the beneficiary earns apart from the journal, in wei.
+    credit: Option<U256>,
+    /// Why it was stopped, where revm has no word for it.
+    halted: Option<HaltReason>,
+}
+
+impl Ran {
+    fn execution(self, sender_nonce: u64, changes: TransactionChanges) -> Execution {
+        execution(self.result, self.halted, sender_nonce, changes, self.credit)
+    }
+}
 
 impl EvmLayer {
-    /// The EVM with an empty code cache.
+    /// The EVM alone, with an empty code cache.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// With contracts of one more kind, from Prague on. Machines must agree on whose code is whose.
+    #[must_use]
+    pub fn with_machine(mut self, machine: Arc<dyn Machine>) -> Self {
+        self.machines.push(machine);
+        self
+    }
+
+    /// Without contracts of the EVM, from Prague on: calling one fails, and so does a creation whose
+    /// init code returns one. Init code that returns a machine's contract runs.
+    #[must_use]
+    pub fn without_evm_contracts(mut self) -> Self {
+        self.evm_contracts = false;
+        self
+    }
+
+    fn frames<'m>(&'m self, block: &'m BlockEnv, spare: crate::frames::SpareStacks) -> Frames<'m> {
+        if block.fork < FIRST_FORK_OF_MACHINES {
+            return Frames::new(&[], true, block, spare);
+        }
+        Frames::new(&self.machines, self.evm_contracts, block, spare)
     }
 
     /// Runs a message and gives its result together with all accounts that it has loaded to `read`.
@@ -80,12 +129,12 @@ impl EvmLayer {
         &self,
         message: Message<'_>,
         state: &mut S,
-        read: impl FnOnce(ExecutionResult, &EvmState, Option<U256>) -> T,
+        read: impl FnOnce(Ran, &EvmState) -> T,
     ) -> Result<T, ExecuteError<S::Error>> {
         let mut state = FallibleState::new(state);
         let (result, scratch) = self.run_message(message, &mut state);
         let result = match result {
-            Ok((result, credit)) => Ok(read(result, &scratch.journal.state, credit)),
+            Ok(ran) => Ok(read(ran, &scratch.journal.state)),
             Err(Failure::Invalid(reason)) => Err(ExecuteError::Invalid(reason)),
             Err(Failure::Layer(error)) => Err(ExecuteError::Layer(error)),
             Err(Failure::State(failed)) => Err(match state.error {
@@ -98,9 +147,13 @@ impl EvmLayer {
     }
 
     /// [`Self::run`] without its types. The journal in the scratch has the loaded accounts.
-    fn run_message(&self, message: Message<'_>, state: &mut dyn State) -> (Ran, Box<Scratch>) {
+    fn run_message(
+        &self,
+        message: Message<'_>,
+        state: &mut dyn State,
+    ) -> (Result<Ran, Failure>, Box<Scratch>) {
         let Message {
-            block,
+            block: block_env,
             tx,
             origin,
             uncapped_gas,
@@ -113,17 +166,18 @@ impl EvmLayer {
             journal,
             frames,
             local,
-        } = *Scratch::take(block);
+            spare,
+        } = *Scratch::take(block_env);
         let spec = rules.spec;
         rules.tx_gas_limit_cap = uncapped_gas.then_some(u64::MAX);
-        env.basefee = if no_base_fee { 0 } else { block.base_fee };
+        env.basefee = if no_base_fee { 0 } else { block_env.base_fee };
         let database = StateDatabase {
             state,
             code: &self.code,
         };
         let mut journal = Journal::new_with_inner(database, journal);
         journal.inner.set_spec_id(spec);
-        let mut evm = Evm {
+        let mut evm: TransactionEvm<'_> = Evm {
             ctx: Context {
                 block: env,
                 tx,
@@ -134,16 +188,13 @@ impl EvmLayer {
                 error: Ok(()),
             },
             inspector: (),
-            instruction: Instructions {
-                gas: gas_table_spec(spec),
-                context: PhantomData,
-            },
+            instruction: Instructions::new(gas_table_spec(spec)),
             precompiles: EthPrecompiles::new(spec),
             frame_stack: frames,
         };
-        let mut handler = TransactionHandler::new(origin);
-        let result: Result<_, EVMError<ReadFailed>> = handler.run(&mut evm);
-        let credit = handler.beneficiary_credit();
+        let mut handler = TransactionHandler::new(origin, self.frames(block_env, spare));
+        let result: Result<_, TransactionError> = handler.run(&mut evm);
+        let (credit, mut ran) = handler.finish();
         let context = evm.ctx;
         let scratch = Box::new(Scratch {
             block,
@@ -152,9 +203,14 @@ impl EvmLayer {
             journal: context.journaled_state.inner,
             frames: evm.frame_stack,
             local: context.local,
+            spare: std::mem::take(&mut ran.spare),
         });
         let result = result
-            .map(|result| (result, credit))
+            .map(|result| Ran {
+                result,
+                credit,
+                halted: ran.take_halted(),
+            })
             .map_err(|error| match error {
                 EVMError::Database(failed) => Failure::State(failed),
                 EVMError::Transaction(reason) => {
@@ -188,9 +244,9 @@ impl EvmLayer {
             uncapped_gas: false,
             no_base_fee: false,
         };
-        self.run(message, state, |result, state, credit| {
+        self.run(message, state, |ran, state| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            execution(result, nonce_before(state, sender), changes, credit)
+            ran.execution(nonce_before(state, sender), changes)
         })
     }
 
@@ -209,9 +265,9 @@ impl EvmLayer {
             uncapped_gas: true,
             no_base_fee: false,
         };
-        let result = self.run(message, state, |result, state, credit| {
+        let result = self.run(message, state, |ran, state| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            execution(result, nonce_before(state, deposit.from), changes, credit)
+            ran.execution(nonce_before(state, deposit.from), changes)
         });
         match result {
             Err(ExecuteError::Invalid(reason)) => failed_deposit(deposit, reason, state),
@@ -284,6 +340,11 @@ impl ExecutionLayer for EvmLayer {
     }
 
     fn transfer(&self, block: &BlockEnv, transaction: &RecoveredTransaction) -> Option<Transfer> {
+        if let TxKind::Call(receiver) = transaction.kind()
+            && self.machines.iter().any(|machine| machine.serves(receiver))
+        {
+            return None;
+        }
         plain_transfer(block, transaction)
     }
 
@@ -307,42 +368,12 @@ impl ExecutionLayer for EvmLayer {
             uncapped_gas: true,
             no_base_fee: call.gas_price == 0,
         };
-        self.run(message, state, |result, state, credit| {
+        self.run(message, state, |ran, state| {
             let changes = transaction_changes(state, clears_empty_accounts(block.fork));
             CallOutcome {
-                execution: execution(result, nonce_before(state, call.from), changes, credit),
+                execution: ran.execution(nonce_before(state, call.from), changes),
                 accessed: accessed_accounts(state),
             }
         })
-    }
-}
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "the table has an entry for each byte"
-)]
-const fn instructions<CTX: Host>() -> InstructionTable<EthInterpreter, CTX> {
-    let mut table = instruction_table::<EthInterpreter, CTX>();
-    table[KECCAK256 as usize] = Instruction::new(keccak256_instruction);
-    table
-}
-
-/// Ethereum's instructions. Their table is a constant of the program, so that nothing is allocated
-/// or copied for it when a transaction starts.
-struct Instructions<CTX> {
-    gas: GasTable,
-    context: PhantomData<fn(CTX)>,
-}
-
-impl<CTX: Host> InstructionProvider for Instructions<CTX> {
-    type Context = CTX;
-    type InterpreterTypes = EthInterpreter;
-
-    fn instruction_table(&self) -> &InstructionTable<EthInterpreter, CTX> {
-        const { &instructions::<CTX>() }
-    }
-
-    fn gas_table(&self) -> &GasTable {
-        &self.gas
     }
 }

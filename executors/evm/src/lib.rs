@@ -9,6 +9,8 @@ mod changes;
 mod code_cache;
 mod database;
 mod environment;
+mod evm;
+mod frames;
 mod handler;
 mod intrinsic;
 mod keccak;

@@ -8,9 +8,11 @@ use revm::{
 };
 use weft_executor_core::{Execution, HaltReason, InvalidTransaction, Outcome, TransactionChanges};
 
-/// revm's result in the words of the layer contract.
+/// revm's result in the words of the layer contract. `halted` is why the transaction was stopped,
+/// where it was and revm does not know.
 pub(crate) fn execution(
     result: ExecutionResult<RevmHalt>,
+    halted: Option<HaltReason>,
     sender_nonce: u64,
     changes: TransactionChanges,
     beneficiary_credit: Option<U256>,
@@ -27,7 +29,7 @@ pub(crate) fn execution(
         ExecutionResult::Revert { output, .. } => (Outcome::Revert { output }, Vec::new()),
         ExecutionResult::Halt { reason, .. } => (
             Outcome::Halt {
-                reason: halt_reason(&reason),
+                reason: halted.unwrap_or_else(|| halt_reason(&reason)),
             },
             Vec::new(),
         ),

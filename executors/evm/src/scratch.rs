@@ -9,10 +9,16 @@ use revm::{
 };
 use weft_executor_core::BlockEnv;
 
-use crate::environment::{block_env, rules};
+use crate::{
+    environment::{block_env, rules},
+    frames::SpareStacks,
+};
 
 /// Accounts in one transaction from which on its maps are not kept: a thread's memory stays small.
 const MAX_KEPT_ACCOUNTS: usize = 1024;
+
+/// Stacks of frames below machines' frames from which on they are not kept.
+const MAX_KEPT_STACKS: usize = 8;
 
 /// EVM memory, in bytes, from which on it is not kept.
 const MAX_KEPT_MEMORY: usize = 1 << 20;
@@ -27,6 +33,7 @@ pub(crate) struct Scratch {
     pub(crate) journal: JournalInner<JournalEntry>,
     pub(crate) frames: FrameStack<EthFrame<EthInterpreter>>,
     pub(crate) local: LocalContext,
+    pub(crate) spare: SpareStacks,
 }
 
 thread_local! {
@@ -53,6 +60,7 @@ impl Scratch {
                 journal: JournalInner::new(),
                 frames: FrameStack::new_prealloc(8),
                 local: LocalContext::new(),
+                spare: SpareStacks::new(),
             }),
         }
     }
@@ -69,6 +77,7 @@ impl Scratch {
         state.clear();
         self.journal.state = state;
         self.frames.clear();
+        self.spare.truncate(MAX_KEPT_STACKS);
         SCRATCH.set(Some(self));
     }
 }

@@ -1,29 +1,25 @@
-//! WebAssembly (wasmtime) as an execution layer.
+//! WebAssembly (wasmtime) as a machine that runs contract code.
 //!
-//! [`WasmLayer`] stands in front of another layer (the EVM) and takes the transactions whose
-//! receiver is a WASM program, and the creations whose init data is a WASM module. The host
-//! interface is that of Arbitrum Stylus: imports from `vm_hooks`, entry point `user_entrypoint`,
-//! memory exported as `memory`. `docs/execution-layers.md` has the whole contract with its users.
+//! [`WasmMachine`] runs contracts whose code is a WASM program, in frames that another layer (the
+//! EVM) gives it. The host interface is that of Arbitrum Stylus: imports from `vm_hooks`, entry
+//! point `user_entrypoint`, memory exported as `memory`. `docs/execution-layers.md` has the whole
+//! contract with its users.
 
+mod arb_wasm;
 mod cache;
 mod code;
-mod envelope;
+mod compiled;
+mod current;
+mod ending;
 mod host;
-mod journal;
-mod layer;
 mod machine;
-mod masked;
-mod message;
+mod memory;
 mod meter;
 mod module;
-mod sstore;
-mod world;
+mod storage_cache;
 
 pub use code::{MODULE_MAGIC, PROGRAM_PREFIX, is_program, stored_code};
-pub use layer::WasmLayer;
-pub use machine::MachineError;
-pub use meter::{
-    CALL_BASE_GAS, CODE_DEPOSIT_GAS_PER_BYTE, COMPILE_GAS_PER_BYTE, FREE_MEMORY_PAGES,
-    FUEL_PER_GAS, INK_PER_GAS, MEMORY_PAGE_GAS,
-};
+pub use machine::{MachineError, WasmMachine};
+pub use memory::{FREE_MEMORY_PAGES, MEMORY_PAGE_GAS};
+pub use meter::{CALL_BASE_GAS, COMPILE_GAS_PER_BYTE, FUEL_PER_GAS, INK_PER_GAS};
 pub use module::{MAX_MEMORY_PAGES, MAX_MODULE_SIZE, ModuleError, ModuleShape, validate};

@@ -1,209 +1,176 @@
-use std::sync::Arc;
+use std::{borrow::Cow, cell::RefCell, rc::Rc, sync::Arc};
 
-use alloy_primitives::{B256, Bytes};
-use wasmtime::{Config, Engine, InstancePre, Linker, Module, OptLevel, Store, Trap};
-use weft_executor_core::HaltReason;
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use weft_executor_core::{Frame, FrameEnd, HaltReason, Host, Machine};
 
 use crate::{
-    ModuleError,
-    cache::BoundedCache,
-    host::{self, Context, Instance, MemoryGrowth, Stop},
-    meter::{FUEL_PER_GAS, memory_gas, operator_costs},
-    module::{ModuleShape, validate},
-    world::{World, enter},
+    MODULE_MAGIC, ModuleError,
+    arb_wasm::{self, ARB_WASM},
+    cache::{Entry, Own, SharedCache},
+    code::{is_program, module_of, stored_code},
+    compiled::{Compilers, MAX_STACK_BYTES, Program},
+    current::enter,
+    ending::{Ending, how_it_ended},
+    host::Instance,
+    memory::{MemoryGrowth, open_pages},
+    meter::{FUEL_PER_GAS, call_gas, compile_gas, output_gas},
+    module::validate,
 };
-
-/// Native stack that a program may use, in bytes. Threads that execute transactions have more
-/// than twice that.
-const MAX_STACK_BYTES: usize = 512 * 1024;
 
 /// Native code kept for later calls, in bytes.
 const CACHE_BYTES: usize = 256 << 20;
+
+/// Native stack that a frame needs: the program's own, and the host's around it.
+const FRAME_STACK_BYTES: usize = MAX_STACK_BYTES + 256 * 1024;
+
+/// Native stack that is added when there is less than a frame needs.
+const STACK_SEGMENT_BYTES: usize = 4 << 20;
+
+thread_local! {
+    static OWN: RefCell<Own<Program>> = RefCell::new(Own::default());
+}
 
 /// The WebAssembly compiler could not be set up on this machine.
 #[derive(Debug, thiserror::Error)]
 #[error("wasmtime could not be set up: {0}")]
 pub struct MachineError(String);
 
-/// A compiled module.
-pub(crate) struct Program {
-    instance: InstancePre<Instance>,
-    shape: ModuleShape,
-    /// Size of the native code, in bytes.
-    size: usize,
+/// Runs WASM programs with the host interface of Arbitrum Stylus.
+pub struct WasmMachine {
+    compilers: Compilers,
+    programs: SharedCache<Program>,
 }
 
-/// How a program ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// The entry point returned 0.
-    Returned {
-        /// Result data.
-        output: Bytes,
-        /// Gas that is left.
-        gas_left: u64,
-    },
-    /// The entry point returned something else.
-    Reverted {
-        /// Result data.
-        output: Bytes,
-        /// Gas that is left.
-        gas_left: u64,
-    },
-    /// It was stopped; nothing is left of its gas.
-    Halted(HaltReason),
-    /// The state could not be read; the journal has the reason.
-    StateFailed,
+impl std::fmt::Debug for WasmMachine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WasmMachine").finish_non_exhaustive()
+    }
 }
 
-/// Compiles and runs programs.
-pub(crate) struct Machine {
-    engine: Engine,
-    linker: Linker<Instance>,
-    programs: BoundedCache<B256, Program>,
-}
-
-impl Machine {
-    pub(crate) fn new() -> Result<Self, MachineError> {
-        let setup = || -> wasmtime::Result<(Engine, Linker<Instance>)> {
-            let mut config = Config::new();
-            config
-                .cranelift_opt_level(OptLevel::Speed)
-                .cranelift_nan_canonicalization(true)
-                .consume_fuel(true)
-                .operator_cost(operator_costs())
-                .max_wasm_stack(MAX_STACK_BYTES)
-                .wasm_backtrace_max_frames(None);
-            let engine = Engine::new(&config)?;
-            let mut linker = Linker::new(&engine);
-            host::link(&mut linker)?;
-            Ok((engine, linker))
-        };
-        let (engine, linker) = setup().map_err(|error| MachineError(format!("{error:#}")))?;
+impl WasmMachine {
+    /// A machine that knows no programs yet.
+    ///
+    /// # Errors
+    /// When WebAssembly cannot be compiled on this machine.
+    pub fn new() -> Result<Self, MachineError> {
+        let compilers = Compilers::new().map_err(|error| MachineError(format!("{error:#}")))?;
         Ok(Self {
-            engine,
-            linker,
-            programs: BoundedCache::new(CACHE_BYTES),
+            compilers,
+            programs: SharedCache::new(CACHE_BYTES),
         })
     }
 
-    /// The program with this code hash, when it was compiled before.
-    pub(crate) fn known(&self, code_hash: B256) -> Option<Arc<Program>> {
-        self.programs.get(code_hash)
-    }
-
-    /// Validates and compiles a module and keeps it under the hash of its stored code.
-    pub(crate) fn compile(
+    /// The compiled program with this code hash; `module` is asked for when it was not compiled
+    /// before.
+    fn program<'a>(
         &self,
         code_hash: B256,
-        module: &[u8],
-    ) -> Result<Arc<Program>, ModuleError> {
-        let shape = validate(module)?;
-        let module = Module::new(&self.engine, module).map_err(|_| ModuleError::Compiler)?;
-        let size = module.text().len() + size_of::<Program>();
-        let instance = self
-            .linker
-            .instantiate_pre(&module)
-            .map_err(|_| ModuleError::Compiler)?;
-        let program = Arc::new(Program {
-            instance,
-            shape,
-            size,
-        });
-        self.programs
-            .insert(code_hash, Arc::clone(&program), program.size);
-        Ok(program)
+        module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
+    ) -> Result<Rc<Arc<Entry<Program>>>, ModuleError> {
+        OWN.with(|own| {
+            self.programs.get_or_make(code_hash, own, || {
+                let program = self.compile(&module()?)?;
+                let size = program.size() + size_of::<Program>();
+                Ok((program, size))
+            })
+        })
     }
 
-    /// Runs a program's entry point with this much gas.
-    pub(crate) fn run(
-        &self,
-        program: &Program,
-        context: Context,
-        gas: u64,
-        world: &mut dyn World,
-    ) -> Ended {
+    /// Validates and compiles a module.
+    fn compile(&self, module: &[u8]) -> Result<Program, ModuleError> {
+        let shape = validate(module)?;
+        self.compilers.compile(module, shape)
+    }
+
+    fn run_on_stack(&self, frame: &Frame, host: &mut dyn Host) -> Result<FrameEnd, HaltReason> {
+        let gas = frame
+            .gas
+            .checked_sub(call_gas(frame.code.len()))
+            .ok_or(HaltReason::OutOfGas)?;
+        let program = self
+            .program(frame.code_hash, || module_of(&frame.code))
+            .map_err(|refused| HaltReason::Other(refused.reason()))?;
+        let program = &program.value;
+        let arguments = u32::try_from(frame.input.len())
+            .map_err(|_| HaltReason::Other("wasm: the input is too long"))?;
+
+        let pages = program.shape.initial_pages;
+        let [open, ever] = *host.shared();
+        let gas = open_pages(pages, host.shared())
+            .and_then(|memory| gas.checked_sub(memory))
+            .ok_or_else(|| {
+                *host.shared() = [open, ever];
+                HaltReason::OutOfGas
+            })?;
         // More gas than fuel can count stays outside the machine.
         let metered = gas.min(u64::MAX / FUEL_PER_GAS);
-        let initial = memory_gas(program.shape.initial_pages);
-        let Some(budget) = metered.checked_sub(initial) else {
-            return Ended::Halted(HaltReason::OutOfGas);
+        let instance = Instance::new(frame, MemoryGrowth::new(pages, metered));
+        let ending = enter(host, || {
+            let fuel = metered * FUEL_PER_GAS;
+            let module = || module_of(&frame.code);
+            let mut started = self.compilers.start(program, instance, fuel, module)?;
+            let result = started.entrypoint.call(&mut started.store, arguments);
+            how_it_ended(result, started.store)
+        });
+        let [pages_open, _] = host.shared();
+        *pages_open = open;
+        let (success, output, gas_left) = match ending.unwrap_or_else(Ending::of_error) {
+            Ending::Returned { output, gas_left } => (true, output, gas_left),
+            Ending::Reverted { output, gas_left } => (false, output, gas_left),
+            Ending::Halted(reason) => return Err(reason),
+            Ending::StateUnread => return Ok(FrameEnd::StateUnread),
         };
-        let Ok(arguments) = u32::try_from(context.input.len()) else {
-            return Ended::Halted(HaltReason::Other("wasm: the input is too long"));
-        };
-        let mut store = Store::new(
-            &self.engine,
-            Instance {
-                context,
-                memory: None,
-                result: Bytes::new(),
-                growth: MemoryGrowth::new(program.shape.initial_pages, budget),
-            },
-        );
-        store.limiter(|instance| &mut instance.growth);
-        match enter(world, || start(program, &mut store, budget, arguments)) {
-            Ok((status, fuel)) => {
-                let gas_left = fuel / FUEL_PER_GAS + (gas - metered);
-                let output = std::mem::take(&mut store.data_mut().result);
-                if status == 0 {
-                    Ended::Returned { output, gas_left }
-                } else {
-                    Ended::Reverted { output, gas_left }
-                }
-            }
-            Err(error) => ended_by(&error),
+        let gas_left = gas_left + (gas - metered);
+        let most_left = frame
+            .gas
+            .checked_sub(output_gas(output.len()))
+            .ok_or(HaltReason::OutOfGas)?;
+        let gas_left = gas_left.min(most_left);
+        Ok(if success {
+            FrameEnd::Returned { output, gas_left }
+        } else {
+            FrameEnd::Reverted { output, gas_left }
+        })
+    }
+}
+
+impl Machine for WasmMachine {
+    fn name(&self) -> &'static str {
+        "wasm"
+    }
+
+    fn owns(&self, code: &[u8]) -> bool {
+        is_program(code)
+    }
+
+    fn assemble(&self, init: &Bytes) -> Option<Bytes> {
+        init.starts_with(&MODULE_MAGIC).then(|| stored_code(init))
+    }
+
+    fn admit(&self, code: &Bytes, gas: u64) -> Result<u64, HaltReason> {
+        let refused = |refused: ModuleError| HaltReason::Other(refused.reason());
+        let module = module_of(code).map_err(refused)?;
+        let price = compile_gas(module.len());
+        if price > gas {
+            return Err(HaltReason::OutOfGas);
         }
+        self.program(keccak256(code), || Ok(module))
+            .map_err(refused)?;
+        Ok(price)
     }
-}
 
-/// Runs the entry point; the result and the fuel that is left.
-fn start(
-    program: &Program,
-    store: &mut Store<Instance>,
-    gas: u64,
-    arguments: u32,
-) -> wasmtime::Result<(u32, u64)> {
-    store.set_fuel(gas.saturating_mul(FUEL_PER_GAS))?;
-    let instance = program.instance.instantiate(&mut *store)?;
-    store.data_mut().memory = instance.get_memory(&mut *store, "memory");
-    let entrypoint = instance.get_typed_func::<u32, u32>(&mut *store, "user_entrypoint")?;
-    let status = entrypoint.call(&mut *store, arguments)?;
-    // wasmtime checks fuel at calls and loops only, so the last instructions may have used more
-    // than there was; nothing left counts as too little.
-    let fuel = store
-        .get_fuel()?
-        .checked_sub(store.data().growth.owed_fuel())
-        .filter(|left| *left > 0)
-        .ok_or(Stop::OutOfGas)?;
-    Ok((status, fuel))
-}
-
-fn ended_by(error: &wasmtime::Error) -> Ended {
-    if let Some(stop) = error.downcast_ref::<Stop>() {
-        return match stop {
-            Stop::OutOfGas => Ended::Halted(HaltReason::OutOfGas),
-            Stop::State => Ended::StateFailed,
-            Stop::Pointer => halted("wasm: a pointer given to the host is out of bounds"),
-            Stop::Topics => halted("wasm: emit_log was given bad topics"),
-            Stop::StorageCache => halted("wasm: too many slots in the storage cache"),
-        };
+    fn serves(&self, address: Address) -> bool {
+        address == ARB_WASM
     }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => Ended::Halted(HaltReason::OutOfGas),
-        Some(Trap::UnreachableCodeReached) => halted("wasm: unreachable instruction executed"),
-        Some(Trap::StackOverflow) => halted("wasm: call stack exhausted"),
-        Some(Trap::MemoryOutOfBounds) => halted("wasm: memory access out of bounds"),
-        Some(Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature) => {
-            halted("wasm: bad indirect call")
+
+    fn run(&self, frame: &Frame, host: &mut dyn Host) -> FrameEnd {
+        if frame.code.is_empty() {
+            return arb_wasm::answer(frame, host);
         }
-        Some(
-            Trap::IntegerOverflow | Trap::IntegerDivisionByZero | Trap::BadConversionToInteger,
-        ) => halted("wasm: division by zero or integer overflow"),
-        _ => halted("wasm: the program was stopped"),
+        // Frames nest on the native stack, as deep as their callers' gas and memory allow.
+        stacker::maybe_grow(FRAME_STACK_BYTES, STACK_SEGMENT_BYTES, || {
+            self.run_on_stack(frame, host)
+                .unwrap_or_else(FrameEnd::Halted)
+        })
     }
-}
-
-const fn halted(reason: &'static str) -> Ended {
-    Ended::Halted(HaltReason::Other(reason))
 }

@@ -1,6 +1,7 @@
 //! What things cost. Stylus' published prices in ink where it has one, Ethereum's in gas where the
 //! EVM has the same operation.
 
+use alloy_primitives::U256;
 use wasmtime::{OperatorCost, VariableOperatorCost};
 
 /// Ink that one gas buys: Stylus' default ink price.
@@ -13,9 +14,6 @@ pub const FUEL_PER_GAS: u64 = 100;
 /// Ink in one unit of fuel.
 pub(crate) const INK_PER_FUEL: u64 = INK_PER_GAS / FUEL_PER_GAS;
 
-/// Gas per byte of stored code, as CREATE's code deposit (yellow paper, G_codedeposit).
-pub const CODE_DEPOSIT_GAS_PER_BYTE: u64 = 200;
-
 /// Gas per byte of a module, at its creation, for validation and compilation.
 pub const COMPILE_GAS_PER_BYTE: u64 = 50;
 
@@ -24,12 +22,6 @@ pub const CALL_BASE_GAS: u64 = 2_000;
 
 /// Bytes of stored code that one further gas loads when a program is entered.
 const CODE_BYTES_PER_GAS: u64 = 32;
-
-/// Gas per 64 KiB page of memory beyond [`FREE_MEMORY_PAGES`] (Stylus' linear price).
-pub const MEMORY_PAGE_GAS: u64 = 1_000;
-
-/// Pages of memory that cost nothing.
-pub const FREE_MEMORY_PAGES: u64 = 2;
 
 /// Ink of any host call.
 pub(crate) const HOST_CALL_INK: u64 = 8_400;
@@ -42,30 +34,45 @@ pub(crate) const API_GAS: u64 = API_INK / INK_PER_GAS;
 
 /// Gas of an account that the transaction has not touched (EIP-2929).
 pub(crate) const COLD_ACCOUNT_GAS: u64 = 2_600;
-/// Gas of an account or slot that the transaction has touched (EIP-2929).
-pub(crate) const WARM_ACCESS_GAS: u64 = 100;
+/// Gas of a slot that the transaction has not touched (EIP-2929).
+pub(crate) const COLD_SLOT_GAS: u64 = 2_100;
+/// Gas that must be left for a storage write (EIP-2200).
+pub(crate) const STORE_SENTRY_GAS: u64 = 2_300;
+/// Gas that must be left beyond the access itself for an access to the storage cache (Stylus).
+pub(crate) const CACHE_SENTRY_GAS: u64 = 10;
 /// Gas per log and per topic.
 const LOG_TOPIC_GAS: u64 = 375;
 /// Gas per byte of log data.
 const LOG_DATA_GAS: u64 = 8;
-/// Gas per 32-byte word handed to the host for good.
-const COPY_WORD_GAS: u64 = 3;
+/// Gas of a transient slot, read or written (EIP-1153).
+pub(crate) const TRANSIENT_GAS: u64 = 100;
+/// Gas of another contract's code, on top of the access to its account.
+pub(crate) const FOREIGN_CODE_GAS: u64 = 700;
+/// Gas per word of the EVM's memory (yellow paper, G_memory and its quadratic part).
+const MEMORY_WORD_GAS: u64 = 3;
+const MEMORY_SQUARE_QUOTIENT: u64 = 512;
+
+/// Ink of a division of 256-bit numbers.
+pub(crate) const DIVISION_INK: u64 = 20_000;
+/// Ink of an addition of 256-bit numbers modulo a third.
+pub(crate) const ADD_MOD_INK: u64 = 21_000;
+/// Ink of a multiplication of 256-bit numbers modulo a third.
+pub(crate) const MUL_MOD_INK: u64 = 24_100;
 
 /// Gas to enter a program with stored code of this length, in bytes.
 pub(crate) fn call_gas(code_length: usize) -> u64 {
     CALL_BASE_GAS + (code_length as u64).div_ceil(CODE_BYTES_PER_GAS)
 }
 
-/// Gas to store and compile a module, on top of the intrinsic gas.
-pub(crate) fn creation_gas(code_length: usize, module_length: usize) -> u64 {
-    CODE_DEPOSIT_GAS_PER_BYTE * code_length as u64 + COMPILE_GAS_PER_BYTE * module_length as u64
+/// Gas to validate and compile a module of this length, in bytes.
+pub(crate) fn compile_gas(module_length: usize) -> u64 {
+    COMPILE_GAS_PER_BYTE * module_length as u64
 }
 
-/// Gas for memory of `pages` pages in all.
-pub(crate) fn memory_gas(pages: u64) -> u64 {
-    pages
-        .saturating_sub(FREE_MEMORY_PAGES)
-        .saturating_mul(MEMORY_PAGE_GAS)
+/// Least gas of a call that gives this much back: what the EVM's memory for it would cost.
+pub(crate) fn output_gas(length: usize) -> u64 {
+    let words = (length as u64).div_ceil(32);
+    MEMORY_WORD_GAS * words + words * words / MEMORY_SQUARE_QUOTIENT
 }
 
 /// Ink to copy `bytes` bytes into the program's memory.
@@ -89,9 +96,9 @@ pub(crate) fn log_gas(topics: u32, data_length: u32) -> u64 {
     LOG_TOPIC_GAS * (1 + u64::from(topics)) + LOG_DATA_GAS * u64::from(data_length)
 }
 
-/// Gas to keep `bytes` bytes outside the program's memory.
-pub(crate) fn copy_gas(bytes: u32) -> u64 {
-    COPY_WORD_GAS * u64::from(bytes).div_ceil(32)
+/// Ink to raise a number to this power, beyond the host call's own.
+pub(crate) fn power_ink(exponent: U256) -> u64 {
+    3_000 + 17_500 * (1 + exponent.byte_len() as u64)
 }
 
 /// Gas of the `n`th read (from 1) of a program's storage cache.

@@ -79,6 +79,11 @@ impl ChainHandle {
         &self.store
     }
 
+    /// The layers that the chain runs.
+    pub fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
     /// Header of the last durable block.
     pub fn head(&self) -> Sealed<Header> {
         self.head.borrow().header.clone()

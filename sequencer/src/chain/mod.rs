@@ -19,7 +19,7 @@ pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};
 pub use elastic::{ElasticConfig, Ramp};
 pub use engine::engine;
 pub use handle::{ChainHandle, Head, L1Labels, LabelSource, RecordError};
-pub use layers::{ExecutionMode, Layers};
+pub use layers::{ExecutionMode, Layers, PROGRAMS};
 pub(crate) use predictions::Predictions;
 pub use preload::Preloader;
 pub(crate) use producer::admission_rules;

@@ -197,7 +197,7 @@ mod tests {
         let store = Store::open(&folder.path().join("state"), &spec).unwrap();
         let predictions =
             Predictions::open(folder.path(), 2, spec.chain_id(), BlockSource::Produced).unwrap();
-        let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
+        let layers = Arc::new(Layers::new(ExecutionMode::default(), None).unwrap());
         let engine = predictions.engine();
         let (mut writer, chain) = ChainWriter::new(
             spec,

@@ -49,10 +49,7 @@ fn serialize_execution<S: Serializer>(
     mode: &ExecutionMode,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match mode {
-        ExecutionMode::Evm => "evm",
-        ExecutionMode::EvmAndWasm => "evm+wasm",
-    })
+    serializer.collect_str(mode)
 }
 
 fn deserialize_execution<'de, D: Deserializer<'de>>(

@@ -135,7 +135,10 @@ fn mistakes_name_their_key() {
         ("[rpc]\nport = 70000\n", "u16"),
         ("[rpc]\nport = \"1\"\n", "u16"),
         ("[block]\nbeneficiary = \"0x12\"\n", "line"),
-        ("[chain]\nexecution = \"jvm\"\n", "expected evm or evm+wasm"),
+        (
+            "[chain]\nexecution = \"jvm\"\n",
+            "expected evm or wasm, or several joined by +",
+        ),
         ("[rpc\n", "line 1"),
     ];
     for (text, expected) in cases {

@@ -274,7 +274,7 @@ async fn start_l1(
             spec: setup::l1_spec(&config.data_dir)?,
             data_dir,
             history: History::All,
-            execution: ExecutionMode::Evm,
+            execution: ExecutionMode::EVM,
             threads: 1,
             state: StateSection {
                 preload_threads: 0,

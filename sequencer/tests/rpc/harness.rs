@@ -218,7 +218,7 @@ impl Node {
         let spec = genesis();
         let store = open(folder.path(), &spec, history);
         let spec = Arc::new(spec);
-        let layers = Arc::new(Layers::new(ExecutionMode::Evm).unwrap());
+        let layers = Arc::new(Layers::new(ExecutionMode::default(), None).unwrap());
         let (labels, label_source) = tokio::sync::watch::channel(L1Labels::default());
         let (writer, chain) = ChainWriter::new(
             spec,

@@ -17,6 +17,7 @@ mod logs;
 mod malformed;
 mod methods;
 mod parallelism;
+mod programs;
 mod send;
 mod shapes;
 mod transactions;

@@ -151,7 +151,7 @@ async fn blocks_from_before_a_restart_are_answered_the_same() {
     let (_writer, restarted) = ChainWriter::new(
         Arc::new(node.chain.spec().clone()),
         node.chain.store().clone(),
-        Arc::new(Layers::new(ExecutionMode::Evm).unwrap()),
+        Arc::new(Layers::new(ExecutionMode::default(), None).unwrap()),
         engine(1).unwrap(),
         LabelSource::Durable,
         BlockSource::Produced,

@@ -1,34 +1,46 @@
-use wasmtime::Caller;
+use alloy_primitives::{Address, Bytes, U256};
+use weft_executor_core::Host;
 
-use super::{Instance, Stop};
-use crate::meter::{FUEL_PER_GAS, fuel_for_ink};
+use super::{Guest, Instance, Stop};
+use crate::{
+    current::with_host,
+    meter::{FUEL_PER_GAS, fuel_for_ink},
+};
 
 /// A call from a program into the host.
 pub(super) struct HostCall<'a> {
-    caller: Caller<'a, Instance>,
+    guest: Guest<'a>,
 }
 
 impl<'a> HostCall<'a> {
     /// Begins a host call: pays for memory that grew since the last one, and for the call.
-    pub(super) fn begin(caller: Caller<'a, Instance>, ink: u64) -> wasmtime::Result<Self> {
-        let mut call = Self { caller };
+    pub(super) fn begin(guest: Guest<'a>, ink: u64) -> wasmtime::Result<Self> {
+        let mut call = Self { guest };
         let owed = call.instance().growth.owed_fuel();
         call.pay_fuel(owed.saturating_add(fuel_for_ink(ink)))?;
         let gas = call.gas_left()?;
-        call.caller.data_mut().growth.settled(gas);
+        call.guest.data_mut().growth.settled(gas);
         Ok(call)
     }
 
     pub(super) fn instance(&self) -> &Instance {
-        self.caller.data()
+        self.guest.data()
     }
 
     pub(super) fn instance_mut(&mut self) -> &mut Instance {
-        self.caller.data_mut()
+        self.guest.data_mut()
+    }
+
+    /// Asks the frame's host for something that can fail.
+    pub(super) fn ask<T, E: Into<Stop>>(
+        &mut self,
+        act: impl FnOnce(&mut Instance, &mut dyn Host) -> Result<T, E>,
+    ) -> Result<T, Stop> {
+        with_host(|host| act(self.guest.data_mut(), host)).map_err(Into::into)
     }
 
     pub(super) fn fuel_left(&self) -> wasmtime::Result<u64> {
-        self.caller.get_fuel()
+        self.guest.get_fuel()
     }
 
     pub(super) fn gas_left(&self) -> wasmtime::Result<u64> {
@@ -37,7 +49,7 @@ impl<'a> HostCall<'a> {
 
     fn pay_fuel(&mut self, fuel: u64) -> wasmtime::Result<()> {
         let left = self.fuel_left()?.checked_sub(fuel).ok_or(Stop::OutOfGas)?;
-        self.caller.set_fuel(left)
+        self.guest.set_fuel(left)
     }
 
     pub(super) fn pay_ink(&mut self, ink: u64) -> wasmtime::Result<()> {
@@ -57,29 +69,56 @@ impl<'a> HostCall<'a> {
     }
 
     /// Bytes of the program's memory.
-    pub(super) fn bytes(&self, pointer: u32, length: u32) -> wasmtime::Result<&[u8]> {
+    pub(super) fn bytes(&self, pointer: u32, length: u32) -> Result<&[u8], Stop> {
         let memory = self.instance().memory.ok_or(Stop::Pointer)?;
         let (start, end) = bounds(pointer, length as usize)?;
-        let bytes = memory.data(&self.caller).get(start..end);
-        Ok(bytes.ok_or(Stop::Pointer)?)
+        memory
+            .data(&self.guest)
+            .get(start..end)
+            .ok_or(Stop::Pointer)
+    }
+
+    /// A copy of bytes of the program's memory.
+    pub(super) fn copy(&self, pointer: u32, length: u32) -> Result<Bytes, Stop> {
+        self.bytes(pointer, length).map(Bytes::copy_from_slice)
     }
 
     /// A value of fixed size in the program's memory.
-    pub(super) fn read<const N: usize>(&self, pointer: u32) -> wasmtime::Result<[u8; N]> {
+    fn read<const N: usize>(&self, pointer: u32) -> Result<[u8; N], Stop> {
         let bytes = self.bytes(pointer, N as u32)?;
-        Ok(bytes.try_into().map_err(|_| Stop::Pointer)?)
+        bytes.try_into().map_err(|_| Stop::Pointer)
+    }
+
+    /// A number of 32 bytes in the program's memory.
+    pub(super) fn word(&self, pointer: u32) -> Result<U256, Stop> {
+        self.read::<32>(pointer).map(U256::from_be_bytes)
+    }
+
+    /// An address in the program's memory.
+    pub(super) fn address(&self, pointer: u32) -> Result<Address, Stop> {
+        self.read::<20>(pointer).map(Address::from)
     }
 
     /// Writes to the program's memory.
-    pub(super) fn write(&mut self, pointer: u32, bytes: &[u8]) -> wasmtime::Result<()> {
+    pub(super) fn write(&mut self, pointer: u32, bytes: &[u8]) -> Result<(), Stop> {
         let memory = self.instance().memory.ok_or(Stop::Pointer)?;
         let (start, end) = bounds(pointer, bytes.len())?;
         memory
-            .data_mut(&mut self.caller)
+            .data_mut(&mut self.guest)
             .get_mut(start..end)
             .ok_or(Stop::Pointer)?
             .copy_from_slice(bytes);
         Ok(())
+    }
+
+    /// Writes a number of 32 bytes to the program's memory.
+    pub(super) fn write_word(&mut self, pointer: u32, word: U256) -> Result<(), Stop> {
+        self.write(pointer, &word.to_be_bytes::<32>())
+    }
+
+    /// Writes a number as the program's own instructions read it.
+    pub(super) fn write_u32(&mut self, pointer: u32, number: u32) -> Result<(), Stop> {
+        self.write(pointer, &number.to_le_bytes())
     }
 }
 

@@ -24,17 +24,8 @@ macro_rules! functions {
     };
 }
 
-macro_rules! not_yet {
-    ($($name:literal)*) => {
-        [$((
-            $name,
-            concat!("wasm: vm_hooks.", $name, " is not available on this chain yet"),
-        )),*]
-    };
-}
-
 /// What the host offers.
-const FUNCTIONS: [Function; 26] = functions! {
+const FUNCTIONS: [Function; 42] = functions! {
     "read_args": [I32] -> [];
     "write_result": [I32, I32] -> [];
     "storage_load_bytes32": [I32, I32] -> [];
@@ -59,39 +50,49 @@ const FUNCTIONS: [Function; 26] = functions! {
     "native_keccak256": [I32, I32, I32] -> [];
     "emit_log": [I32, I32, I32] -> [];
     "pay_for_memory_grow": [I32] -> [];
+    "call_contract": [I32, I32, I32, I32, I64, I32] -> [I32];
+    "delegate_call_contract": [I32, I32, I32, I64, I32] -> [I32];
+    "static_call_contract": [I32, I32, I32, I64, I32] -> [I32];
+    "create1": [I32, I32, I32, I32, I32] -> [];
+    "create2": [I32, I32, I32, I32, I32, I32] -> [];
+    "account_code": [I32, I32, I32, I32] -> [I32];
+    "account_code_size": [I32] -> [I32];
+    "account_codehash": [I32, I32] -> [];
+    "transient_load_bytes32": [I32, I32] -> [];
+    "transient_store_bytes32": [I32, I32] -> [];
+    "exit_early": [I32] -> [];
+    "math_div": [I32, I32] -> [];
+    "math_mod": [I32, I32] -> [];
+    "math_pow": [I32, I32] -> [];
+    "math_add_mod": [I32, I32, I32] -> [];
+    "math_mul_mod": [I32, I32, I32] -> [];
     "return_data_size": [] -> [I32];
     "read_return_data": [I32, I32, I32] -> [I32];
 };
 
-/// Functions of Stylus' interface that are not here yet, with the reason for refusing them.
-const NOT_YET: [(&str, &str); 17] = not_yet! {
-    "call_contract" "delegate_call_contract" "static_call_contract" "create1" "create2"
-    "account_code" "account_code_size" "account_codehash"
-    "transient_load_bytes32" "transient_store_bytes32" "storage_store_bytes32"
-    "exit_early"
-    "math_div" "math_mod" "math_pow" "math_add_mod" "math_mul_mod"
-};
-
 /// Checks an import from [`super::MODULE`].
 pub(crate) fn check_import(name: &str, found: &FuncType) -> Result<(), ModuleError> {
-    if let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) {
-        if found.params() != function.parameters || found.results() != function.results {
-            return Err(ModuleError::ImportType(function.wrong_type));
-        }
-        return Ok(());
+    let function = FUNCTIONS
+        .iter()
+        .find(|function| function.name == name)
+        .ok_or(ModuleError::ImportName)?;
+    if found.params() != function.parameters || found.results() != function.results {
+        return Err(ModuleError::ImportType(function.wrong_type));
     }
-    match NOT_YET.iter().find(|(known, _)| *known == name) {
-        Some((_, reason)) => Err(ModuleError::ImportNotYet(reason)),
-        None => Err(ModuleError::ImportName),
-    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::{Address, B256, Bytes, U256};
     use wasmtime::{Engine, Linker, Module, Store};
+    use weft_executor_core::Frame;
 
     use super::*;
-    use crate::host::{Instance, MODULE, link};
+    use crate::{
+        host::{Instance, MODULE, link},
+        memory::MemoryGrowth,
+    };
 
     /// The table above and the functions that are linked must be the same, types included.
     #[test]
@@ -121,7 +122,18 @@ mod tests {
         link(&mut linker).unwrap();
         linker.instantiate_pre(&module.unwrap()).unwrap();
 
-        let mut store = Store::new(&engine, crate::host::functions::tests::instance());
+        let frame = Frame {
+            code: Bytes::new(),
+            code_hash: B256::ZERO,
+            contract: Address::ZERO,
+            caller: Address::ZERO,
+            value: U256::ZERO,
+            input: Bytes::new(),
+            gas: 0,
+            is_static: false,
+            is_delegated: false,
+        };
+        let mut store = Store::new(&engine, Instance::new(&frame, MemoryGrowth::new(0, 0)));
         let linked: Vec<&str> = linker.iter(&mut store).map(|(_, name, _)| name).collect();
         assert_eq!(linked.len(), FUNCTIONS.len());
         for name in linked {

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod calls;
+mod contracts;
 mod estimate;
 mod fees;
 mod filters;
@@ -47,6 +48,7 @@ pub(super) fn all(api: Arc<Api>) -> Result<Methods, RegisterMethodError> {
     raw::register(&mut registry);
     weft::register(&mut registry);
     parallelism::register(&mut registry);
+    contracts::register(&mut registry);
     registry.finish()
 }
 

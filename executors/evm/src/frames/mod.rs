@@ -1,0 +1,235 @@
+//! The frames of one transaction: revm's own, and those whose code runs on a [`Machine`].
+
+mod creation;
+mod host;
+mod machine_frame;
+
+use std::{mem, sync::Arc};
+
+use alloy_primitives::{Address, Bytes, KECCAK256_EMPTY};
+use revm::{
+    context_interface::{
+        ContextTr, FrameStack, JournalTr, journaled_state::account::JournaledAccountTr,
+    },
+    handler::{
+        EthFrame, EvmTr, FrameData, FrameResult, ItemOrResult, instructions::InstructionProvider,
+    },
+    interpreter::{
+        CreateInputs, CreateOutcome, FrameInput, Gas, InstructionResult, InterpreterAction,
+        InterpreterResult, interpreter::EthInterpreter, interpreter_action::FrameInit,
+    },
+    primitives::constants::CALL_STACK_LIMIT,
+};
+use weft_executor_core::{BlockEnv, HaltReason, Machine};
+
+use crate::evm::{TransactionError, TransactionEvm};
+
+/// Stacks of EVM frames that are not in use.
+pub(crate) type SpareStacks = Vec<FrameStack<EthFrame<EthInterpreter>>>;
+
+/// What runs a transaction's code.
+pub(crate) struct Frames<'m> {
+    machines: &'m [Arc<dyn Machine>],
+    /// Whether contracts of the EVM run, too.
+    evm_contracts: bool,
+    block: &'m BlockEnv,
+    /// Two numbers of each machine, see [`weft_executor_core::Host::shared`].
+    shared: Vec<[u64; 2]>,
+    /// Machines' frames that have not ended.
+    running: Vec<RunningFrame>,
+    /// One for each machine's frame that calls another contract.
+    pub(crate) spare: SpareStacks,
+    /// Why the transaction's first frame was stopped, where revm has no word for it.
+    halted: Option<HaltReason>,
+}
+
+/// A frame of a machine.
+struct RunningFrame {
+    contract: Address,
+    is_delegated: bool,
+}
+
+impl<'m> Frames<'m> {
+    pub(crate) fn new(
+        machines: &'m [Arc<dyn Machine>],
+        evm_contracts: bool,
+        block: &'m BlockEnv,
+        spare: SpareStacks,
+    ) -> Self {
+        Self {
+            machines,
+            evm_contracts,
+            block,
+            shared: vec![[0; 2]; machines.len()],
+            running: Vec::new(),
+            spare,
+            halted: None,
+        }
+    }
+
+    /// Why the transaction was stopped, where revm has no word for it.
+    pub(crate) fn take_halted(&mut self) -> Option<HaltReason> {
+        self.halted.take()
+    }
+
+    /// Runs a frame and all below it, on an empty stack of frames.
+    pub(crate) fn run(
+        &mut self,
+        evm: &mut TransactionEvm<'_>,
+        first: FrameInit,
+    ) -> Result<FrameResult, TransactionError> {
+        if let Some(result) = self.start(evm, first)? {
+            return Ok(result);
+        }
+        loop {
+            let result = match self.resume(evm)? {
+                ItemOrResult::Item(init) => match self.start(evm, init)? {
+                    None => continue,
+                    Some(result) => result,
+                },
+                ItemOrResult::Result(result) => result,
+            };
+            if let Some(result) = evm.frame_return_result(result)? {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// Runs a frame below one that a machine runs, on a stack of its own.
+    fn run_nested(
+        &mut self,
+        evm: &mut TransactionEvm<'_>,
+        first: FrameInit,
+    ) -> Result<FrameResult, TransactionError> {
+        let mut stack = self.spare.pop().unwrap_or_default();
+        stack.clear();
+        let outer = mem::replace(&mut evm.frame_stack, stack);
+        let result = self.run(evm, first);
+        self.spare.push(mem::replace(&mut evm.frame_stack, outer));
+        result
+    }
+
+    /// Starts a frame; gives its result when it ended at once.
+    fn start(
+        &mut self,
+        evm: &mut TransactionEvm<'_>,
+        init: FrameInit,
+    ) -> Result<Option<FrameResult>, TransactionError> {
+        match &init.frame_input {
+            FrameInput::Create(inputs) => {
+                if let Some(result) = storage_collision(evm, init.depth, inputs)? {
+                    return Ok(Some(result));
+                }
+            }
+            FrameInput::Call(inputs) if !self.machines.is_empty() => {
+                let code = inputs.known_bytecode.1.original_byte_slice();
+                let machine = if code.is_empty() {
+                    self.server(inputs.bytecode_address)
+                } else {
+                    self.owner(code)
+                };
+                if let Some(machine) = machine {
+                    return self.run_machine(evm, machine, init).map(Some);
+                }
+                if !self.evm_contracts && !code.is_empty() {
+                    return Ok(Some(self.refuse_evm_contract(init.depth, inputs)));
+                }
+            }
+            FrameInput::Call(_) | FrameInput::Empty => {}
+        }
+        Ok(match evm.frame_init(init)? {
+            ItemOrResult::Item(_) => None,
+            ItemOrResult::Result(result) => Some(result),
+        })
+    }
+
+    /// Runs the frame on top of the stack until it ends or starts another one.
+    fn resume(
+        &mut self,
+        evm: &mut TransactionEvm<'_>,
+    ) -> Result<ItemOrResult<FrameInit, FrameResult>, TransactionError> {
+        let frame = evm.frame_stack.get();
+        let action = frame.interpreter.run_plain(
+            evm.instruction.instruction_table(),
+            evm.instruction.gas_table(),
+            &mut evm.ctx,
+        );
+        if !self.machines.is_empty()
+            && let FrameData::Create(_) = frame.data
+            && let InterpreterAction::Return(result) = &action
+            && result.result.is_ok()
+            && let Some(created) = self.created_by_machine(frame, result)
+        {
+            let result = self.store(&mut evm.ctx, frame, result.clone(), created);
+            frame.set_finished(true);
+            return Ok(ItemOrResult::Result(result));
+        }
+        let next = frame.process_next_action(&mut evm.ctx, action);
+        if let Ok(ItemOrResult::Result(_)) = next {
+            frame.set_finished(true);
+        }
+        next
+    }
+
+    /// The machine that runs this code.
+    fn owner(&self, code: &[u8]) -> Option<usize> {
+        if code.first() != Some(&MACHINE_CODE) {
+            return None;
+        }
+        self.machines.iter().position(|machine| machine.owns(code))
+    }
+
+    /// The machine that answers calls to this address.
+    fn server(&self, address: Address) -> Option<usize> {
+        self.machines
+            .iter()
+            .position(|machine| machine.serves(address))
+    }
+
+    /// Notes why the transaction's first frame was stopped.
+    fn note_halt(&mut self, depth: usize, reason: HaltReason) {
+        if depth == 0 {
+            self.halted = Some(reason);
+        }
+    }
+}
+
+/// First byte of code that is not the EVM's (EIP-3541).
+const MACHINE_CODE: u8 = 0xef;
+
+/// EIP-7610: a creation collides with storage too, which revm does not look at. The result is
+/// that of revm's own collision; `None` leaves everything to revm.
+fn storage_collision(
+    evm: &mut TransactionEvm<'_>,
+    depth: usize,
+    inputs: &CreateInputs,
+) -> Result<Option<FrameResult>, TransactionError> {
+    if depth > CALL_STACK_LIMIT as usize {
+        return Ok(None);
+    }
+    let journal = evm.ctx().journal_mut();
+    let creator = &journal.load_account(inputs.caller())?.data.info;
+    let nonce = creator.nonce;
+    if creator.balance < inputs.value() || nonce == u64::MAX {
+        return Ok(None);
+    }
+    let address = inputs.created_address(nonce);
+    let target = journal.load_account(address)?.data;
+    if target.is_loaded_as_not_existing()
+        || target.info.nonce != 0
+        || target.info.code_hash != KECCAK256_EMPTY
+        || !journal.db_mut().state.has_storage(address)?
+    {
+        return Ok(None);
+    }
+    journal.load_account_mut(inputs.caller())?.bump_nonce();
+    Ok(Some(FrameResult::Create(CreateOutcome {
+        result: InterpreterResult {
+            result: InstructionResult::CreateCollision,
+            gas: Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit(), inputs.reservoir()),
+            output: Bytes::new(),
+        },
+        address: None,
+        charged_create_state_gas: inputs.charged_create_state_gas(),
+    })))
+}

@@ -1,0 +1,12 @@
+//! Contracts in both forms, as WASM programs and on the EVM, do the same and call each other.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod chain;
+mod mixed;
+mod same;
