@@ -115,8 +115,7 @@ impl Compilers {
         module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
     ) -> wasmtime::Result<Started> {
         if let Some(mut started) = idle::take(code_hash) {
-            instance.memory = Some(started.memory);
-            *started.store.data_mut() = instance;
+            started.store.data_mut().renew(instance);
             started.store.set_fuel(fuel)?;
             return Ok(started);
         }

@@ -34,7 +34,9 @@ pub(crate) struct Started {
 /// What a program can change in an instance, as it is before the program runs.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// The memory up to the last byte that is not zero.
+    /// Where the first byte of the memory is that is not zero.
+    start: usize,
+    /// The memory from there to the last such byte.
     memory: Box<[u8]>,
     /// Size of all of it, in bytes.
     size: usize,
@@ -54,12 +56,14 @@ impl Snapshot {
         if data.len() > MAX_PAGES * PAGE_BYTES {
             return None;
         }
-        let used = data
+        let start = data.iter().position(|byte| *byte != 0).unwrap_or(0);
+        let end = data
             .iter()
             .rposition(|byte| *byte != 0)
             .map_or(0, |last| last + 1);
         Some(Self {
-            memory: data.get(..used)?.into(),
+            start,
+            memory: data.get(start..end)?.into(),
             size: data.len(),
             globals: globals
                 .iter()
@@ -81,11 +85,15 @@ impl Snapshot {
         if data.len() != self.size {
             return false;
         }
-        let Some((used, rest)) = data.split_at_mut_checked(self.memory.len()) else {
+        let Some((before, rest)) = data.split_at_mut_checked(self.start) else {
             return false;
         };
+        let Some((used, after)) = rest.split_at_mut_checked(self.memory.len()) else {
+            return false;
+        };
+        before.fill(0);
         used.copy_from_slice(&self.memory);
-        rest.fill(0);
+        after.fill(0);
         globals
             .iter()
             .zip(&self.globals)

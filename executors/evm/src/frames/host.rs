@@ -18,7 +18,10 @@ use weft_executor_core::{
 };
 
 use super::Frames;
-use crate::evm::{TransactionError, TransactionEvm};
+use crate::{
+    evm::{TransactionError, TransactionEvm},
+    keccak::remembered_keccak256,
+};
 
 /// Blocks whose hashes a transaction can ask for.
 const BLOCK_HASHES: u64 = 256;
@@ -367,11 +370,19 @@ impl Host for FrameHost<'_, '_, '_> {
         })
     }
 
+    fn keccak256(&mut self, bytes: &[u8]) -> B256 {
+        remembered_keccak256(bytes)
+    }
+
     #[expect(
         clippy::indexing_slicing,
-        reason = "there are numbers for each machine, and this frame is one of a machine"
+        reason = "there are numbers for this machine from the first line on"
     )]
     fn shared(&mut self) -> &mut [u64; 2] {
-        &mut self.frames.shared[self.machine]
+        let shared = &mut self.frames.shared;
+        if shared.len() <= self.machine {
+            shared.resize(self.machine + 1, [0; 2]);
+        }
+        &mut shared[self.machine]
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Frames<'m> {
     /// Whether contracts of the EVM run, too.
     evm_contracts: bool,
     block: &'m BlockEnv,
-    /// Two numbers of each machine, see [`weft_executor_core::Host::shared`].
+    /// Two numbers of each machine that has asked for them, see [`weft_executor_core::Host::shared`].
     shared: Vec<[u64; 2]>,
     /// For each call and creation that has not ended, of whatever kind, the contract that was called
     /// in its own place; `None` for others, which are part of the frame above them. Kept only where
@@ -61,7 +61,7 @@ impl<'m> Frames<'m> {
             machines,
             evm_contracts,
             block,
-            shared: vec![[0; 2]; machines.len()],
+            shared: Vec::new(),
             running: Vec::new(),
             spare,
             halted: None,
