@@ -11,7 +11,7 @@ use weft_bench::{
     ingest::{
         DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
     },
-    programs::{ProgramsConfig, run_programs},
+    programs::{ProgramsConfig, Twins, run_programs},
     state_bench::{StateBenchConfig, run_state},
 };
 
@@ -39,6 +39,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ProgramsArguments {
+    /// Contract: empty, erc20 or hashing; all of them when left out.
+    #[arg(long)]
+    program: Option<Twins>,
     /// Threads of the engine; the machine's cores when left out.
     #[arg(long)]
     threads: Option<NonZeroUsize>,
@@ -248,6 +251,7 @@ fn programs(arguments: ProgramsArguments) -> Result<()> {
             Some(threads) => threads,
             None => std::thread::available_parallelism()?,
         },
+        program: arguments.program,
         seed: arguments.seed,
         runs: arguments.runs,
     };

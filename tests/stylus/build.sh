@@ -82,7 +82,7 @@ build() {
     # Binaryen knows features by other names than the compiler, which has named them in a section.
     wasm-opt -O3 --mvp-features --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
         --enable-sign-ext --strip-debug --strip-producers --strip-target-features \
-        "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/$2.wasm" -o "$built/$2.wasm"
+        "$CARGO_TARGET_DIR/wasm32-unknown-unknown/release/$(printf %s "$2" | tr - _).wasm" -o "$built/$2.wasm"
     verify "$built/$2.wasm"
 }
 

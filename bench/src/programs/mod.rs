@@ -12,11 +12,13 @@ use weft_executor_evm::EvmLayer;
 use crate::{BenchError, measure::Contestants, scenario::execution_layers};
 
 pub use report::ProgramReport;
-use twins::Twins;
+pub use twins::{Twins, UnknownProgram};
 
 /// What to measure and how.
 #[derive(Debug, Clone, Copy)]
 pub struct ProgramsConfig {
+    /// Which contract; `None` for all.
+    pub program: Option<Twins>,
     /// Threads that the engine may use.
     pub threads: NonZeroUsize,
     /// What accounts are generated from.
@@ -35,7 +37,8 @@ pub fn run_programs(
 ) -> Result<(), BenchError> {
     let layer: EvmLayer = execution_layers()?;
     let contestants = Contestants::with_layer(layer.clone(), config.threads)?;
-    for twins in Twins::ALL {
+    let chosen = |twins: &Twins| config.program.is_none_or(|program| program == *twins);
+    for twins in Twins::ALL.into_iter().filter(chosen) {
         let (evm, wasm) = twins.scenarios(&layer, config.seed)?;
         let (evm, wasm) =
             contestants.measure_pair(twins.name(), [&evm, &wasm], config.runs.get())?;

@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_sol_types::SolCall;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -15,8 +17,8 @@ use crate::{
 };
 
 /// A contract in both forms, and what is done with it.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Twins {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Twins {
     /// A contract that does nothing: what a call costs by itself.
     Empty,
     /// Transfers of an ERC-20 token, each between two holders of its own.
@@ -29,6 +31,22 @@ const BALANCE: U256 = U256::from_limbs([1_000_000, 0, 0, 0]);
 
 /// Hashes in one call.
 const HASHES: u64 = 20;
+
+/// A name that is no program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no program {0:?}: expected {list}", list = Twins::ALL.map(Twins::name).join(", "))]
+pub struct UnknownProgram(pub String);
+
+impl FromStr for Twins {
+    type Err = UnknownProgram;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|twins| twins.name() == name)
+            .ok_or_else(|| UnknownProgram(name.to_owned()))
+    }
+}
 
 impl Twins {
     pub(super) const ALL: [Self; 3] = [Self::Empty, Self::Erc20, Self::Hashing];

@@ -1,14 +1,21 @@
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
-use revm::state::{Account as RevmAccount, EvmState};
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256, map::B256Map};
+use revm::{
+    bytecode::Bytecode,
+    state::{Account as RevmAccount, EvmState},
+};
 use weft_executor_core::{AccessedAccount, Account, TransactionChange, TransactionChanges};
+
+use crate::frames::hooks::marker::original_of;
 
 /// What a transaction changed, sorted, out of what revm's journal holds after it.
 ///
 /// `clears_empty_accounts` says whether EIP-161 is in force: touching an empty account then deletes
-/// it, and before that created it.
+/// it, and before that created it. `replaced` has the codes of accounts that have got their first hook,
+/// which came into being with the accounts if these did.
 pub(crate) fn transaction_changes(
     state: &EvmState,
     clears_empty_accounts: bool,
+    replaced: &B256Map<Bytecode>,
 ) -> TransactionChanges {
     let mut changes = TransactionChanges::default();
     for (address, account) in state {
@@ -21,6 +28,12 @@ pub(crate) fn transaction_changes(
             && info.code_hash != account.original_info().code_hash
         {
             changes.code.push((info.code_hash, code.original_bytes()));
+            if account.is_created()
+                && let Some(original) = original_of(code.original_byte_slice())
+                && let Some(code) = replaced.get(&original)
+            {
+                changes.code.push((original, code.original_bytes()));
+            }
         }
         changes.accounts.push((*address, change));
     }

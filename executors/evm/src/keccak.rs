@@ -52,6 +52,16 @@ fn place(input: &[u8; MAPPING_KEY]) -> usize {
     usize::try_from(mixed >> 32).unwrap_or(0) % REMEMBERED
 }
 
+/// keccak-256, with the hashes of mappings remembered.
+pub(crate) fn remembered_keccak256(input: &[u8]) -> B256 {
+    match input.first_chunk() {
+        Some(chunk) if input.len() == MAPPING_KEY => {
+            MEMORY.with_borrow_mut(|memory| memory.hash(chunk))
+        }
+        _ => keccak256(input),
+    }
+}
+
 /// KECCAK256 as revm has it, with the hashes of mappings remembered.
 pub(crate) fn keccak256_instruction<H: Host>(
     context: InstructionContext<'_, H, EthInterpreter>,
@@ -78,11 +88,7 @@ pub(crate) fn keccak256_instruction<H: Host>(
         MAPPING_KEY,
     )?;
     let input = interpreter.memory.slice_len(offset, MAPPING_KEY);
-    let hash = match input.first_chunk() {
-        Some(input) => MEMORY.with_borrow_mut(|memory| memory.hash(input)),
-        None => keccak256(&*input),
-    };
-    *top = hash.into();
+    *top = remembered_keccak256(&input).into();
     Ok(())
 }
 

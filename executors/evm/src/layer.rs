@@ -1,9 +1,10 @@
 use std::{fmt, sync::Arc};
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{TxKind, U256};
+use alloy_primitives::{Address, TxKind, U256, map::B256Map};
 use revm::{
     Context, Journal,
+    bytecode::Bytecode,
     context::{Evm, TxEnv},
     context_interface::result::{EVMError, ExecutionResult},
     handler::{EthPrecompiles, Handler},
@@ -23,7 +24,7 @@ use crate::{
     database::{FallibleState, ReadFailed, State, StateDatabase},
     environment::{call_env, transaction_env},
     evm::{Instructions, TransactionError, TransactionEvm},
-    frames::Frames,
+    frames::{Frames, hooks::HOOKS},
     handler::{Origin, TransactionHandler},
     outcome::{execution, invalid_transaction},
     scratch::Scratch,
@@ -88,10 +89,16 @@ struct Ran {
     credit: Option<U256>,
     /// Why it was stopped, where revm has no word for it.
     halted: Option<HaltReason>,
+    /// Codes that may be in the state under no account, by hash.
+    replaced: B256Map<Bytecode>,
 }
 
 impl Ran {
-    fn execution(self, sender_nonce: u64, changes: TransactionChanges) -> Execution {
+    /// What the message came to; `state` is all accounts that it has loaded.
+    fn execution(self, sender: Address, block: &BlockEnv, state: &EvmState) -> Execution {
+        let clears_empty_accounts = clears_empty_accounts(block.fork);
+        let changes = transaction_changes(state, clears_empty_accounts, &self.replaced);
+        let sender_nonce = nonce_before(state, sender);
         execution(self.result, self.halted, sender_nonce, changes, self.credit)
     }
 }
@@ -117,8 +124,12 @@ impl EvmLayer {
         self
     }
 
+    fn has_machines(&self, fork: Fork) -> bool {
+        !self.machines.is_empty() && fork >= FIRST_FORK_OF_MACHINES
+    }
+
     fn frames<'m>(&'m self, block: &'m BlockEnv, spare: crate::frames::SpareStacks) -> Frames<'m> {
-        if block.fork < FIRST_FORK_OF_MACHINES {
+        if !self.has_machines(block.fork) {
             return Frames::new(&[], true, block, spare);
         }
         Frames::new(&self.machines, self.evm_contracts, block, spare)
@@ -210,6 +221,7 @@ impl EvmLayer {
                 result,
                 credit,
                 halted: ran.take_halted(),
+                replaced: ran.take_replaced(),
             })
             .map_err(|error| match error {
                 EVMError::Database(failed) => Failure::State(failed),
@@ -245,8 +257,7 @@ impl EvmLayer {
             no_base_fee: false,
         };
         self.run(message, state, |ran, state| {
-            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            ran.execution(nonce_before(state, sender), changes)
+            ran.execution(sender, block, state)
         })
     }
 
@@ -266,8 +277,7 @@ impl EvmLayer {
             no_base_fee: false,
         };
         let result = self.run(message, state, |ran, state| {
-            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            ran.execution(nonce_before(state, deposit.from), changes)
+            ran.execution(deposit.from, block, state)
         });
         match result {
             Err(ExecuteError::Invalid(reason)) => failed_deposit(deposit, reason, state),
@@ -345,7 +355,9 @@ impl ExecutionLayer for EvmLayer {
         {
             return None;
         }
+        // The registry of hooks has no code, and runs all the same.
         plain_transfer(block, transaction)
+            .filter(|transfer| transfer.receiver != HOOKS || !self.has_machines(block.fork))
     }
 
     fn call<S: StateView>(
@@ -368,12 +380,9 @@ impl ExecutionLayer for EvmLayer {
             uncapped_gas: true,
             no_base_fee: call.gas_price == 0,
         };
-        self.run(message, state, |ran, state| {
-            let changes = transaction_changes(state, clears_empty_accounts(block.fork));
-            CallOutcome {
-                execution: ran.execution(nonce_before(state, call.from), changes),
-                accessed: accessed_accounts(state),
-            }
+        self.run(message, state, |ran, state| CallOutcome {
+            execution: ran.execution(call.from, block, state),
+            accessed: accessed_accounts(state),
         })
     }
 }

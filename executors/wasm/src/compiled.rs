@@ -2,14 +2,15 @@ use std::{borrow::Cow, sync::OnceLock};
 
 use alloy_primitives::{B256, keccak256};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module, ModuleExport,
-    OptLevel, PoolingAllocationConfig, Store, Trap, TypedFunc,
+    Config, Enabled, Engine, Global, InstanceAllocationStrategy, InstancePre, Linker, Memory,
+    Module, ModuleExport, OptLevel, PoolingAllocationConfig, Store, Trap, TypedFunc,
 };
 
 use crate::{
     MAX_MEMORY_PAGES, ModuleError,
     disk_cache::DiskCache,
     host::{self, Instance},
+    idle::{self, Snapshot, Started},
     instrument::instrument,
     memory::PAGE_BYTES,
     meter::operator_costs,
@@ -19,6 +20,9 @@ use crate::{
 
 /// Instances that the pool has room for.
 const POOL_INSTANCES: u32 = 256;
+
+/// What the names begin with under which an instrumented module exports its mutable globals.
+pub(crate) const MUTABLE_GLOBAL: &str = "weft.global.";
 
 /// Elements of a table in the pool.
 const POOL_TABLE_ELEMENTS: usize = 4_096;
@@ -59,12 +63,16 @@ struct Compiled {
     instance: InstancePre<Instance>,
     entrypoint: ModuleExport,
     memory: ModuleExport,
+    globals: Vec<ModuleExport>,
+    /// Of the first instance, before it ran; `None` inside if instances are not used again.
+    snapshot: OnceLock<Option<Snapshot>>,
 }
 
-/// An instance of a program, ready to run.
-pub(crate) struct Started {
-    pub(crate) store: Store<Instance>,
-    pub(crate) entrypoint: TypedFunc<u32, u32>,
+/// What is needed of an instance.
+struct Parts {
+    entrypoint: TypedFunc<u32, u32>,
+    memory: Memory,
+    globals: Vec<Global>,
 }
 
 impl Compilers {
@@ -136,10 +144,15 @@ impl Compilers {
         fuel: u64,
         module: impl FnOnce() -> Result<Cow<'a, [u8]>, ModuleError>,
     ) -> wasmtime::Result<Started> {
+        if let Some(mut started) = idle::take(code_hash) {
+            started.store.data_mut().renew(instance);
+            started.store.set_fuel(fuel)?;
+            return Ok(started);
+        }
         if let (Some(pool), Some(compiled)) = (&self.pool, &program.pooled) {
             let mut store = pool.store(instance, fuel)?;
             match compiled.instantiate(&mut store) {
-                Ok(entrypoint) => return Ok(Started { store, entrypoint }),
+                Ok(parts) => return Ok(compiled.started(store, parts)),
                 Err(error) if error.is::<Trap>() => return Err(error),
                 Err(_) => instance = store.into_data(),
             }
@@ -154,8 +167,24 @@ impl Compilers {
             }
         };
         let mut store = self.on_demand.store(instance, fuel)?;
-        let entrypoint = compiled.instantiate(&mut store)?;
-        Ok(Started { store, entrypoint })
+        let parts = compiled.instantiate(&mut store)?;
+        Ok(compiled.started(store, parts))
+    }
+
+    /// Keeps an instance that has run, if it can be used again.
+    pub(crate) fn finish(&self, program: &Program, code_hash: B256, started: Started) {
+        let of_pool = self
+            .pool
+            .as_ref()
+            .is_some_and(|pool| Engine::same(&pool.engine, started.store.engine()));
+        let compiled = if of_pool {
+            program.pooled.as_ref()
+        } else {
+            program.on_demand.get()
+        };
+        if let Some(Some(snapshot)) = compiled.and_then(|compiled| compiled.snapshot.get()) {
+            idle::keep(code_hash, started, snapshot);
+        }
     }
 }
 
@@ -217,6 +246,12 @@ impl Compiler {
             memory: module
                 .get_export_index("memory")
                 .ok_or(ModuleError::Memory)?,
+            globals: module
+                .exports()
+                .filter(|export| export.name().starts_with(MUTABLE_GLOBAL))
+                .filter_map(|export| module.get_export_index(export.name()))
+                .collect(),
+            snapshot: OnceLock::new(),
         })
     }
 
@@ -229,18 +264,48 @@ impl Compiler {
 }
 
 impl Compiled {
-    fn instantiate(&self, store: &mut Store<Instance>) -> wasmtime::Result<TypedFunc<u32, u32>> {
+    fn instantiate(&self, store: &mut Store<Instance>) -> wasmtime::Result<Parts> {
         let instance = self.instance.instantiate(&mut *store)?;
         let memory = instance
             .get_module_export(&mut *store, &self.memory)
             .and_then(wasmtime::Extern::into_memory)
             .ok_or(ModuleError::Memory)?;
         store.data_mut().memory = Some(memory);
-        instance
+        let entrypoint = instance
             .get_module_export(&mut *store, &self.entrypoint)
             .and_then(wasmtime::Extern::into_func)
             .ok_or(ModuleError::Entrypoint)?
-            .typed(&*store)
+            .typed(&*store)?;
+        let globals = self
+            .globals
+            .iter()
+            .filter_map(|global| {
+                instance
+                    .get_module_export(&mut *store, global)?
+                    .into_global()
+            })
+            .collect();
+        Ok(Parts {
+            entrypoint,
+            memory,
+            globals,
+        })
+    }
+
+    fn started(&self, store: Store<Instance>, parts: Parts) -> Started {
+        let Parts {
+            entrypoint,
+            memory,
+            globals,
+        } = parts;
+        let mut started = Started {
+            store,
+            entrypoint,
+            memory,
+            globals,
+        };
+        self.snapshot.get_or_init(|| Snapshot::of(&mut started));
+        started
     }
 }
 

@@ -46,7 +46,7 @@ impl Ending {
 /// How a program ended whose entry point came to this result.
 pub(crate) fn how_it_ended(
     result: wasmtime::Result<u32>,
-    mut store: Store<Instance>,
+    store: &mut Store<Instance>,
 ) -> wasmtime::Result<Ending> {
     let cause = match result {
         Ok(status) => Cause::Exit(status),

@@ -105,6 +105,22 @@ impl Instance {
             last_code: None,
         }
     }
+
+    /// Takes on another frame, and keeps the memory and the empty storage cache.
+    pub(crate) fn renew(&mut self, mut frame: Self) {
+        frame.memory = self.memory;
+        frame.storage = std::mem::take(&mut self.storage);
+        *self = frame;
+    }
+
+    /// Forgets all but where the memory is.
+    pub(crate) fn clear(&mut self) {
+        self.input = Bytes::new();
+        self.result = Bytes::new();
+        self.return_data = Bytes::new();
+        self.last_code = None;
+        self.storage.reset();
+    }
 }
 
 /// Length of bytes as programs count.

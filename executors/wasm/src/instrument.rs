@@ -4,10 +4,13 @@
 //! A function that calls others, or whose frame may be large, takes the estimated size of its
 //! frame off a global when it is entered and gives it back when it is left. Estimates are upper
 //! bounds in practice, not in theory: the compiler's own stack check stays behind them, as a net.
+//!
+//! All mutable globals are exported under names of their own ([`MUTABLE_GLOBAL`]), so that an
+//! instance that has run can be made as new.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, ElementSection, EntityType,
-    ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
+    ExportKind, ExportSection, Function, FunctionSection, GlobalSection, GlobalType, ImportSection,
     Instruction, MemorySection, Module, TableSection, TypeSection, ValType,
     reencode::{Error, Reencode, RoundtripReencoder},
 };
@@ -15,6 +18,7 @@ use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
 
 use crate::{
     ModuleError,
+    compiled::MUTABLE_GLOBAL,
     frame::{self, Frame, Frames},
     stack::BUDGET_BYTES,
 };
@@ -77,6 +81,7 @@ struct Parts<'a> {
     bodies: Vec<FunctionBody<'a>>,
     data: DataSection,
     imported: u32,
+    mutable_globals: Vec<u32>,
 }
 
 impl<'a> Parts<'a> {
@@ -105,10 +110,20 @@ impl<'a> Parts<'a> {
                 encode.parse_memory_section(&mut self.memories, section)?;
             }
             Payload::GlobalSection(section) => {
+                for (index, global) in (0..).zip(section.clone()) {
+                    if global?.ty.mutable {
+                        self.mutable_globals.push(index);
+                    }
+                }
                 encode.parse_global_section(&mut self.globals, section)?;
             }
             Payload::ExportSection(section) => {
-                encode.parse_export_section(&mut self.exports, section)?;
+                for export in section {
+                    let export = export?;
+                    if !export.name.starts_with(MUTABLE_GLOBAL) {
+                        encode.parse_export(&mut self.exports, export)?;
+                    }
+                }
             }
             Payload::ElementSection(section) => {
                 encode.parse_element_section(&mut self.elements, section)?;
@@ -141,6 +156,12 @@ impl<'a> Parts<'a> {
             },
             &ConstExpr::i32_const(BUDGET_BYTES.cast_signed()),
         );
+
+        // Globals are the module's own: none may be imported.
+        for global in self.mutable_globals.iter().chain([&added.left]) {
+            let name = format!("{MUTABLE_GLOBAL}{global}");
+            self.exports.export(&name, ExportKind::Global, *global);
+        }
 
         let mut encode = Renumbering {
             imported: self.imported,

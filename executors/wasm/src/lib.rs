@@ -14,6 +14,7 @@ mod disk_cache;
 mod ending;
 mod frame;
 mod host;
+mod idle;
 mod instrument;
 mod machine;
 mod memory;

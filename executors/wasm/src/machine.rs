@@ -82,7 +82,9 @@ impl WasmMachine {
             let compilers = self.programs.compilers();
             let mut started = compilers.start(program, frame.code_hash, instance, fuel, module)?;
             let result = started.entrypoint.call(&mut started.store, arguments);
-            how_it_ended(result, started.store)
+            let ending = how_it_ended(result, &mut started.store);
+            compilers.finish(program, frame.code_hash, started);
+            ending
         });
         let [pages_open, _] = host.shared();
         *pages_open = open;

@@ -1,6 +1,4 @@
-use std::collections::BTreeMap;
-
-use alloy_primitives::U256;
+use alloy_primitives::{U256, map::U256Map};
 use weft_executor_core::{Host, Priced, StateUnread, WriteError};
 
 use crate::meter::{API_GAS, cache_read_gas, cache_write_gas};
@@ -9,11 +7,13 @@ use crate::meter::{API_GAS, cache_read_gas, cache_write_gas};
 /// transaction's gas, and the cache must not grow without bound.
 const MAX_SLOTS: usize = 1 << 16;
 
+/// Slots that there is room for after a reset.
+const MAX_KEPT_SLOTS: usize = 64;
+
 /// What one frame of a program has read and written of its storage. What is not flushed is lost.
 #[derive(Debug, Default)]
 pub(crate) struct StorageCache {
-    // In order of slot, which is the order in which it is written back.
-    slots: BTreeMap<U256, Cached>,
+    slots: U256Map<Cached>,
     reads: u64,
     writes: u64,
 }
@@ -65,7 +65,15 @@ impl StorageCache {
         Some(cache_write_gas(self.writes))
     }
 
-    /// Writes back what is new and says the gas, which is at most `gas_left`. With `clear` the
+    /// Forgets everything, and keeps the room for a few slots.
+    pub(crate) fn reset(&mut self) {
+        self.slots.clear();
+        self.slots.shrink_to(MAX_KEPT_SLOTS);
+        self.reads = 0;
+        self.writes = 0;
+    }
+
+    /// Writes back what is new, in order of slot, and says the gas, which is at most `gas_left`. With `clear` the
     /// cache is empty afterwards.
     pub(crate) fn flush(
         &mut self,
@@ -74,12 +82,17 @@ impl StorageCache {
         host: &mut dyn Host,
     ) -> Result<u64, WriteError> {
         let mut left = gas_left;
-        for (slot, cached) in &mut self.slots {
-            if cached.known != Some(cached.value) {
-                let gas = host.set_storage(*slot, cached.value, left)?;
-                left = left.checked_sub(gas).ok_or(WriteError::OutOfGas)?;
-                cached.known = Some(cached.value);
-            }
+        let mut new: Vec<(U256, &mut Cached)> = self
+            .slots
+            .iter_mut()
+            .filter(|(_, cached)| cached.known != Some(cached.value))
+            .map(|(slot, cached)| (*slot, cached))
+            .collect();
+        new.sort_unstable_by_key(|(slot, _)| *slot);
+        for (slot, cached) in new {
+            let gas = host.set_storage(slot, cached.value, left)?;
+            left = left.checked_sub(gas).ok_or(WriteError::OutOfGas)?;
+            cached.known = Some(cached.value);
         }
         if clear {
             self.slots.clear();

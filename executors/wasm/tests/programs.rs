@@ -256,14 +256,9 @@ fn more_gas_than_fuel_can_count_is_no_overflow() {
 
 #[test]
 fn stylus_compressed_form_runs() {
-    use std::io::Write;
     let module = wat::parse_str(counter()).unwrap();
-    let mut code = vec![0xef, 0xf0, 0x00, 0x00];
-    brotli::CompressorWriter::new(&mut code, 4096, 11, 22)
-        .write_all(&module)
-        .unwrap();
     let mut chain = Chain::new();
-    chain.put_code(PROGRAM, code.into());
+    chain.put_code(PROGRAM, compressed(&module));
     let ran = chain.send(ALICE, PROGRAM, Bytes::new());
     assert_eq!(output(&ran)[31], 1);
 }
@@ -284,16 +279,40 @@ fn a_read_that_fails_ends_the_frame_and_not_the_program() {
     }
 }
 
-/// What the Stylus SDK makes is admitted as it is.
+/// What the Stylus SDK makes is admitted as it is, and a transaction has room to create it (with
+/// at most 2^24 gas, EIP-7825) where the module is compressed.
 #[test]
 fn modules_of_the_stylus_sdk_are_admitted() {
+    const CODE_DEPOSIT_GAS: u64 = 200;
+    const CALLDATA_GAS: u64 = 16;
+    const BASE_GAS: u64 = 100_000;
     let machine = Chain::new().machine;
     for module in [
-        &include_bytes!("../../../tests/stylus/modules/erc20.wasm")[..],
+        &include_bytes!("../../../tests/stylus/modules/amm.wasm")[..],
+        include_bytes!("../../../tests/stylus/modules/erc20.wasm"),
         include_bytes!("../../../tests/stylus/modules/hashing.wasm"),
+        include_bytes!("../../../tests/stylus/modules/oz-erc20.wasm"),
         include_bytes!("../../../tests/stylus/modules/relay.wasm"),
     ] {
         let price = admission_gas(module);
-        assert_eq!(machine.admit(&stored_code(module), price), Ok(price));
+        let code = compressed(module);
+        assert_eq!(machine.admit(&code, price), Ok(price));
+        let gas = BASE_GAS + (CODE_DEPOSIT_GAS + CALLDATA_GAS) * code.len() as u64 + price;
+        println!(
+            "{} bytes, compressed {}, {price} gas, {gas} in all",
+            module.len(),
+            code.len()
+        );
+        assert!(gas < 1 << 24);
     }
+}
+
+/// The code of a program in Stylus' form.
+fn compressed(module: &[u8]) -> Bytes {
+    use std::io::Write;
+    let mut code = vec![0xef, 0xf0, 0x00, 0x00];
+    brotli::CompressorWriter::new(&mut code, 4096, 11, 22)
+        .write_all(module)
+        .unwrap();
+    code.into()
 }

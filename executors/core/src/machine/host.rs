@@ -1,4 +1,4 @@
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 
 use crate::BlockEnv;
 
@@ -170,7 +170,7 @@ pub trait Host {
     /// A log of the frame's contract.
     ///
     /// # Errors
-    /// When the frame is static.
+    /// When the frame is static; a hook may log all the same, so ask the host and not the frame.
     fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), WriteError>;
 
     /// Calls another contract, of any kind.
@@ -186,6 +186,11 @@ pub trait Host {
     /// When the frame is static, the gas does not cover the creation's own price, or the state
     /// cannot be read.
     fn create(&mut self, request: CreateRequest) -> Result<Created, WriteError>;
+
+    /// keccak-256 of bytes. A host may remember what is hashed often.
+    fn keccak256(&mut self, bytes: &[u8]) -> B256 {
+        keccak256(bytes)
+    }
 
     /// A number that all frames of the transaction share, zero at its start and not taken back when
     /// a frame reverts: for prices that depend on what a machine has done so far. Each machine has

@@ -25,7 +25,8 @@ pub trait Machine: Send + Sync + 'static {
     fn name(&self) -> &'static str;
 
     /// Whether a contract with this code runs here; decided by the first bytes. They begin with
-    /// `0xef`, which no EVM contract does (EIP-3541).
+    /// `0xef`, which no EVM contract does (EIP-3541), and not with `0xeff00f`, which stands for the code
+    /// of a contract with hooks.
     fn owns(&self, code: &[u8]) -> bool;
 
     /// Whether the machine answers calls to this address itself, as long as there is no code at it: a

@@ -18,7 +18,10 @@ use weft_executor_core::{
 };
 
 use super::Frames;
-use crate::evm::{TransactionError, TransactionEvm};
+use crate::{
+    evm::{TransactionError, TransactionEvm},
+    keccak::remembered_keccak256,
+};
 
 /// Blocks whose hashes a transaction can ask for.
 const BLOCK_HASHES: u64 = 256;
@@ -32,6 +35,7 @@ pub(super) struct FrameHost<'f, 'm, 'a> {
     caller: Address,
     value: U256,
     is_static: bool,
+    may_log: bool,
     depth: usize,
     /// Where the memory of EVM frames below this one begins.
     memory: SharedMemory,
@@ -49,6 +53,7 @@ impl<'f, 'm, 'a> FrameHost<'f, 'm, 'a> {
         depth: usize,
         memory: SharedMemory,
     ) -> Self {
+        let may_log = !frame.is_static || frames.hooks.may_log(depth);
         Self {
             frames,
             evm,
@@ -57,6 +62,7 @@ impl<'f, 'm, 'a> FrameHost<'f, 'm, 'a> {
             caller: frame.caller,
             value: frame.value,
             is_static: frame.is_static,
+            may_log,
             depth,
             memory,
             is_reentrant: OnceCell::new(),
@@ -240,7 +246,7 @@ impl Host for FrameHost<'_, '_, '_> {
     }
 
     fn log(&mut self, topics: Vec<B256>, data: Bytes) -> Result<(), WriteError> {
-        if self.is_static {
+        if !self.may_log {
             return Err(WriteError::Static);
         }
         let log = Log::new_unchecked(self.contract, topics, data);
@@ -364,11 +370,19 @@ impl Host for FrameHost<'_, '_, '_> {
         })
     }
 
+    fn keccak256(&mut self, bytes: &[u8]) -> B256 {
+        remembered_keccak256(bytes)
+    }
+
     #[expect(
         clippy::indexing_slicing,
-        reason = "there are numbers for each machine, and this frame is one of a machine"
+        reason = "there are numbers for this machine from the first line on"
     )]
     fn shared(&mut self) -> &mut [u64; 2] {
-        &mut self.frames.shared[self.machine]
+        let shared = &mut self.frames.shared;
+        if shared.len() <= self.machine {
+            shared.resize(self.machine + 1, [0; 2]);
+        }
+        &mut shared[self.machine]
     }
 }

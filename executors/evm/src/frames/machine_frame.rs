@@ -138,7 +138,7 @@ fn frame(evm: &TransactionEvm<'_>, inputs: &CallInputs) -> Frame {
     }
 }
 
-fn ended(
+pub(super) fn ended(
     inputs: &CallInputs,
     result: InstructionResult,
     gas_left: u64,

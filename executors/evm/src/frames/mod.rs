@@ -1,13 +1,15 @@
 //! The frames of one transaction: revm's own, and those whose code runs on a [`Machine`].
 
 mod creation;
+pub(crate) mod hooks;
 mod host;
 mod machine_frame;
 
 use std::{mem, sync::Arc};
 
-use alloy_primitives::{Address, Bytes, KECCAK256_EMPTY};
+use alloy_primitives::{Address, Bytes, KECCAK256_EMPTY, map::B256Map};
 use revm::{
+    bytecode::Bytecode,
     context_interface::{
         ContextTr, FrameStack, JournalTr, journaled_state::account::JournaledAccountTr,
     },
@@ -23,6 +25,7 @@ use revm::{
 };
 use weft_executor_core::{BlockEnv, HaltReason, Machine};
 
+use self::hooks::{HookState, marker::original_of};
 use crate::evm::{TransactionError, TransactionEvm};
 
 /// Stacks of EVM frames that are not in use.
@@ -34,7 +37,7 @@ pub(crate) struct Frames<'m> {
     /// Whether contracts of the EVM run, too.
     evm_contracts: bool,
     block: &'m BlockEnv,
-    /// Two numbers of each machine, see [`weft_executor_core::Host::shared`].
+    /// Two numbers of each machine that has asked for them, see [`weft_executor_core::Host::shared`].
     shared: Vec<[u64; 2]>,
     /// For each call and creation that has not ended, of whatever kind, the contract that was called
     /// in its own place; `None` for others, which are part of the frame above them. Kept only where
@@ -44,6 +47,7 @@ pub(crate) struct Frames<'m> {
     pub(crate) spare: SpareStacks,
     /// Why the transaction's first frame was stopped, where revm has no word for it.
     halted: Option<HaltReason>,
+    hooks: HookState,
 }
 
 impl<'m> Frames<'m> {
@@ -57,16 +61,22 @@ impl<'m> Frames<'m> {
             machines,
             evm_contracts,
             block,
-            shared: vec![[0; 2]; machines.len()],
+            shared: Vec::new(),
             running: Vec::new(),
             spare,
             halted: None,
+            hooks: HookState::default(),
         }
     }
 
     /// Why the transaction was stopped, where revm has no word for it.
     pub(crate) fn take_halted(&mut self) -> Option<HaltReason> {
         self.halted.take()
+    }
+
+    /// Codes of contracts that have got their first hook in this transaction, by hash.
+    pub(crate) fn take_replaced(&mut self) -> B256Map<Bytecode> {
+        mem::take(&mut self.hooks.replaced)
     }
 
     /// Runs a frame and all below it, on an empty stack of frames.
@@ -86,7 +96,11 @@ impl<'m> Frames<'m> {
                 },
                 ItemOrResult::Result(result) => {
                     self.running.pop();
-                    result
+                    if self.hooks.none_running() {
+                        result
+                    } else {
+                        self.end_frame(evm, result)?
+                    }
                 }
             };
             if let Some(result) = evm.frame_return_result(result)? {
@@ -95,7 +109,7 @@ impl<'m> Frames<'m> {
         }
     }
 
-    /// Runs a frame below one that a machine runs, on a stack of its own.
+    /// Runs a frame below one that a machine runs, or a hook, on a stack of its own.
     fn run_nested(
         &mut self,
         evm: &mut TransactionEvm<'_>,
@@ -104,7 +118,9 @@ impl<'m> Frames<'m> {
         let mut stack = self.spare.pop().unwrap_or_default();
         stack.clear();
         let outer = mem::replace(&mut evm.frame_stack, stack);
+        self.hooks.stacks += 1;
         let result = self.run(evm, first);
+        self.hooks.stacks -= 1;
         self.spare.push(mem::replace(&mut evm.frame_stack, outer));
         result
     }
@@ -124,7 +140,15 @@ impl<'m> Frames<'m> {
             FrameInput::Call(inputs) if !self.machines.is_empty() => {
                 let code = inputs.known_bytecode.1.original_byte_slice();
                 let machine = if code.is_empty() {
+                    if Self::is_registry(inputs) {
+                        let (depth, memory) = (init.depth, init.memory);
+                        return self.run_registry(evm, inputs, depth, memory).map(Some);
+                    }
                     self.server(inputs.bytecode_address)
+                } else if code.first() != Some(&MACHINE_CODE) {
+                    None
+                } else if let Some(original) = original_of(code) {
+                    return self.start_marked(evm, init, original);
                 } else {
                     self.owner(code)
                 };

@@ -4,6 +4,8 @@
 pub(crate) mod blocks;
 pub(crate) mod chain;
 pub(crate) mod code;
+pub(crate) mod hooks;
+pub(crate) mod machine;
 pub(crate) mod plain;
 pub(crate) mod programs;
 

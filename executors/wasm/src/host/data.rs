@@ -1,8 +1,11 @@
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, Bytes};
 use wasmtime::{Linker, Result};
 
 use super::{Guest, Instance, MODULE, Stop, call::HostCall, length};
-use crate::meter::{API_INK, HOST_CALL_INK, keccak_ink, log_gas, read_ink, write_ink};
+use crate::{
+    current::with_host,
+    meter::{API_INK, HOST_CALL_INK, keccak_ink, log_gas, read_ink, write_ink},
+};
 
 /// Most topics of a log.
 const MAX_TOPICS: u32 = 4;
@@ -38,7 +41,8 @@ fn write_result(guest: Guest<'_>, data: u32, length: u32) -> Result<()> {
 
 fn native_keccak256(guest: Guest<'_>, data: u32, length: u32, digest: u32) -> Result<()> {
     let mut call = HostCall::begin(guest, keccak_ink(length))?;
-    let hash = keccak256(call.bytes(data, length)?);
+    let bytes = call.bytes(data, length)?;
+    let hash = with_host(|host| host.keccak256(bytes));
     Ok(call.write(digest, hash.as_slice())?)
 }
 

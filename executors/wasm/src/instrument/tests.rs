@@ -115,6 +115,9 @@ impl Machine {
             .collect();
         let mut state = Vec::new();
         for (name, export) in exports {
+            if name.starts_with(MUTABLE_GLOBAL) {
+                continue;
+            }
             let seen = if let Some(global) = export.clone().into_global() {
                 format!("{:?}", global.get(&mut self.store))
             } else if let Some(memory) = export.into_memory() {
@@ -275,4 +278,40 @@ fn every_way_out_gives_back_what_was_taken() {
     let arguments = [Val::I32(100_000)];
     let expected = Ok(vec!["I32(100000)".to_owned()]);
     assert_eq!(bounded.call("many", &arguments, 1, u64::MAX), expected);
+}
+
+#[test]
+fn every_mutable_global_is_exported_once() {
+    let module = wat::parse_str(
+        r#"(module
+            (global (mut i32) (i32.const 1))
+            (global $fixed i32 (i32.const 2))
+            (global (mut f64) (f64.const 3))
+            (memory (export "memory") 1)
+            (export "weft.global.0" (global $fixed))
+            (export "weft.global.2" (memory 0))
+            (func (export "go")))"#,
+    );
+    let instrumented = instrument(&module.unwrap()).unwrap();
+    let module = Module::new(&engine(), instrumented).unwrap();
+    let exports: Vec<_> = module
+        .exports()
+        .filter(|export| export.name().starts_with(MUTABLE_GLOBAL))
+        .map(|export| {
+            (
+                export.name().to_owned(),
+                export.ty().global().unwrap().content().clone(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("0", ValType::I32),
+        ("2", ValType::F64),
+        ("3", ValType::I32),
+    ];
+    assert_eq!(exports.len(), expected.len());
+    for ((name, content), (number, ty)) in exports.iter().zip(&expected) {
+        assert_eq!(name, &format!("{MUTABLE_GLOBAL}{number}"));
+        assert!(ValType::eq(content, ty));
+    }
 }

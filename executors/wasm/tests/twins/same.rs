@@ -170,7 +170,7 @@ fn calls_of_the_host() {
             );
         }
     }
-    for depth in [1_u64, 100] {
+    for depth in [1_u64, 100, 1_000] {
         let depth = U256::from(depth);
         let outcome = both(
             &mut chains,
