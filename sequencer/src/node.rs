@@ -95,8 +95,14 @@ impl Node {
         let engine = predictions.engine();
         let preloader = match NonZeroUsize::new(config.state.preload_threads) {
             Some(threads) => Some(
-                Preloader::start(&store, engine.clone(), threads, config.state.preload_queue)
-                    .map_err(|error| NodeError::Setup(format!("cannot start threads: {error}")))?,
+                Preloader::start(
+                    &store,
+                    engine.clone(),
+                    Arc::clone(&layers),
+                    threads,
+                    config.state.preload_queue,
+                )
+                .map_err(|error| NodeError::Setup(format!("cannot start threads: {error}")))?,
             ),
             None => None,
         };

@@ -33,7 +33,7 @@ pub use history::{History, ParseHistoryError};
 pub use import::ImportedAccounts;
 pub use log_index::LogQuery;
 pub use options::StoreOptions;
-pub use preload::{PreloadCounters, Preloader, StateKey};
+pub use preload::{CodeListener, PreloadCounters, Preloader, StateKey};
 pub use proof::{AccountProof, StorageProof};
 pub use reader::StateReader;
 pub use sealer::Sealer;

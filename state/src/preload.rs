@@ -9,7 +9,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
 use alloy_trie::Nibbles;
 use parking_lot::{Condvar, Mutex};
 use weft_executor_core::StateView;
@@ -18,6 +18,10 @@ use crate::{StateError, StateReader, Store, encoding::account_node_key};
 
 /// An account, or one of its slots.
 pub type StateKey = (Address, Option<U256>);
+
+/// Is told the code, with its hash, of each account that a preloader reads, on the preloader's
+/// threads.
+pub type CodeListener = Box<dyn Fn(B256, &Bytes) + Send + Sync>;
 
 /// Reads accounts and slots that are expected to be needed into the cache that all readers share,
 /// and their paths in the trie into the database's, on threads of its own.
@@ -48,6 +52,7 @@ pub struct PreloadCounters {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    on_code: CodeListener,
     /// Most keys that wait.
     limit: usize,
     cached: AtomicU64,
@@ -77,10 +82,16 @@ impl Store {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub fn preloader(&self, threads: NonZeroUsize, queue_keys: usize) -> io::Result<Preloader> {
+    pub fn preloader(
+        &self,
+        threads: NonZeroUsize,
+        queue_keys: usize,
+        on_code: CodeListener,
+    ) -> io::Result<Preloader> {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             changed: Condvar::new(),
+            on_code,
             limit: queue_keys,
             cached: AtomicU64::new(0),
             loaded: AtomicU64::new(0),
@@ -175,7 +186,7 @@ fn work(store: &Store, shared: &Shared) {
                 shared.changed.wait(&mut queue);
             }
         };
-        let counter = match load(store, key) {
+        let counter = match load(store, key, &shared.on_code) {
             Ok(()) => &shared.loaded,
             Err(error) => {
                 tracing::debug!(%error, "a value could not be preloaded");
@@ -187,7 +198,11 @@ fn work(store: &Store, shared: &Shared) {
     }
 }
 
-fn load(store: &Store, (address, slot): StateKey) -> Result<(), StateError> {
+fn load(
+    store: &Store,
+    (address, slot): StateKey,
+    on_code: &CodeListener,
+) -> Result<(), StateError> {
     let mut state = store.latest_state()?;
     if let Some(slot) = slot {
         return state.storage(address, slot).map(drop);
@@ -196,7 +211,8 @@ fn load(store: &Store, (address, slot): StateKey) -> Result<(), StateError> {
     if let Some(account) = account
         && account.code_hash != KECCAK256_EMPTY
     {
-        state.code(account.code_hash)?;
+        let code = state.code(account.code_hash)?;
+        on_code(account.code_hash, &code);
     }
     state.warm_trie(address)
 }

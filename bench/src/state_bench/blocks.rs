@@ -52,7 +52,11 @@ impl Contestant<'_> {
         let engine = Engine::new(self.config.threads)?;
         let spec = ChainSpec::from_json(SPEC.as_bytes())?;
         let preloader = match self.preload {
-            true => Some(store.preloader(self.config.preload_threads, PRELOAD_QUEUE)?),
+            true => Some(store.preloader(
+                self.config.preload_threads,
+                PRELOAD_QUEUE,
+                Box::new(|_, _| {}),
+            )?),
             false => None,
         };
         let hint = |block: &[RecoveredTransaction]| {

@@ -1,5 +1,6 @@
 use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
+use alloy_primitives::{B256, Bytes};
 use weft_executor_core::{
     BlockEnv, Call, CallOutcome, ExecuteError, Execution, ExecutionLayer, Machine, StateView,
     Transfer,
@@ -12,7 +13,8 @@ use weft_primitives::RecoveredTransaction;
 type MakeMachine = fn(Option<&Path>) -> Result<Arc<dyn Machine>, MachineError>;
 
 /// The layers besides the EVM, with the names that users choose them by.
-const MACHINES: [(&str, MakeMachine); 1] = [("wasm", |folder| Ok(Arc::new(WasmMachine::new(folder)?)))];
+const MACHINES: [(&str, MakeMachine); 1] =
+    [("wasm", |folder| Ok(Arc::new(WasmMachine::new(folder)?)))];
 
 /// Folder inside a node's data folder in which layers keep what saves time after a restart.
 pub const PROGRAMS: &str = "programs";
@@ -131,6 +133,13 @@ impl Layers {
         }
         let machine = self.machines.iter().find(|machine| machine.owns(code));
         Some(machine.map_or(EVM, |machine| machine.name()))
+    }
+
+    /// Has a contract's code, with its hash, made ready to be run soon. It waits for nothing.
+    pub fn prepare(&self, code_hash: B256, code: &Bytes) {
+        if let Some(machine) = self.machines.iter().find(|machine| machine.owns(code)) {
+            machine.prepare(code_hash, code);
+        }
     }
 }
 
