@@ -511,33 +511,3 @@ proptest! {
         }
     }
 }
-
-/// What a program that was stopped has left in its instance is not there for the next frame.
-#[test]
-fn a_frame_begins_anew_after_one_that_nested_too_deep() {
-    let module = program(
-        r#"(global $runs (mut i32) (i32.const 0))
-           (func $deeper (param i32) (result i32)
-            (if (result i32) (local.get 0)
-                (then (i32.add (call $deeper (i32.sub (local.get 0) (i32.const 1))) (i32.const 1)))
-                (else (i32.const 0))))
-           (func (export "user_entrypoint") (param i32) (result i32)
-            (global.set $runs (i32.add (global.get $runs) (i32.const 1)))
-            (call $read_args (i32.const 0))
-            (i32.store (i32.const 0) (call $deeper (i32.load (i32.const 0))))
-            (i32.store (i32.const 4) (global.get $runs))
-            (call $write_result (i32.const 0) (i32.const 8))
-            (i32.const 0))"#,
-    );
-    let mut chain = chain_with(&module);
-    let run = |chain: &mut Chain, depth: u32| {
-        chain.send(ALICE, PROGRAM, Bytes::copy_from_slice(&depth.to_le_bytes()))
-    };
-    for _ in 0..3 {
-        let deep = run(&mut chain, 3_000);
-        let expected = [3_000_u32.to_le_bytes(), 1_u32.to_le_bytes()].concat();
-        assert_eq!(output(&deep), expected);
-        let too_deep = run(&mut chain, 10_000);
-        assert_eq!(halt(&too_deep), "max call depth exceeded");
-    }
-}

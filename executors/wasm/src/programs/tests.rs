@@ -62,7 +62,7 @@ fn a_prepared_program_is_there_when_it_is_called() {
 }
 
 #[test]
-fn too_many_programs_are_not_queued() {
+fn preparing_many_programs_waits_for_none() {
     let programs = Programs::new(None).unwrap();
     let slow = code(500);
     let start = Instant::now();

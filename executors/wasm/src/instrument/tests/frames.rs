@@ -4,7 +4,7 @@ use std::{env, fs};
 
 use wasmtime::{Engine, Module, Val};
 
-use super::{EXHAUSTED, Machine, adversaries::adversaries};
+use super::{EXHAUSTED, Machine, adversaries::adversaries, random_module};
 use crate::{
     compiled::engine,
     frame,
@@ -105,6 +105,14 @@ fn frames_of_the_stylus_sdk_count_for_more_than_they_have() {
         }
     }
     assert!(modules >= 3);
+}
+
+#[test]
+fn frames_of_random_modules_count_for_more_than_they_have() {
+    let engine = engine();
+    for seed in 0..16 {
+        check_frames(&engine, &format!("seed {seed}"), &random_module(seed));
+    }
 }
 
 #[test]
