@@ -83,7 +83,7 @@ fn argument(kind: char, random: &mut StdRng) -> String {
         -32,
         -1,
     ];
-    let number = if random.random_ratio(1, 2) {
+    let number = if random.random_ratio(1, 8) {
         *edges.choose(random).unwrap()
     } else {
         random.random_range(0..2_048)
@@ -106,7 +106,7 @@ fn program(random: &mut StdRng, callee: &[u8]) -> Vec<u8> {
         writeln!(imports, r#"(import "vm_hooks" "{name}" (func $f{index} (param {parameters}) (result {result})))"#).unwrap();
     }
     let mut body = String::new();
-    for _ in 0..random.random_range(1..40) {
+    for _ in 0..random.random_range(1..25) {
         let index = random.random_range(0..FUNCTIONS.len());
         let (_, parameters, result) = FUNCTIONS[index];
         for kind in parameters.chars() {
