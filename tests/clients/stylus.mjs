@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { brotliCompressSync, constants } from "node:zlib";
 
 import {
-  amm, check, equal, erc20, failure, hashing, MNEMONIC, relay, rpcUrl, runSteps, viem, viemAccounts,
-  within,
+  amm, check, equal, erc20, failure, hashing, MNEMONIC, relay, rpcUrl, runSteps, treasury, viem,
+  viemAccounts, within,
 } from "./tools.mjs";
 
 const ARB_WASM = "0x0000000000000000000000000000000000000071";
@@ -13,6 +13,21 @@ const arbWasm = viem.parseAbi([
   "function programVersion(address program) view returns (uint16 version)",
   "event ProgramActivated(bytes32 indexed codehash, bytes32 moduleHash, address program, uint256 dataFee, uint16 version)",
   "error ProgramNotWasm()",
+]);
+
+const HOOKS = "0x7765667400000000000000000000000000000001";
+const BEFORE = 1;
+const hooks = viem.parseAbi([
+  "struct Bound { address hook; uint8 phases; uint64 gasLimit; }",
+  "function bind(address target, address hook, uint8 phases, uint64 gasLimit) returns (uint256 position)",
+  "function unbind(address target, address hook) returns (uint256 remaining)",
+  "function hooksOf(address target) view returns (Bound[])",
+  "error NotOwner(address caller, address target)",
+]);
+const guard = viem.parseAbi([
+  "function setLimit(uint256 limit)",
+  "event Allowed(address indexed caller, uint256 amount)",
+  "error LimitExceeded(uint256 amount, uint256 limit)",
 ]);
 
 const url = rpcUrl();
@@ -142,6 +157,45 @@ await runSteps({
       "version of an EVM contract",
     );
     check(error.message.includes("ProgramNotWasm"), error.message);
+  },
+
+  "a program guards a Solidity contract as a hook": async () => {
+    const target = await deploy(treasury.abi, treasury.bytecode);
+    const hook = await deploy(guard, initCode("guard"));
+    await mined(await wallet.sendTransaction({ to: target, value: 1000n }));
+    await write(hook, guard, "setLimit", [100n]);
+
+    const stranger = await failure(
+      node.simulateContract({
+        address: HOOKS, abi: hooks, functionName: "bind", args: [target, hook, BEFORE, 300_000n],
+        account: receiver,
+      }),
+      "binding by a stranger",
+    );
+    check(stranger.message.includes("NotOwner"), stranger.message);
+    await write(HOOKS, hooks, "bind", [target, hook, BEFORE, 300_000n]);
+    const [bound] = await read(HOOKS, hooks, "hooksOf", [target]);
+    equal(bound.hook.toLowerCase(), hook.toLowerCase(), "bound");
+    const info = await node.request({ method: "weft_getContractInfo", params: [target] });
+    equal(info.hooked, true, "hooked");
+    equal(info.layer, "evm", "layer");
+
+    const abi = [...treasury.abi, ...guard];
+    const receipt = await write(target, abi, "pay", [receiver, 100n]);
+    const [log] = viem.parseEventLogs({ abi: guard, logs: receipt.logs });
+    equal(log.address.toLowerCase(), hook.toLowerCase(), "who logged");
+    equal(log.args.amount, 100n, "amount");
+    const vetoed = await failure(
+      node.simulateContract({
+        address: target, abi, functionName: "pay", args: [receiver, 101n], account,
+      }),
+      "too large a payment",
+    );
+    check(vetoed.message.includes("LimitExceeded"), vetoed.message);
+
+    await write(HOOKS, hooks, "unbind", [target, hook]);
+    await write(target, abi, "pay", [receiver, 101n]);
+    equal(await node.getBalance({ address: target }), 799n, "what is left");
   },
 
   "a loop that never ends stops at its gas": async () => {

@@ -17,6 +17,7 @@ export const amm = artifact("Amm");
 export const erc20 = artifact("Erc20");
 export const hashing = artifact("Hashing");
 export const relay = artifact("Relay");
+export const treasury = artifact("Treasury");
 
 export const MNEMONIC = "test test test test test test test test test test test junk";
 

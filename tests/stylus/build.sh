@@ -107,7 +107,7 @@ verify() {
     done
 }
 
-for package in amm erc20 hashing relay; do
+for package in amm erc20 guard hashing relay; do
     build . "$package"
 done
 build oz-erc20 oz-erc20

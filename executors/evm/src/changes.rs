@@ -5,7 +5,7 @@ use revm::{
 };
 use weft_executor_core::{AccessedAccount, Account, TransactionChange, TransactionChanges};
 
-use crate::frames::hooks::marker::original_of;
+use crate::frames::hooks::marker::hooked_code_hash;
 
 /// What a transaction changed, sorted, out of what revm's journal holds after it.
 ///
@@ -29,7 +29,7 @@ pub(crate) fn transaction_changes(
         {
             changes.code.push((info.code_hash, code.original_bytes()));
             if account.is_created()
-                && let Some(original) = original_of(code.original_byte_slice())
+                && let Some(original) = hooked_code_hash(code.original_byte_slice())
                 && let Some(code) = replaced.get(&original)
             {
                 changes.code.push((original, code.original_bytes()));

@@ -19,6 +19,6 @@ mod outcome;
 mod scratch;
 mod transfer;
 
-pub use frames::hooks::HOOKS;
+pub use frames::hooks::{HOOKS, marker::hooked_code_hash};
 pub use intrinsic::{IntrinsicGas, MAX_INITCODE_SIZE, intrinsic_gas};
 pub use layer::EvmLayer;

@@ -241,7 +241,7 @@ impl Hasher for StableHasher {
               wrote it, with a key of its own, from an instrumented module with this engine's \
               compiler, settings and processor."
 )]
-pub(crate) fn deserialize(engine: &Engine, native: &[u8]) -> Option<Module> {
+fn deserialize(engine: &Engine, native: &[u8]) -> Option<Module> {
     // SAFETY: `native` came from `Module::serialize`, unchanged: the checksum says so.
     unsafe { Module::deserialize(engine, native) }.ok()
 }

@@ -52,6 +52,7 @@ async fn programs_are_created_and_called_like_any_contract() {
             "codeHash": keccak256(&code),
             "codeSize": format!("{:#x}", code.len()),
             "delegatesTo": null,
+            "hooked": false,
         })
     );
     let call = json!({"from": sender, "to": program, "input": "0x0102030405"});

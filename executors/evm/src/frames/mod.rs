@@ -25,7 +25,7 @@ use revm::{
 };
 use weft_executor_core::{BlockEnv, HaltReason, Machine};
 
-use self::hooks::{HookState, marker::original_of};
+use self::hooks::{HookState, marker::hooked_code_hash};
 use crate::evm::{TransactionError, TransactionEvm};
 
 /// Stacks of EVM frames that are not in use.
@@ -147,7 +147,7 @@ impl<'m> Frames<'m> {
                     self.server(inputs.bytecode_address)
                 } else if code.first() != Some(&MACHINE_CODE) {
                     None
-                } else if let Some(original) = original_of(code) {
+                } else if let Some(original) = hooked_code_hash(code) {
                     return self.start_marked(evm, init, original);
                 } else {
                     self.owner(code)

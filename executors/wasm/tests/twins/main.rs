@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod arguments;
 mod chain;
 mod mixed;
 mod same;

@@ -1,6 +1,7 @@
 use alloy_primitives::{Address, B256, Bytes, U64};
 use serde::Serialize;
 use weft_executor_core::StateView;
+use weft_executor_evm::hooked_code_hash;
 
 use super::block_or_latest;
 use crate::rpc::{
@@ -27,6 +28,8 @@ struct ContractInfo {
     code_size: U64,
     /// The contract whose code runs instead of the account's own (EIP-7702).
     delegates_to: Option<Address>,
+    /// Whether hooks are bound to it. Its code, as others see it, is then a marker.
+    hooked: bool,
 }
 
 /// What runs when the account is called; `None` when it has no code.
@@ -39,17 +42,21 @@ fn contract_info(api: &Api, mut arguments: Arguments) -> Result<Option<ContractI
     let delegates_to = code
         .strip_prefix(&DELEGATION)
         .and_then(|address| Address::try_from(address).ok());
-    let layer = match delegates_to {
-        None => api.chain.layers().of_code(&code),
-        Some(delegate) => {
-            code_of(&mut state, delegate)?.and_then(|(_, code)| api.chain.layers().of_code(&code))
-        }
+    let running = match delegates_to {
+        None => Some(code.clone()),
+        Some(delegate) => code_of(&mut state, delegate)?.map(|(_, code)| code),
+    };
+    let original = running.as_ref().and_then(|code| hooked_code_hash(code));
+    let running = match original {
+        Some(hash) => Some(state.code(hash)?),
+        None => running,
     };
     Ok(Some(ContractInfo {
-        layer,
+        layer: running.and_then(|code| api.chain.layers().of_code(&code)),
         code_hash,
         code_size: U64::from(code.len()),
         delegates_to,
+        hooked: original.is_some() && delegates_to.is_none(),
     }))
 }
 

@@ -11,8 +11,9 @@ pub(crate) fn marker(code_hash: B256) -> Bytes {
     [&PREFIX[..], code_hash.as_slice()].concat().into()
 }
 
-/// Hash of the account's own code, if this is a marker.
-pub(crate) fn original_of(code: &[u8]) -> Option<B256> {
+/// Hash of the code that a contract with hooks runs, if this is the code of one: binding the first
+/// hook has put another code in its place.
+pub fn hooked_code_hash(code: &[u8]) -> Option<B256> {
     let hash = code.strip_prefix(&PREFIX)?;
     B256::try_from(hash).ok()
 }

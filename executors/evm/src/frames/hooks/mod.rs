@@ -27,7 +27,7 @@ use revm::{
 };
 
 use self::{
-    marker::original_of,
+    marker::hooked_code_hash,
     meter::{Meter, Stop},
     storage::{Hook, Slots},
 };
@@ -360,7 +360,7 @@ impl Frames<'_> {
         code: &Bytecode,
     ) -> Result<bool, ReadFailed> {
         let code = code.original_byte_slice();
-        let Some(original) = original_of(code) else {
+        let Some(original) = hooked_code_hash(code) else {
             return Ok(self.owner(code).is_some());
         };
         let original = self.replaced_code(context, original)?;

@@ -16,7 +16,7 @@ use revm::{
 use super::{
     AFTER, BEFORE, HOOKS, MAX_HOOK_GAS, MAX_HOOKS,
     abi::{Owned, Registry},
-    marker::{marker, original_of},
+    marker::{hooked_code_hash, marker},
     meter::{Meter, Stop},
     storage::{Hook, Slots, keep_account},
 };
@@ -175,7 +175,7 @@ impl Frames<'_> {
         let context = &mut evm.ctx;
         let gas = &mut request.gas;
         let slots = Slots::of(context, target, gas)?;
-        let is_hooked = original_of(code.original_byte_slice()).is_some();
+        let is_hooked = hooked_code_hash(code.original_byte_slice()).is_some();
         let mut hooks = if is_hooked {
             slots.read(context, gas)?
         } else {
@@ -227,7 +227,7 @@ impl Frames<'_> {
             return Err(Stop::Static);
         }
         let (code_hash, code) = request.gas.account(&mut evm.ctx, target)?;
-        let Some(original) = original_of(code.original_byte_slice()) else {
+        let Some(original) = hooked_code_hash(code.original_byte_slice()) else {
             return Err(refuse(Registry::NotBound { target, hook }));
         };
         self.authorise(evm, request, target, (code_hash, code))?;
@@ -312,7 +312,7 @@ fn hooks_of(
     target: Address,
 ) -> Result<Bytes, Stop> {
     let (_, code) = gas.account(context, target)?;
-    let hooks = if original_of(code.original_byte_slice()).is_some() {
+    let hooks = if hooked_code_hash(code.original_byte_slice()).is_some() {
         Slots::of(context, target, gas)?.read(context, gas)?
     } else {
         Vec::new()
