@@ -36,6 +36,13 @@ pub(crate) mod abi {
         )
     );
     alloy_sol_types::sol!(
+        BurnableToken,
+        concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../tests/contracts/artifacts/BurnableToken.json"
+        )
+    );
+    alloy_sol_types::sol!(
         Amm,
         concat!(
             env!("CARGO_MANIFEST_DIR"),

@@ -10,4 +10,5 @@
 mod arguments;
 mod chain;
 mod mixed;
+mod openzeppelin;
 mod same;
