@@ -8,7 +8,7 @@ use weft_executor_core::{CallKind, CallRequest, Frame, FrameEnd, HaltReason, Hos
 use crate::{
     code::{is_program, module_of},
     memory::{FREE_MEMORY_PAGES, MEMORY_PAGE_GAS},
-    meter::{CALL_BASE_GAS, INK_PER_GAS},
+    meter::{CALL_BASE_GAS, INK_PER_GAS, log_gas, validate_gas},
     module::{MAX_MEMORY_PAGES, validate},
 };
 
@@ -20,9 +20,6 @@ const STYLUS_VERSION: u16 = 2;
 
 /// Gas of a question.
 const QUESTION_GAS: u64 = 800;
-
-/// Gas per byte of a module that is validated.
-const VALIDATION_GAS_PER_BYTE: u64 = 50;
 
 /// What `programTimeLeft` says: programs do not expire. Arbitrum's own time, 365 days.
 const TIME_LEFT: u64 = 365 * 24 * 60 * 60;
@@ -122,8 +119,8 @@ fn reply(
         Question::stylusVersion(_) => {
             ArbWasm::stylusVersionCall::abi_encode_returns(&STYLUS_VERSION)
         }
-        // Only code that was admitted has a hash that anybody could know; that of an account
-        // without code is the exception.
+        // Code cannot be found by its hash here, so every hash counts as a program's, but that of no
+        // code.
         Question::codehashVersion(call) if call.codehash == KECCAK256_EMPTY => {
             return Err(revert(&ArbWasm::ProgramNotActivated {}));
         }
@@ -185,7 +182,7 @@ fn validated(meter: &mut Meter, code: &Bytes) -> Result<(B256, u16), Refusal> {
         })
     };
     let module = module_of(code).map_err(|error| refused(error.reason()))?;
-    meter.pay(VALIDATION_GAS_PER_BYTE * module.len() as u64)?;
+    meter.pay(validate_gas(module.len()))?;
     let shape = validate(&module).map_err(|error| refused(error.reason()))?;
     Ok((keccak256(&module), narrow(shape.initial_pages)))
 }
@@ -208,7 +205,7 @@ fn activate(
         version: STYLUS_VERSION,
     };
     let log = event.encode_log_data();
-    meter.pay(LOG_GAS)?;
+    meter.pay(log_gas(EVENT_TOPICS, EVENT_BYTES))?;
     let (topics, data) = log.split();
     host.log(topics, data)?;
     if !frame.value.is_zero() {
@@ -233,5 +230,8 @@ fn activate(
     ))
 }
 
-/// Gas of [`ArbWasm::ProgramActivated`]: a log with two topics and four words.
-const LOG_GAS: u64 = 375 * 3 + 8 * 128;
+/// Topics of [`ArbWasm::ProgramActivated`].
+const EVENT_TOPICS: u32 = 2;
+
+/// Bytes of its data: four words.
+const EVENT_BYTES: u32 = 128;

@@ -145,8 +145,6 @@ impl<'m> Frames<'m> {
                         return self.run_registry(evm, inputs, depth, memory).map(Some);
                     }
                     self.server(inputs.bytecode_address)
-                } else if code.first() != Some(&MACHINE_CODE) {
-                    None
                 } else if let Some(original) = hooked_code_hash(code) {
                     return self.start_marked(evm, init, original);
                 } else {
