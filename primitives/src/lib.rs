@@ -10,6 +10,8 @@ mod fork;
 pub mod predeploys;
 mod receipt;
 mod transaction;
+mod withdrawal;
+mod withdrawal_tree;
 
 pub use block::{
     Block, BlockAttributes, L1Origin, SealedBlock, child_header, unlinked_child_header,
@@ -25,3 +27,5 @@ pub use receipt::Receipt;
 pub use transaction::{
     RecoveredTransaction, Transaction, TransactionError, TransactionType, TypedTransaction,
 };
+pub use withdrawal::{MESSAGE_PASSED_TOPIC, Withdrawal, WithdrawalError};
+pub use withdrawal_tree::{WITHDRAWAL_TREE_DEPTH, WithdrawalTree, withdrawal_proof_leads_to};
