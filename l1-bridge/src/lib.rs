@@ -3,9 +3,9 @@
 //! Nothing that an L1 node answers is trusted: answers are bounded in size and time, and checked
 //! before they are used (I7).
 
+pub mod bridge;
 mod client;
 mod contract;
-mod deposit;
 mod derivation;
 mod error;
 pub mod genesis;
@@ -19,14 +19,13 @@ mod transport;
 
 pub use client::{L1Block, L1Client, L1ClientConfig};
 pub use contract::Revert;
-pub use deposit::{DepositReceipt, deposit_eth};
 pub use derivation::{
     BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
     PostedBatch, ResumePoint, posted_batches,
 };
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};
-pub use logs::PlacedDeposit;
+pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::ContractPoster;
 pub use rollup::{DeployParameters, Deployment, RollupError, RollupInfo, deploy};

@@ -108,6 +108,84 @@ impl L1Client {
     }
 }
 
+/// What L1 says about a withdrawal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithdrawalEvent {
+    /// It was proven.
+    Proven {
+        /// Index of the batch that it was proven with.
+        batch: u64,
+    },
+    /// It was paid.
+    Finalized,
+}
+
+/// A withdrawal's event with its place on L1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedWithdrawalEvent {
+    /// Hash of the withdrawal.
+    pub withdrawal_hash: B256,
+    /// What happened.
+    pub event: WithdrawalEvent,
+    /// Number of the L1 block.
+    pub l1_block: u64,
+    /// Index of its log in the L1 block.
+    pub log_index: u64,
+    /// Hash of the L1 transaction.
+    pub tx_hash: B256,
+}
+
+impl L1Client {
+    /// What happened to withdrawals in L1 blocks `from ..= to`: first all that were proven, then all
+    /// that were paid, each in order.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn withdrawal_events(
+        &self,
+        contract: Address,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<PlacedWithdrawalEvent>, L1Error> {
+        let mut events = Vec::new();
+        for topic in [
+            Rollup::WithdrawalProven::SIGNATURE_HASH,
+            Rollup::WithdrawalFinalized::SIGNATURE_HASH,
+        ] {
+            for log in self.logs(contract, topic, from, to).await? {
+                let not_one = |error: String| {
+                    L1Error::answer(
+                        format!("log {} in L1 block {}", log.log_index, log.block_number),
+                        "a withdrawal event of the contract",
+                        error,
+                    )
+                };
+                let (withdrawal_hash, event) = if topic
+                    == Rollup::WithdrawalProven::SIGNATURE_HASH
+                {
+                    let event = Rollup::WithdrawalProven::decode_log(&log.content)
+                        .map_err(|error| not_one(error.to_string()))?;
+                    let batch = u64::try_from(event.batchIndex)
+                        .map_err(|_| not_one(format!("batch {}", event.batchIndex)))?;
+                    (event.withdrawalHash, WithdrawalEvent::Proven { batch })
+                } else {
+                    let event = Rollup::WithdrawalFinalized::decode_log(&log.content)
+                        .map_err(|error| not_one(error.to_string()))?;
+                    (event.withdrawalHash, WithdrawalEvent::Finalized)
+                };
+                events.push(PlacedWithdrawalEvent {
+                    withdrawal_hash,
+                    event,
+                    l1_block: log.block_number,
+                    log_index: log.log_index,
+                    tx_hash: log.tx_hash,
+                });
+            }
+        }
+        Ok(events)
+    }
+}
+
 /// Refuses logs that were not asked for, that are pending or removed, or that are out of order.
 fn checked(
     logs: Vec<alloy_rpc_types_eth::Log>,

@@ -1,11 +1,11 @@
-//! `weft deploy` and `weft bridge`: transactions that a person sends to L1.
+//! `weft deploy`: a new chain on an L1.
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{DeployParameters, RollupInfo, SenderConfig, TransactionSender, genesis};
+use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, genesis};
 use weft_primitives::ChainSpec;
 
 use crate::{error::NodeError, l1::client};
@@ -84,59 +84,11 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     Ok(Deployed { spec, summary })
 }
 
-/// What to deposit.
-#[derive(Debug)]
-pub struct DepositConfig {
-    /// RPC URL of L1.
-    pub l1_url: String,
-    /// How long a request to L1 may take.
-    pub timeout: Duration,
-    /// The rollup's contract.
-    pub contract: Address,
-    /// Account that gets the ether on L2; the sender when left out.
-    pub to: Option<Address>,
-    /// Amount, in wei.
-    pub amount: U256,
-    /// Environment variable that holds the sender's private key.
-    pub private_key_env: String,
-}
-
-/// A deposit that L1 has taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DepositSummary {
-    /// L1 transaction of the deposit.
-    pub l1_transaction: B256,
-    /// L1 block that holds it.
-    pub l1_block: u64,
-    /// Account that gets the ether on L2.
-    pub to: Address,
-    /// Amount, in wei.
-    pub amount: U256,
-}
-
-/// Locks ether on L1 for an account on L2.
+/// Reads a private key from an environment variable. Errors never show the value.
 ///
 /// # Errors
-/// When the key is missing, the address is not a rollup's contract, or L1 cannot be reached or
-/// refuses the transaction.
-pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError> {
-    let signer = key_from_env(&config.private_key_env)?;
-    let client = client(&config.l1_url, config.timeout)?;
-    // An address without the contract would take the ether and keep it.
-    RollupInfo::load(&client, config.contract).await?;
-    let to = config.to.unwrap_or_else(|| signer.address());
-    let sender = TransactionSender::new(client, signer, SenderConfig::default());
-    let receipt = weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;
-    Ok(DepositSummary {
-        l1_transaction: receipt.tx_hash,
-        l1_block: receipt.l1_block,
-        to,
-        amount: config.amount,
-    })
-}
-
-/// Reads a private key from an environment variable. Errors never show the value.
-fn key_from_env(variable: &str) -> Result<PrivateKeySigner, NodeError> {
+/// When the variable is not set or holds no key.
+pub fn key_from_env(variable: &str) -> Result<PrivateKeySigner, NodeError> {
     let value = std::env::var(variable)
         .map_err(|_| NodeError::Setup(format!("expected a private key in ${variable}")))?;
     value.trim().parse().map_err(|_| {

@@ -11,6 +11,14 @@ export const viemAccounts = installed("viem/accounts");
 const artifact = (name) =>
   JSON.parse(readFileSync(new URL(`../contracts/artifacts/${name}.json`, import.meta.url), "utf8"));
 
+/** A contract of the bridge. */
+export const bridgeArtifact = (name) =>
+  JSON.parse(
+    readFileSync(
+      new URL(`../../l1-bridge/contracts/artifacts/${name}.json`, import.meta.url), "utf8",
+    ),
+  );
+
 export const token = artifact("TestToken");
 export const counter = artifact("Counter");
 export const amm = artifact("Amm");

@@ -8,7 +8,10 @@ use weft_executor_parallel::{BlockAccesses, EngineError, execute_sequential};
 use weft_primitives::{BlockAttributes, ChainSpec, RecoveredTransaction, child_header};
 use weft_state::{BlockBundle, StateError, Store};
 
-use super::{AccessListRecord, BlockRecord, Layers, inclusions::Inclusions, recent::RecentBlocks};
+use super::{
+    AccessListRecord, BlockRecord, Layers, WithdrawalIndex, inclusions::Inclusions,
+    recent::RecentBlocks,
+};
 
 /// The last durable block.
 #[derive(Debug, Clone)]
@@ -47,6 +50,7 @@ pub struct ChainHandle {
     pub(super) recent: RecentBlocks,
     pub(super) inclusions: Inclusions,
     pub(super) access_lists: AccessListRecord,
+    pub(super) withdrawals: WithdrawalIndex,
 }
 
 /// Why it cannot be said how the transactions of a block got along.
@@ -82,6 +86,11 @@ impl ChainHandle {
     /// The layers that the chain runs.
     pub fn layers(&self) -> &Layers {
         &self.layers
+    }
+
+    /// The withdrawals that the chain has started.
+    pub const fn withdrawals(&self) -> &WithdrawalIndex {
+        &self.withdrawals
     }
 
     /// Header of the last durable block.

@@ -13,6 +13,7 @@ mod producer;
 mod recent;
 mod replay;
 mod stages;
+mod withdrawals;
 mod writer;
 
 pub use access_lists::{AccessListCounts, AccessListRecord, AccessListSource};
@@ -26,4 +27,7 @@ pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
 pub use recent::{BlockParallelism, BlockRecord};
 pub use replay::Replayer;
+pub use withdrawals::{
+    StartedWithdrawal, WithdrawalIndex, WithdrawalIndexError, WithdrawalPlace, in_block as withdrawals_in_block,
+};
 pub use writer::{ChainWriter, ExecutedBlock};

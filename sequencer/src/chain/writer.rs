@@ -20,7 +20,7 @@ use weft_primitives::{
 use weft_state::Store;
 
 use super::{
-    AccessListRecord, ChainHandle, Head, LabelSource, Layers,
+    AccessListRecord, ChainHandle, Head, LabelSource, Layers, WithdrawalIndex,
     inclusions::Inclusions,
     pending::{BlockHash, PendingBlock, PendingState, PendingStateError},
     recent::RecentBlocks,
@@ -139,6 +139,7 @@ impl ChainWriter {
             recent: recent.clone(),
             inclusions: inclusions.clone(),
             access_lists: AccessListRecord::default(),
+            withdrawals: WithdrawalIndex::default(),
         };
         let stages = Stages::start(Publisher {
             store: store.clone(),

@@ -1,12 +1,13 @@
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 use weft_batcher::SubmitterStatus;
+use weft_l1_bridge::bridge::BatchHeaderJson;
 
 use crate::{
     chain::ChainHandle,
-    ledger::{AttemptState, BatchRecord, L1Attempt, Ledger, LedgerError},
-    rpc::{AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status},
+    ledger::{AttemptState, BatchRecord, L1Attempt, Ledger, LedgerError, WithdrawalEventKind},
+    rpc::{AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, WithdrawalOnL1},
 };
 
 /// Answers from the ledger.
@@ -48,6 +49,7 @@ impl LedgerInfo {
             first_block: batch.first_block,
             last_block: batch.last_block,
             last_block_hash: batch.last_block_hash,
+            header: BatchHeaderJson::from(&batch.header()),
             l1_transaction_hash: batch.l1_tx_hash,
             l1_block_number: batch.l1_block_number,
             status,
@@ -109,6 +111,20 @@ impl L1Info for LedgerInfo {
                 .into_iter()
                 .map(describe_attempt)
                 .collect())
+        })
+    }
+
+    fn withdrawal(&self, hash: B256) -> BoxFuture<'_, Result<WithdrawalOnL1, L1InfoError>> {
+        Box::pin(async move {
+            let events = self.ledger.withdrawal_events(hash).await;
+            let mut found = WithdrawalOnL1::default();
+            for event in events.map_err(unreadable)? {
+                match event.kind {
+                    WithdrawalEventKind::Proven { .. } => found.proven_by = Some(event.l1_tx_hash),
+                    WithdrawalEventKind::Finalized => found.finalized_by = Some(event.l1_tx_hash),
+                }
+            }
+            Ok(found)
         })
     }
 

@@ -7,6 +7,7 @@ mod labels;
 mod origins;
 mod recorder;
 mod source;
+mod withdrawals;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -9,8 +9,9 @@ use weft_l1_bridge::{L1Client, L1Error, PlacedDeposit, PostedBatch, RollupInfo, 
 use weft_primitives::Transaction;
 use weft_state::StateError;
 
+use super::withdrawals;
 use crate::{
-    chain::ChainHandle,
+    chain::{ChainHandle, WithdrawalIndexError},
     error::NodeError,
     ledger::{AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, Ledger, LedgerError},
     metrics::l1_error,
@@ -39,13 +40,17 @@ pub(super) struct Recorder {
 
 /// Why a step of recording failed.
 #[derive(Debug, thiserror::Error)]
-enum RecordError {
+pub(super) enum RecordError {
     #[error(transparent)]
     L1(#[from] L1Error),
     #[error("ledger: {0}")]
     Ledger(#[from] LedgerError),
     #[error("store: {0}")]
     Store(#[from] StateError),
+    #[error("withdrawals: {0}")]
+    Withdrawals(#[from] WithdrawalIndexError),
+    #[error("reading the chain ended early")]
+    Interrupted,
 }
 
 impl Recorder {
@@ -137,7 +142,8 @@ impl Recorder {
             self.record_blocks(next, end).await?;
             next = end.saturating_add(1);
         }
-        self.look_up_deposits().await
+        self.look_up_deposits().await?;
+        withdrawals::record_started(&self.ledger, &self.chain).await
     }
 
     /// Forgets what L1 has undone: all that was recorded above the last batch that it still has.
@@ -185,6 +191,7 @@ impl Recorder {
                 .record_deposit(&deposit_record(index, deposit))
                 .await?;
         }
+        withdrawals::record_events(&self.ledger, &self.client, &self.info, from, to).await?;
         self.ledger
             .set_cursor(L1Cursor {
                 number: to,
@@ -209,7 +216,9 @@ impl Recorder {
                 last_block: batch.header.last_block,
                 last_block_hash: batch.header.last_block_hash,
                 state_root: batch.header.state_root,
+                withdrawals_root: batch.header.withdrawals_root,
                 deposits_consumed: batch.header.deposits_consumed,
+                blob_count: batch.header.blob_count,
                 data_hash: batch.header.data_hash,
                 posted_bytes,
                 l1_block_number: batch.l1_block,

@@ -2,7 +2,7 @@ use sqlx::{Any, Transaction, any::AnyRow};
 
 use super::{
     BatchRecord, Ledger, LedgerError,
-    columns::{hash, number, read_hash, read_number},
+    columns::{hash, number, read_hash, read_number, read_small},
 };
 
 impl Ledger {
@@ -18,9 +18,9 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO batches (batch_index, batch_hash, previous_batch_hash, first_block, \
-             last_block, last_block_hash, state_root, deposits_consumed, \
-             data_hash, posted_bytes, l1_block_number, l1_block_hash, l1_tx_hash) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+             last_block, last_block_hash, state_root, withdrawals_root, deposits_consumed, \
+             blob_count, data_hash, posted_bytes, l1_block_number, l1_block_hash, l1_tx_hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (batch_index) DO NOTHING",
         )
         .bind(number("batch index", batch.index)?)
@@ -30,7 +30,9 @@ impl Ledger {
         .bind(number("last block", batch.last_block)?)
         .bind(hash(batch.last_block_hash))
         .bind(hash(batch.state_root))
+        .bind(hash(batch.withdrawals_root))
         .bind(number("deposits consumed", batch.deposits_consumed)?)
+        .bind(i64::from(batch.blob_count))
         .bind(hash(batch.data_hash))
         .bind(number("posted bytes", batch.posted_bytes)?)
         .bind(number("L1 block number", batch.l1_block_number)?)
@@ -164,7 +166,9 @@ fn read_batch(row: &AnyRow) -> Result<BatchRecord, LedgerError> {
         last_block: read_number(row, "last_block")?,
         last_block_hash: read_hash(row, "last_block_hash")?,
         state_root: read_hash(row, "state_root")?,
+        withdrawals_root: read_hash(row, "withdrawals_root")?,
         deposits_consumed: read_number(row, "deposits_consumed")?,
+        blob_count: read_small(row, "blob_count")?,
         data_hash: read_hash(row, "data_hash")?,
         posted_bytes: read_number(row, "posted_bytes")?,
         l1_block_number: read_number(row, "l1_block_number")?,

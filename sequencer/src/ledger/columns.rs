@@ -36,6 +36,15 @@ pub(super) fn read_number(row: &AnyRow, column: &'static str) -> Result<u64, Led
     })
 }
 
+pub(super) fn read_small(row: &AnyRow, column: &'static str) -> Result<u8, LedgerError> {
+    let value = read_number(row, column)?;
+    u8::try_from(value).map_err(|_| LedgerError::Damaged {
+        column,
+        expected: "a number below 256",
+        found: value.to_string(),
+    })
+}
+
 pub(super) fn read_optional_number(
     row: &AnyRow,
     column: &'static str,

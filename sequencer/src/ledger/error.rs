@@ -94,6 +94,16 @@ pub enum LedgerError {
         /// Source hash of the deposit that was to be recorded.
         offered: B256,
     },
+    /// Another withdrawal is recorded at this index, and nobody has said that L2 went back.
+    #[error("ledger: expected withdrawal {index} to be {recorded} as recorded, found {offered}")]
+    WithdrawalDiffers {
+        /// Index of the withdrawal.
+        index: u64,
+        /// Hash of the recorded withdrawal.
+        recorded: B256,
+        /// Hash of the withdrawal that was to be recorded.
+        offered: B256,
+    },
     /// An L1 transaction with this hash is recorded with other fields.
     #[error("ledger: L1 transaction {0} is recorded with another sender, nonce, gas limit or fee")]
     AttemptDiffers(B256),

@@ -51,6 +51,7 @@ impl Ledger {
         for statement in [
             "DELETE FROM batches WHERE l1_block_number > $1",
             "DELETE FROM deposits WHERE l1_block_number > $1",
+            "DELETE FROM withdrawal_events WHERE l1_block_number > $1",
             "UPDATE l1_attempts SET state = 'sent', error = NULL, l1_block_number = NULL \
              WHERE l1_block_number > $1",
             "DELETE FROM l1_cursor WHERE block_number > $1",
@@ -73,7 +74,8 @@ impl Ledger {
             "SELECT (SELECT COUNT(*) FROM batches) AS batches, \
              (SELECT COUNT(*) FROM l1_transactions) AS l1_transactions, \
              (SELECT COUNT(*) FROM l1_attempts) AS l1_attempts, \
-             (SELECT COUNT(*) FROM deposits) AS deposits",
+             (SELECT COUNT(*) FROM deposits) AS deposits, \
+             (SELECT COUNT(*) FROM withdrawals) AS withdrawals",
         )
         .fetch_one(&self.pool)
         .await?;
@@ -82,6 +84,7 @@ impl Ledger {
             l1_transactions: read_number(&row, "l1_transactions")?,
             l1_attempts: read_number(&row, "l1_attempts")?,
             deposits: read_number(&row, "deposits")?,
+            withdrawals: read_number(&row, "withdrawals")?,
         })
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod l1;
 mod open;
 mod records;
+mod withdrawals;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use open::Ledger;
 pub use records::{
     AttemptState, BatchRecord, DepositRecord, L1Attempt, L1Cursor, LedgerCounts, MAX_ERROR_CHARS,
 };
+pub use withdrawals::{WithdrawalEventKind, WithdrawalEventRecord, WithdrawalRecord};
 
 /// Most rows that one query returns.
 pub const MAX_ROWS: u64 = 10_000;

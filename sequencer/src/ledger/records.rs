@@ -1,4 +1,5 @@
 use alloy_primitives::{Address, B256, U256};
+use weft_batcher::BatchHeader;
 
 /// A batch that the L1 contract has accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +18,13 @@ pub struct BatchRecord {
     pub last_block_hash: B256,
     /// State root after its last L2 block.
     pub state_root: B256,
+    /// Root of the withdrawals tree after its last L2 block.
+    pub withdrawals_root: B256,
     /// Deposits that the chain has consumed up to its last L2 block, from genesis on.
     pub deposits_consumed: u64,
-    /// keccak256 of the posted data.
+    /// Blobs that hold its data; 0 when calldata does.
+    pub blob_count: u8,
+    /// Hash of the posted data, as in the header.
     pub data_hash: B256,
     /// Size of the posted data, in bytes.
     pub posted_bytes: u64,
@@ -29,6 +34,23 @@ pub struct BatchRecord {
     pub l1_block_hash: B256,
     /// L1 transaction that posted it.
     pub l1_tx_hash: B256,
+}
+
+impl BatchRecord {
+    /// The header as the contract has it.
+    pub const fn header(&self) -> BatchHeader {
+        BatchHeader {
+            previous_batch_hash: self.previous_hash,
+            first_block: self.first_block,
+            last_block: self.last_block,
+            last_block_hash: self.last_block_hash,
+            state_root: self.state_root,
+            withdrawals_root: self.withdrawals_root,
+            deposits_consumed: self.deposits_consumed,
+            blob_count: self.blob_count,
+            data_hash: self.data_hash,
+        }
+    }
 }
 
 /// A deposit that the L1 contract has emitted.
@@ -130,4 +152,6 @@ pub struct LedgerCounts {
     pub l1_attempts: u64,
     /// Deposits.
     pub deposits: u64,
+    /// Withdrawals that L2 has started.
+    pub withdrawals: u64,
 }

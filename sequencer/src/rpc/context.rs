@@ -3,6 +3,7 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use futures::future::BoxFuture;
 use serde::Serialize;
+use weft_l1_bridge::bridge::BatchHeaderJson;
 
 use crate::{
     chain::{ChainHandle, Preloader},
@@ -42,6 +43,9 @@ pub trait L1Info: Send + Sync + 'static {
     /// The L1 transactions that were sent to post the batch with this index, oldest first.
     fn attempts(&self, index: u64) -> BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>>;
 
+    /// What L1 has done about the withdrawal with this hash.
+    fn withdrawal(&self, hash: B256) -> BoxFuture<'_, Result<WithdrawalOnL1, L1InfoError>>;
+
     /// How the node stands with L1.
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>>;
 }
@@ -61,6 +65,10 @@ impl L1Info for NoL1 {
 
     fn attempts(&self, _: u64) -> BoxFuture<'_, Result<Vec<AttemptInfo>, L1InfoError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    fn withdrawal(&self, _: B256) -> BoxFuture<'_, Result<WithdrawalOnL1, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(WithdrawalOnL1::default())))
     }
 
     fn status(&self) -> BoxFuture<'_, Result<L1Status, L1InfoError>> {
@@ -90,6 +98,8 @@ pub struct BatchInfo {
     pub last_block: u64,
     /// Hash of the last block.
     pub last_block_hash: B256,
+    /// The header as the contract has it.
+    pub header: BatchHeaderJson,
     /// L1 transaction that posted the batch.
     pub l1_transaction_hash: B256,
     /// L1 block of that transaction.
@@ -109,6 +119,15 @@ pub enum BatchStatus {
     Safe,
     /// In a finalized L1 block.
     Finalized,
+}
+
+/// What L1 has done about a withdrawal, as far as the node has read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WithdrawalOnL1 {
+    /// L1 transaction that proved it last.
+    pub proven_by: Option<B256>,
+    /// L1 transaction that paid it.
+    pub finalized_by: Option<B256>,
 }
 
 /// An L1 transaction that was sent to post a batch, as `weft_getBatchAttempts` shows it.

@@ -32,7 +32,7 @@ mod workers;
 pub use api_keys::ApiKeyError;
 pub use config::RpcConfig;
 pub use context::{
-    AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1,
+    AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, WithdrawalOnL1, NoL1,
     RpcContext,
 };
 pub use error::RpcError;

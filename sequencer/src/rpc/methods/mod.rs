@@ -16,6 +16,7 @@ mod subscriptions;
 mod transactions;
 mod txpool;
 mod weft;
+mod withdrawals;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub(super) fn all(api: Arc<Api>) -> Result<Methods, RegisterMethodError> {
     txpool::register(&mut registry);
     raw::register(&mut registry);
     weft::register(&mut registry);
+    withdrawals::register(&mut registry);
     parallelism::register(&mut registry);
     contracts::register(&mut registry);
     registry.finish()
