@@ -7,6 +7,7 @@ mod block;
 mod builder;
 mod encoding;
 mod header;
+mod placement;
 mod ports;
 mod submitter;
 
@@ -17,6 +18,7 @@ pub use encoding::{
     MAX_ENCODED_BYTES, MAX_PAYLOAD_BYTES, decode_batch, encode_batch,
 };
 pub use header::BatchHeader;
+pub use placement::{BlobMarket, BlobSpace, L1Market, Placement, PlacementPolicy};
 pub use ports::{
     BatchPoster, ChainSource, ChainSourceError, EventSink, LastBatch, PostError, Posted,
     SubmitterEvent,

@@ -17,7 +17,7 @@ use weft_primitives::L1Origin;
 
 use crate::{
     L1Error,
-    error::shorten,
+    error::{causes, shorten},
     transport::{BoundedHttp, ResponseTooLarge},
 };
 
@@ -332,15 +332,4 @@ fn classify(error: TransportError, asked: String) -> L1Error {
             reason: shorten(&other.to_string()),
         },
     }
-}
-
-/// An error with what lies under it: reqwest alone only says that it could not send.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    shorten(&text)
 }

@@ -79,3 +79,14 @@ pub(crate) fn shorten(text: &str) -> String {
     }
     short
 }
+
+/// An error with what lies under it: reqwest alone only says that it could not send.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    shorten(&text)
+}

@@ -4,6 +4,7 @@
 //! before they are used (I7).
 
 pub mod bridge;
+mod blobs;
 mod client;
 mod contract;
 mod derivation;
@@ -17,6 +18,11 @@ mod rollup;
 mod sender;
 mod transport;
 
+pub use blobs::{
+    BLOB_ENCODING_VERSION, BeaconClient, BlobArchive, BlobDecodeError, BlobEncodeError, BlobPlace,
+    BlobReader, BlobSourceError, KzgError, MAX_BATCH_BLOBS, blob_capacity, blob_commitment,
+    blobs_data_hash, blobs_needed, decode_blobs, encode_blobs, versioned_hash,
+};
 pub use client::{L1Block, L1Client, L1ClientConfig};
 pub use contract::Revert;
 pub use derivation::{

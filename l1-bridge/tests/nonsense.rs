@@ -88,6 +88,10 @@ fn info() -> RollupInfo {
         chain_spec_hash: B256::ZERO,
         chain_spec: None,
         forced_inclusion_delay: 1,
+        challenge_window: 1,
+        resolution_time: 1,
+        escape_delay: 3,
+        challenge_bond: 0,
     }
 }
 
