@@ -40,9 +40,13 @@ contract!(
 );
 
 pub(crate) use l1_origin::L1OriginPredeploy;
+pub(crate) use l2_token_bridge::L2TokenBridgePredeploy;
 pub(crate) use rollup::Rollup::{
     self, BatchHeader as AbiBatchHeader, RollupErrors, RollupParameters,
+    Withdrawal as AbiWithdrawal,
 };
+pub(crate) use token_bridge::TokenBridge;
+pub(crate) use withdrawals::WithdrawalsPredeploy;
 
 /// Why a transaction or a call reverted.
 #[derive(Debug, Clone, PartialEq, Eq)]

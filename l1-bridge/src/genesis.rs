@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use alloy_genesis::{ChainConfig, Genesis, GenesisAccount};
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use weft_primitives::{ChainSpec, ChainSpecError, predeploys};
 
-use crate::contract::L1OriginPredeploy;
+use crate::contract::{L1OriginPredeploy, L2TokenBridgePredeploy, WithdrawalsPredeploy};
 
 /// Base fee of the genesis block, in wei per gas: geth's.
 const GENESIS_BASE_FEE: u128 = 1_000_000_000;
 
-/// A chain above an L1: with the predeploy that says which L1 block the chain has taken in.
+/// A chain above an L1: with the predeploys that say which L1 block the chain has taken in, start
+/// withdrawals, and mint and burn what `token_bridge`, a contract on L1, holds.
 ///
 /// `funded` are accounts with their balances in wei, `gas_limit` is in gas, `timestamp` in seconds
 /// since the Unix epoch.
@@ -23,30 +24,53 @@ pub fn l2_genesis(
     funded: &[(Address, U256)],
     gas_limit: u64,
     timestamp: u64,
+    token_bridge: Address,
 ) -> Result<ChainSpec, ChainSpecError> {
     let mut alloc = funded_accounts(funded);
-    alloc.insert(predeploys::L1_ORIGIN, l1_origin_predeploy());
+    alloc.extend(predeployed(token_bridge));
     genesis(chain_id, alloc, gas_limit, timestamp)
 }
 
-/// The same chain with the L1 origin predeploy, whatever the file has at its address.
+/// The same chain with the predeploys of [`l2_genesis`], whatever the file has at their addresses.
 ///
 /// # Errors
 /// None for a spec that was checked before.
-pub fn with_predeploys(spec: &ChainSpec) -> Result<ChainSpec, ChainSpecError> {
+pub fn with_predeploys(
+    spec: &ChainSpec,
+    token_bridge: Address,
+) -> Result<ChainSpec, ChainSpecError> {
     let mut genesis = spec.genesis().clone();
-    genesis
-        .alloc
-        .insert(predeploys::L1_ORIGIN, l1_origin_predeploy());
+    genesis.alloc.extend(predeployed(token_bridge));
     ChainSpec::new(genesis)
 }
 
-fn l1_origin_predeploy() -> GenesisAccount {
-    GenesisAccount {
-        code: Some(L1OriginPredeploy::DEPLOYED_BYTECODE.clone()),
+fn predeployed(token_bridge: Address) -> [(Address, GenesisAccount); 3] {
+    let account = |code: &Bytes| GenesisAccount {
+        code: Some(code.clone()),
         nonce: Some(1),
         ..GenesisAccount::default()
-    }
+    };
+    let l1_bridge = (
+        B256::from(predeploys::TOKEN_BRIDGE_L1_SLOT),
+        token_bridge.into_word(),
+    );
+    [
+        (
+            predeploys::L1_ORIGIN,
+            account(&L1OriginPredeploy::DEPLOYED_BYTECODE),
+        ),
+        (
+            predeploys::WITHDRAWALS,
+            account(&WithdrawalsPredeploy::DEPLOYED_BYTECODE),
+        ),
+        (
+            predeploys::TOKEN_BRIDGE,
+            GenesisAccount {
+                storage: Some(BTreeMap::from([l1_bridge])),
+                ..account(&L2TokenBridgePredeploy::DEPLOYED_BYTECODE)
+            },
+        ),
+    ]
 }
 
 /// A chain that is its own L1, for development: funded accounts and nothing else. Arguments as in
@@ -100,18 +124,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_l2_has_the_predeploy() {
+    fn only_the_l2_has_predeploys() {
         let funded = [(Address::repeat_byte(1), U256::from(5))];
-        let l2 = l2_genesis(31338, &funded, 30_000_000, 7).unwrap();
+        let bridge = Address::repeat_byte(9);
+        let l2 = l2_genesis(31338, &funded, 30_000_000, 7, bridge).unwrap();
         let l1 = dev_l1_genesis(31337, &funded, 30_000_000, 7).unwrap();
         assert_eq!(l2.chain_id(), 31338);
-        assert_eq!(l2.alloc().len(), 2);
-        let code = l2.alloc()[&predeploys::L1_ORIGIN].code.as_ref().unwrap();
-        assert!(code.len() > 100);
+        assert_eq!(l2.alloc().len(), 4);
+        for predeploy in [
+            predeploys::L1_ORIGIN,
+            predeploys::WITHDRAWALS,
+            predeploys::TOKEN_BRIDGE,
+        ] {
+            let code = l2.alloc()[&predeploy].code.as_ref().unwrap();
+            assert!(code.len() > 100);
+        }
+        let storage = l2.alloc()[&predeploys::TOKEN_BRIDGE].storage.as_ref().unwrap();
+        assert_eq!(storage[&B256::ZERO], bridge.into_word());
         assert_eq!(l1.alloc().len(), 1);
         assert_eq!(l1.alloc()[&Address::repeat_byte(1)].balance, U256::from(5));
         assert!(matches!(
-            l2_genesis(0, &funded, 30_000_000, 7),
+            l2_genesis(0, &funded, 30_000_000, 7, bridge),
             Err(ChainSpecError::ChainId)
         ));
         let again = ChainSpec::from_json(&l2.to_json()).unwrap();

@@ -3,8 +3,8 @@
 //! Nothing that an L1 node answers is trusted: answers are bounded in size and time, and checked
 //! before they are used (I7).
 
-pub mod bridge;
 mod blobs;
+pub mod bridge;
 mod client;
 mod contract;
 mod derivation;
@@ -34,5 +34,5 @@ pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::ContractPoster;
-pub use rollup::{DeployParameters, Deployment, RollupError, RollupInfo, deploy};
+pub use rollup::{DeployParameters, Deployment, DeploymentPlan, RollupError, RollupInfo, deploy};
 pub use sender::{Lane, SendError, SenderConfig, SentTransaction, TransactionSender};

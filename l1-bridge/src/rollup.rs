@@ -1,13 +1,14 @@
 use std::io::Read;
 
-use alloy_eips::BlockId;
+use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_rpc_types_eth::TransactionReceipt;
 use alloy_sol_types::{SolConstructor, SolEvent};
 use weft_primitives::{ChainSpec, ChainSpecError};
 
 use crate::{
     L1Client, L1Error, SendError, TransactionSender,
-    contract::{Rollup, RollupParameters},
+    contract::{Rollup, RollupParameters, TokenBridge},
 };
 
 /// Largest chain spec that is read from L1, in bytes of JSON.
@@ -42,6 +43,18 @@ pub enum RollupError {
     /// The posted chain spec cannot be decompressed.
     #[error("posted chain spec: {0}")]
     Decompress(std::io::Error),
+    /// A contract does not stand where the genesis says.
+    #[error(
+        "deployment: expected the contract at {expected}, found {found:?}: {account} has sent another transaction meanwhile; deploy again"
+    )]
+    Moved {
+        /// Where it should be.
+        expected: Address,
+        /// Where it is.
+        found: Option<Address>,
+        /// Who deploys.
+        account: Address,
+    },
     /// The chain spec cannot be compressed.
     #[error("chain spec: zstd: {0}")]
     Compress(std::io::Error),
@@ -75,24 +88,52 @@ pub struct DeployParameters<'a> {
     pub challenge_bond: u128,
 }
 
-/// A contract that was put on an L1.
+/// Where the contracts of a new chain will stand. The chain's genesis names the token bridge, and
+/// the rollup's contract names the genesis, so that the addresses must be known first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeploymentPlan {
+    /// The rollup's contract.
+    pub rollup: Address,
+    /// The token bridge.
+    pub token_bridge: Address,
+}
+
+impl DeploymentPlan {
+    /// The addresses of the next two contracts that the account creates. They hold as long as it
+    /// sends nothing else.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn of_account(client: &L1Client, account: Address) -> Result<Self, L1Error> {
+        let nonce = client.nonce(account, BlockNumberOrTag::Latest).await?;
+        Ok(Self {
+            rollup: account.create(nonce),
+            token_bridge: account.create(nonce.saturating_add(1)),
+        })
+    }
+}
+
+/// The contracts of a chain, put on an L1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deployment {
-    /// Its address.
+    /// The rollup's contract.
     pub contract: Address,
+    /// The token bridge.
+    pub token_bridge: Address,
     /// Number of the L1 block that holds it.
     pub block_number: u64,
     /// Hash of the L1 transaction.
     pub tx_hash: B256,
 }
 
-/// Puts the contract of a new chain on L1. A chain spec that does not fit into one transaction is
+/// Puts the contracts of a new chain on L1. A chain spec that does not fit into one transaction is
 /// left out; a follower then needs the chain's `genesis.json`.
 ///
 /// # Errors
-/// When the transaction does not get into L1.
+/// When a transaction does not get into L1, or the plan does not hold any more.
 pub async fn deploy(
     sender: &TransactionSender,
+    plan: &DeploymentPlan,
     parameters: &DeployParameters<'_>,
 ) -> Result<Deployment, RollupError> {
     let compressed = zstd::bulk::compress(&parameters.chain_spec.to_json(), 19)
@@ -101,18 +142,40 @@ pub async fn deploy(
     if initcode.len() > MAX_INITCODE_BYTES {
         initcode = self::initcode(parameters, Vec::new());
     }
+    let receipt = create(sender, plan.rollup, initcode).await?;
+    let mut token_bridge = TokenBridge::BYTECODE.to_vec();
+    token_bridge.extend(
+        TokenBridge::constructorCall {
+            rollup_: plan.rollup,
+        }
+        .abi_encode(),
+    );
+    create(sender, plan.token_bridge, token_bridge).await?;
+    Ok(Deployment {
+        contract: plan.rollup,
+        token_bridge: plan.token_bridge,
+        block_number: receipt.block_number.ok_or_else(|| {
+            L1Error::answer("receipt of the deployment", "a block number", "none")
+        })?,
+        tx_hash: receipt.transaction_hash,
+    })
+}
+
+async fn create(
+    sender: &TransactionSender,
+    expected: Address,
+    initcode: Vec<u8>,
+) -> Result<TransactionReceipt, RollupError> {
     let receipt = sender
         .send(TxKind::Create, U256::ZERO, initcode.into())
         .await?;
-    let asked = "receipt of the deployment";
-    Ok(Deployment {
-        contract: receipt
-            .contract_address
-            .ok_or_else(|| L1Error::answer(asked, "a contract address", "none"))?,
-        block_number: receipt
-            .block_number
-            .ok_or_else(|| L1Error::answer(asked, "a block number", "none"))?,
-        tx_hash: receipt.transaction_hash,
+    if receipt.contract_address == Some(expected) {
+        return Ok(receipt);
+    }
+    Err(RollupError::Moved {
+        expected,
+        found: receipt.contract_address,
+        account: sender.address(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, genesis};
+use weft_l1_bridge::{DeployParameters, DeploymentPlan, SenderConfig, TransactionSender, genesis};
 use weft_primitives::ChainSpec;
 
 use crate::{error::NodeError, l1::client};
@@ -53,6 +53,8 @@ pub struct Deployed {
 pub struct DeploySummary {
     /// The rollup's contract on L1.
     pub contract: Address,
+    /// The token bridge on L1.
+    pub token_bridge: Address,
     /// L1 block that holds it.
     pub l1_block: u64,
     /// Chain id of L1.
@@ -71,10 +73,12 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
     let client = client(&config.l1_url, config.timeout)?;
     let sender = TransactionSender::new(client.clone(), signer.clone(), SenderConfig::default());
-    let spec = genesis::with_predeploys(&config.spec)?;
+    let plan = DeploymentPlan::of_account(&client, signer.address()).await?;
+    let spec = genesis::with_predeploys(&config.spec, plan.token_bridge)?;
     let genesis_block_hash = weft_state::genesis_header(&spec).hash();
     let deployment = weft_l1_bridge::deploy(
         &sender,
+        &plan,
         &DeployParameters {
             admin: config.admin.unwrap_or_else(|| signer.address()),
             batcher: config.batcher,
@@ -90,6 +94,7 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     .await?;
     let summary = DeploySummary {
         contract: deployment.contract,
+        token_bridge: deployment.token_bridge,
         l1_block: deployment.block_number,
         l1_chain_id: client.chain_id().await?,
         l2_chain_id: spec.chain_id(),

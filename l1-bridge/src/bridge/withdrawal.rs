@@ -10,7 +10,9 @@ use weft_primitives::{Withdrawal, predeploys, withdrawal_proof_leads_to};
 use super::{Bridge, BridgeError, POLL, WithdrawalProof, parse_units, wei};
 use crate::{
     L1Client, L1Error,
-    contract::{AbiBatchHeader, AbiWithdrawal, L2TokenBridge, Rollup, Withdrawals},
+    contract::{
+        AbiBatchHeader, AbiWithdrawal, L2TokenBridgePredeploy, Rollup, WithdrawalsPredeploy,
+    },
 };
 
 /// Gas that the call on L1 gets at least when ether is withdrawn to an account, in gas.
@@ -145,7 +147,7 @@ impl Bridge {
         let (target, value, call, amount) = match token {
             None => {
                 let amount = parse_units("--amount", amount, 18)?;
-                let call = Withdrawals::initiateWithdrawalCall {
+                let call = WithdrawalsPredeploy::initiateWithdrawalCall {
                     target: to,
                     gasLimit: U256::from(ETHER_GAS),
                     data: Bytes::new(),
@@ -153,13 +155,13 @@ impl Bridge {
                 (predeploys::WITHDRAWALS, amount, call.abi_encode(), amount)
             }
             Some(token) => {
-                let on_l2 = L2TokenBridge::tokenOfCall { l1Token: token };
+                let on_l2 = L2TokenBridgePredeploy::tokenOfCall { l1Token: token };
                 let on_l2 = l2
                     .view(predeploys::TOKEN_BRIDGE, &on_l2, BlockId::latest())
                     .await?;
                 let decimals = self.decimals(l2, on_l2).await?;
                 let amount = parse_units("--amount", amount, decimals)?;
-                let call = L2TokenBridge::withdrawCall {
+                let call = L2TokenBridgePredeploy::withdrawCall {
                     l1Token: token,
                     to,
                     amount,
@@ -382,7 +384,9 @@ impl Bridge {
         if U256::from(index) >= count {
             return Ok(false);
         }
-        let call = Rollup::batchHashesCall(U256::from(index));
+        let call = Rollup::batchHashesCall {
+            index: U256::from(index),
+        };
         Ok(l1.view(rollup, &call, BlockId::latest()).await? == hash)
     }
 }
@@ -403,16 +407,16 @@ async fn on_l1(l1: &L1Client, rollup: Address, hash: B256) -> Result<OnL1, L1Err
     // All at one block, so that they fit each other.
     let at = BlockId::number(l1.block_number().await?);
     let is_paid = l1
-        .view(rollup, &Rollup::finalizedWithdrawalsCall(hash), at)
+        .view(rollup, &Rollup::finalizedWithdrawalsCall { withdrawalHash: hash }, at)
         .await?;
     let proven = l1
-        .view(rollup, &Rollup::provenWithdrawalsCall(hash), at)
+        .view(rollup, &Rollup::provenWithdrawalsCall { withdrawalHash: hash }, at)
         .await?;
     let count = l1.view(rollup, &Rollup::batchCountCall {}, at).await?;
     let batch = U256::from(proven.batchIndex);
     let still_there = !proven.batchHash.is_zero()
         && batch < count
-        && l1.view(rollup, &Rollup::batchHashesCall(batch), at).await? == proven.batchHash;
+        && l1.view(rollup, &Rollup::batchHashesCall { index: batch }, at).await? == proven.batchHash;
     if !still_there {
         return Ok(OnL1 {
             proven_in: None,

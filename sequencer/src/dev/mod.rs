@@ -85,6 +85,8 @@ pub struct DevInfo {
     pub l1_rpc: String,
     /// The rollup's contract on L1.
     pub contract: Address,
+    /// The bridge for tokens on L1.
+    pub token_bridge: Address,
     /// Funded accounts, the same on both chains.
     pub accounts: Vec<DevAccount>,
     /// Chain id of the rollup.
@@ -193,6 +195,7 @@ impl Dev {
             l2_rpc: url_of(l2.address()),
             l1_rpc,
             contract: deployment.contract,
+            token_bridge: deployment.token_bridge,
             accounts: accounts::funded()?,
             l2_chain_id: L2_CHAIN_ID,
             l1_chain_id: deployment.l1_chain_id,

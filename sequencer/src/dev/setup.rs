@@ -6,7 +6,7 @@ use std::{
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, deploy, genesis};
+use weft_l1_bridge::{DeployParameters, DeploymentPlan, SenderConfig, TransactionSender, deploy, genesis};
 use weft_primitives::ChainSpec;
 
 use super::{
@@ -33,6 +33,7 @@ const OPERATOR_BALANCE: U256 = alloy_primitives::uint!(100_000_000_000_000_000_0
 pub(super) struct Deployment {
     pub(super) spec: ChainSpec,
     pub(super) contract: Address,
+    pub(super) token_bridge: Address,
     pub(super) l1_chain_id: u64,
 }
 
@@ -40,6 +41,7 @@ pub(super) struct Deployment {
 #[derive(Debug, Serialize, Deserialize)]
 struct DeploymentFile {
     contract: Address,
+    token_bridge: Address,
     l1_chain_id: u64,
 }
 
@@ -53,6 +55,7 @@ pub(super) async fn deployment(
     let client = l1::client(l1_rpc, L1_TIMEOUT)?;
     let l1_chain_id = client.chain_id().await?;
     let path = data_dir.join("deployment.json");
+    let genesis_path = data_dir.join("genesis.json");
     if let Some(file) = read_json::<DeploymentFile>(&path)? {
         if file.l1_chain_id != l1_chain_id {
             return Err(NodeError::Setup(format!(
@@ -63,12 +66,12 @@ pub(super) async fn deployment(
             )));
         }
         return Ok(Deployment {
-            spec: spec(data_dir, "genesis.json", l2_genesis)?,
+            spec: existing_spec(&genesis_path)?,
             contract: file.contract,
+            token_bridge: file.token_bridge,
             l1_chain_id: file.l1_chain_id,
         });
     }
-    let spec = spec(data_dir, "genesis.json", l2_genesis)?;
     let operator = accounts::operator()?;
     let sender = |signer| {
         let config = SenderConfig {
@@ -86,8 +89,12 @@ pub(super) async fn deployment(
             )
             .await?;
     }
+    let plan = DeploymentPlan::of_account(&client, operator.address()).await?;
+    let spec = l2_genesis(now(), plan.token_bridge)?;
+    write_json(&genesis_path, &spec)?;
     let deployed = deploy(
         &sender(operator.clone()),
+        &plan,
         &DeployParameters {
             admin: operator.address(),
             batcher: operator.address(),
@@ -103,36 +110,38 @@ pub(super) async fn deployment(
     .await?;
     let file = DeploymentFile {
         contract: deployed.contract,
+        token_bridge: deployed.token_bridge,
         l1_chain_id,
     };
     write_json(&path, &file)?;
     Ok(Deployment {
         spec,
         contract: file.contract,
+        token_bridge: file.token_bridge,
         l1_chain_id: file.l1_chain_id,
     })
 }
 
-/// The embedded L1's spec.
+/// The embedded L1's spec: of the data folder, or made at the present time and kept there.
 pub(super) fn l1_spec(data_dir: &Path) -> Result<ChainSpec, NodeError> {
-    spec(data_dir, "l1-genesis.json", |timestamp| {
-        let mut funded = funded_balances()?;
-        funded.push((accounts::operator()?.address(), FUNDED_BALANCE));
-        Ok(genesis::dev_l1_genesis(
-            L1_CHAIN_ID,
-            &funded,
-            GAS_LIMIT,
-            timestamp,
-        )?)
-    })
+    let path = data_dir.join("l1-genesis.json");
+    if let Some(spec) = read_json::<ChainSpec>(&path)? {
+        return Ok(spec);
+    }
+    let mut funded = funded_balances()?;
+    funded.push((accounts::operator()?.address(), FUNDED_BALANCE));
+    let spec = genesis::dev_l1_genesis(L1_CHAIN_ID, &funded, GAS_LIMIT, now())?;
+    write_json(&path, &spec)?;
+    Ok(spec)
 }
 
-fn l2_genesis(timestamp: u64) -> Result<ChainSpec, NodeError> {
+fn l2_genesis(timestamp: u64, token_bridge: Address) -> Result<ChainSpec, NodeError> {
     Ok(genesis::l2_genesis(
         L2_CHAIN_ID,
         &funded_balances()?,
         GAS_LIMIT,
         timestamp,
+        token_bridge,
     )?)
 }
 
@@ -143,22 +152,16 @@ fn funded_balances() -> Result<Vec<(Address, U256)>, NodeError> {
         .collect())
 }
 
-/// Reads a spec from the data folder, or makes it at the present time and keeps it there.
-fn spec(
-    data_dir: &Path,
-    file: &str,
-    make: impl FnOnce(u64) -> Result<ChainSpec, NodeError>,
-) -> Result<ChainSpec, NodeError> {
-    let path = data_dir.join(file);
-    if let Some(spec) = read_json::<ChainSpec>(&path)? {
-        return Ok(spec);
-    }
-    let now = SystemTime::now()
+/// The spec of a deployment that was made.
+fn existing_spec(path: &Path) -> Result<ChainSpec, NodeError> {
+    read_json(path)?.ok_or_else(|| NodeError::Setup(format!("{} is missing", path.display())))
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u64 {
+    SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    let spec = make(now)?;
-    write_json(&path, &spec)?;
-    Ok(spec)
+        .map_or(0, |elapsed| elapsed.as_secs())
 }
 
 pub(super) fn write_info(data_dir: &Path, info: &DevInfo) -> Result<(), NodeError> {
