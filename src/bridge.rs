@@ -43,7 +43,7 @@ struct Deposit {
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
     let Command::Deposit(arguments) = arguments.command;
-    let amount = wei(&arguments.amount)?;
+    let amount = wei("--amount", &arguments.amount)?;
     let receipt = deposit(DepositConfig {
         l1_url: arguments.l1,
         timeout: Duration::from_secs(30),
@@ -57,9 +57,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// An amount of ether in wei.
-fn wei(amount: &str) -> Result<U256> {
-    let not_an_amount = || format!("--amount {amount:?} is not an amount of ether");
+/// The amount of ether that is given for an argument, in wei.
+pub(crate) fn wei(argument: &str, amount: &str) -> Result<U256> {
+    let not_an_amount = || format!("{argument} {amount:?} is not an amount of ether");
     // The parser takes nothing for zero, and wraps what is below zero around.
     if !amount.starts_with(|first: char| first.is_ascii_digit()) {
         bail!(not_an_amount());
@@ -74,12 +74,12 @@ mod tests {
     #[test]
     fn amounts_are_ether_and_not_negative() {
         assert_eq!(
-            wei("1.5").unwrap(),
+            wei("--amount", "1.5").unwrap(),
             U256::from(1_500_000_000_000_000_000_u64)
         );
-        assert_eq!(wei("0").unwrap(), U256::ZERO);
+        assert_eq!(wei("--amount", "0").unwrap(), U256::ZERO);
         for wrong in ["-1", "-0.5", "", "x", "1e400"] {
-            assert!(wei(wrong).is_err(), "{wrong:?}");
+            assert!(wei("--amount", wrong).is_err(), "{wrong:?}");
         }
     }
 }

@@ -8,7 +8,10 @@ use weft_sequencer::{
     production::read_spec,
 };
 
-use crate::logging::{self, LogFormat};
+use crate::{
+    bridge::wei,
+    logging::{self, LogFormat},
+};
 
 /// Arguments of `weft deploy`.
 #[derive(Debug, Args)]
@@ -26,12 +29,25 @@ pub(crate) struct Arguments {
     /// Account that may post batches.
     #[arg(long)]
     batcher: Address,
-    /// Account that may change roles and pause; the deployer when left out.
+    /// Account that may change roles, pause and decide disputes; the deployer when left out.
     #[arg(long)]
     admin: Option<Address>,
     /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
     #[arg(long, default_value_t = 43_200)]
     forced_inclusion_delay: u64,
+    /// How long after it was posted a batch can be challenged, in seconds.
+    #[arg(long, default_value_t = 604_800)]
+    challenge_window: u64,
+    /// How long the resolver has to decide a dispute before anybody may reject the batch, in seconds.
+    #[arg(long, default_value_t = 604_800)]
+    resolution_time: u64,
+    /// How long no batch may come before anybody can close the chain and take their ether out, in
+    /// seconds; longer than --challenge-window and --resolution-time together.
+    #[arg(long, default_value_t = 2_592_000)]
+    escape_delay: u64,
+    /// What a challenge costs until it is decided, in ether.
+    #[arg(long, default_value = "1")]
+    challenge_bond: String,
     /// Environment variable that holds the deployer's private key.
     #[arg(long, default_value = "WEFT_DEPLOYER_KEY")]
     private_key_env: String,
@@ -39,6 +55,9 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
+    let challenge_bond = wei("--challenge-bond", &arguments.challenge_bond)?
+        .try_into()
+        .wrap_err("--challenge-bond is too large")?;
     // A deployment is paid for: what would keep its result from being written is found before.
     fs::OpenOptions::new()
         .append(true)
@@ -52,6 +71,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         batcher: arguments.batcher,
         admin: arguments.admin,
         forced_inclusion_delay: arguments.forced_inclusion_delay,
+        challenge_window: arguments.challenge_window,
+        resolution_time: arguments.resolution_time,
+        escape_delay: arguments.escape_delay,
+        challenge_bond,
         private_key_env: arguments.private_key_env,
     })
     .await?;

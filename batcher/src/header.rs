@@ -13,10 +13,15 @@ pub struct BatchHeader {
     pub last_block_hash: B256,
     /// State root after the last block.
     pub state_root: B256,
+    /// Root of the tree of withdrawals after the last block; zero before the first withdrawal.
+    pub withdrawals_root: B256,
     /// Number of user deposits that the chain has taken in from its start up to and including the
     /// last block.
     pub deposits_consumed: u64,
-    /// `keccak256` of the encoded batch.
+    /// Number of blobs that hold the encoded batch; zero when it is calldata.
+    pub blob_count: u8,
+    /// `keccak256` of the encoded batch when it is calldata, of the blobs' versioned hashes, one
+    /// after another, when it is in blobs.
     pub data_hash: B256,
 }
 
@@ -30,7 +35,9 @@ impl BatchHeader {
             word(self.last_block),
             self.last_block_hash.0,
             self.state_root.0,
+            self.withdrawals_root.0,
             word(self.deposits_consumed),
+            word(self.blob_count.into()),
             self.data_hash.0,
         ];
         keccak256(words.as_flattened())

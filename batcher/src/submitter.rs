@@ -300,7 +300,9 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                 last_block: batch.last_block,
                 last_block_hash: last.hash(),
                 state_root: last.header.state_root,
+                withdrawals_root: B256::ZERO,
                 deposits_consumed: chain.deposit_count(batch.last_block)?,
+                blob_count: 0,
                 data_hash: keccak256(&batch.data),
             };
             Ok(Ready {

@@ -4,35 +4,45 @@ use alloy_primitives::hex;
 use alloy_sol_types::SolInterface;
 use weft_batcher::BatchHeader;
 
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::indexing_slicing,
-    reason = "generated from the artifact; the Solidity source documents it"
-)]
-mod generated {
-    alloy_sol_types::sol!(
-        #[derive(Debug)]
-        Rollup,
-        concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/contracts/artifacts/Rollup.json"
-        )
-    );
-    alloy_sol_types::sol!(
-        #[derive(Debug)]
-        L1OriginPredeploy,
-        concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/contracts/artifacts/L1Origin.json"
-        )
-    );
+/// A contract's code and ABI, from its artifact. Each has a module of its own, since they share
+/// names of types.
+macro_rules! contract {
+    ($module:ident, $name:ident, $artifact:literal) => {
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::all,
+            clippy::indexing_slicing,
+            reason = "generated from the artifacts; the Solidity sources document them"
+        )]
+        mod $module {
+            alloy_sol_types::sol!(
+                #[derive(Debug)]
+                $name,
+                concat!(
+                    env!("CARGO_MANIFEST_DIR"),
+                    "/contracts/artifacts/",
+                    $artifact
+                )
+            );
+        }
+    };
 }
 
-pub(crate) use generated::Rollup::BatchHeader as AbiBatchHeader;
-use generated::Rollup::RollupErrors;
-pub(crate) use generated::{L1OriginPredeploy, Rollup};
+contract!(rollup, Rollup, "Rollup.json");
+contract!(token_bridge, TokenBridge, "TokenBridge.json");
+contract!(l1_origin, L1OriginPredeploy, "L1Origin.json");
+contract!(withdrawals, WithdrawalsPredeploy, "Withdrawals.json");
+contract!(
+    l2_token_bridge,
+    L2TokenBridgePredeploy,
+    "L2TokenBridge.json"
+);
+
+pub(crate) use l1_origin::L1OriginPredeploy;
+pub(crate) use rollup::Rollup::{
+    self, BatchHeader as AbiBatchHeader, RollupErrors, RollupParameters,
+};
 
 /// Why a transaction or a call reverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,9 +72,23 @@ impl Revert {
                         | RollupErrors::CalldataNotCanonical(_)
                         | RollupErrors::DataHashMismatch(_)
                         | RollupErrors::BatchDataEmpty(_)
+                        | RollupErrors::BlobCountMismatch(_)
                         | RollupErrors::BlockRangeEmpty(_)
                         | RollupErrors::ChainSpecHashMismatch(_)
                         | RollupErrors::ZeroAddress(_)
+                        | RollupErrors::ZeroPeriod(_)
+                        | RollupErrors::EscapeDelayTooShort(_)
+                        | RollupErrors::ChainIsClosed(_)
+                        | RollupErrors::ChallengeWindowOver(_)
+                        | RollupErrors::WrongBond(_)
+                        | RollupErrors::DisputeNotOpen(_)
+                        | RollupErrors::MalformedProof(_)
+                        | RollupErrors::WithdrawalNotInBatch(_)
+                        | RollupErrors::AlreadyFinalized(_)
+                        | RollupErrors::TargetIsRollup(_)
+                        | RollupErrors::NoBatch(_)
+                        | RollupErrors::AlreadyEscaped(_)
+                        | RollupErrors::AlreadyRefunded(_)
                 ),
             },
             Err(_) => Self {
@@ -83,7 +107,9 @@ impl From<&BatchHeader> for AbiBatchHeader {
             lastBlock: header.last_block,
             lastBlockHash: header.last_block_hash,
             stateRoot: header.state_root,
+            withdrawalsRoot: header.withdrawals_root,
             depositsConsumed: header.deposits_consumed,
+            blobCount: header.blob_count,
             dataHash: header.data_hash,
         }
     }
@@ -97,7 +123,9 @@ impl From<&AbiBatchHeader> for BatchHeader {
             last_block: header.lastBlock,
             last_block_hash: header.lastBlockHash,
             state_root: header.stateRoot,
+            withdrawals_root: header.withdrawalsRoot,
             deposits_consumed: header.depositsConsumed,
+            blob_count: header.blobCount,
             data_hash: header.dataHash,
         }
     }
@@ -117,8 +145,9 @@ mod tests {
         /// `keccak256(abi.encode(header))`.
         #[test]
         fn batch_hash_is_that_of_the_abi_encoding(
-            words in any::<[[u8; 32]; 4]>(),
+            words in any::<[[u8; 32]; 5]>(),
             numbers in any::<[u64; 3]>(),
+            blob_count in any::<u8>(),
         ) {
             let header = BatchHeader {
                 previous_batch_hash: B256::from(words[0]),
@@ -126,8 +155,10 @@ mod tests {
                 last_block: numbers[1],
                 last_block_hash: B256::from(words[1]),
                 state_root: B256::from(words[2]),
+                withdrawals_root: B256::from(words[3]),
                 deposits_consumed: numbers[2],
-                data_hash: B256::from(words[3]),
+                blob_count,
+                data_hash: B256::from(words[4]),
             };
             let abi = AbiBatchHeader::from(&header);
             prop_assert_eq!(header.hash(), keccak256(abi.abi_encode()));

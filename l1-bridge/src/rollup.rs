@@ -5,7 +5,10 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolConstructor, SolEvent};
 use weft_primitives::{ChainSpec, ChainSpecError};
 
-use crate::{L1Client, L1Error, SendError, TransactionSender, contract::Rollup};
+use crate::{
+    L1Client, L1Error, SendError, TransactionSender,
+    contract::{Rollup, RollupParameters},
+};
 
 /// Largest chain spec that is read from L1, in bytes of JSON.
 const MAX_CHAIN_SPEC_BYTES: u64 = 64 << 20;
@@ -50,7 +53,7 @@ pub enum RollupError {
 /// A chain to be put on an L1.
 #[derive(Debug, Clone)]
 pub struct DeployParameters<'a> {
-    /// Gets the admin and the pauser role.
+    /// Gets the admin, the pauser and the resolver role.
     pub admin: Address,
     /// Gets the batcher role.
     pub batcher: Address,
@@ -60,6 +63,16 @@ pub struct DeployParameters<'a> {
     pub chain_spec: &'a ChainSpec,
     /// How long a batch may leave a deposit out, in seconds.
     pub forced_inclusion_delay: u64,
+    /// How long after it was posted a batch can be challenged, in seconds; above zero.
+    pub challenge_window: u64,
+    /// How long the resolver has for a dispute before anybody may reject the batch, in seconds;
+    /// above zero.
+    pub resolution_time: u64,
+    /// How long no batch may come before anybody can close the chain, in seconds; longer than the
+    /// two periods above together.
+    pub escape_delay: u64,
+    /// What a challenge costs until it is decided, in wei.
+    pub challenge_bond: u128,
 }
 
 /// A contract that was put on an L1.
@@ -105,12 +118,18 @@ pub async fn deploy(
 
 fn initcode(parameters: &DeployParameters<'_>, chain_spec: Vec<u8>) -> Vec<u8> {
     let arguments = Rollup::constructorCall {
-        admin: parameters.admin,
-        batcher: parameters.batcher,
-        genesisBlockHash_: parameters.genesis_block_hash,
-        chainSpecHash_: keccak256(&chain_spec),
+        parameters: RollupParameters {
+            admin: parameters.admin,
+            batcher: parameters.batcher,
+            genesisBlockHash: parameters.genesis_block_hash,
+            chainSpecHash: keccak256(&chain_spec),
+            forcedInclusionDelay: parameters.forced_inclusion_delay,
+            challengeWindow: parameters.challenge_window,
+            resolutionTime: parameters.resolution_time,
+            escapeDelay: parameters.escape_delay,
+            challengeBond: parameters.challenge_bond,
+        },
         chainSpec: Bytes::from(chain_spec),
-        forcedInclusionDelay_: parameters.forced_inclusion_delay,
     };
     let mut initcode = Rollup::BYTECODE.to_vec();
     initcode.extend(arguments.abi_encode());

@@ -80,6 +80,10 @@ async fn deployment_announces_the_chain() {
         genesis_block_hash: keccak256("large"),
         chain_spec: &large,
         forced_inclusion_delay: 60,
+        challenge_window: 60,
+        resolution_time: 60,
+        escape_delay: 3_600,
+        challenge_bond: 1,
     };
     let deployment = weft_l1_bridge::deploy(&anvil.sender(0), &parameters)
         .await
@@ -262,7 +266,9 @@ async fn wrong_batches_do_not_verify() {
             last_block: 2,
             last_block_hash: last.hash(),
             state_root: last.header.state_root,
+            withdrawals_root: Default::default(),
             deposits_consumed,
+            blob_count: 0,
             data_hash: keccak256(&data),
         };
         poster(&anvil, &info)

@@ -21,10 +21,20 @@ pub struct DeployConfig {
     pub spec: ChainSpec,
     /// Account that may post batches.
     pub batcher: Address,
-    /// Account that may change roles and pause; the deployer when left out.
+    /// Account that may change roles, pause and decide disputes; the deployer when left out.
     pub admin: Option<Address>,
     /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
     pub forced_inclusion_delay: u64,
+    /// How long after it was posted a batch can be challenged, in seconds; above zero.
+    pub challenge_window: u64,
+    /// How long the resolver has for a dispute before anybody may reject the batch, in seconds;
+    /// above zero.
+    pub resolution_time: u64,
+    /// How long no batch may come before anybody can close the chain, in seconds; longer than the
+    /// two periods above together.
+    pub escape_delay: u64,
+    /// What a challenge costs until it is decided, in wei.
+    pub challenge_bond: u128,
     /// Environment variable that holds the deployer's private key.
     pub private_key_env: String,
 }
@@ -71,6 +81,10 @@ pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
             genesis_block_hash,
             chain_spec: &spec,
             forced_inclusion_delay: config.forced_inclusion_delay,
+            challenge_window: config.challenge_window,
+            resolution_time: config.resolution_time,
+            escape_delay: config.escape_delay,
+            challenge_bond: config.challenge_bond,
         },
     )
     .await?;

@@ -34,7 +34,9 @@ sol! {
         uint64 lastBlock;
         bytes32 lastBlockHash;
         bytes32 stateRoot;
+        bytes32 withdrawalsRoot;
         uint64 depositsConsumed;
+        uint8 blobCount;
         bytes32 dataHash;
     }
 

@@ -151,6 +151,10 @@ impl Anvil {
             genesis_block_hash: chain.block_at(0).hash(),
             chain_spec: &chain.spec,
             forced_inclusion_delay: 3_600,
+            challenge_window: 60,
+            resolution_time: 3_600,
+            escape_delay: 86_400,
+            challenge_bond: 1_000_000_000,
         };
         let deployment = deploy(&self.sender(0), &parameters).await.unwrap();
         RollupInfo::load(&self.client(), deployment.contract)

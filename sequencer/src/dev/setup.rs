@@ -17,6 +17,14 @@ use crate::{error::NodeError, l1};
 
 /// Time after which the contract takes no batch that leaves a deposit out, in seconds.
 const FORCED_INCLUSION_DELAY: u64 = 3600;
+/// How long a batch can be challenged, in seconds.
+const CHALLENGE_WINDOW: u64 = 10;
+/// How long the resolver has for a dispute before anybody may reject the batch, in seconds.
+const RESOLUTION_TIME: u64 = 3600;
+/// How long no batch may come before anybody can close the chain, in seconds.
+const ESCAPE_DELAY: u64 = 86_400;
+/// What a challenge costs until it is decided, in wei: 0.1 ether.
+const CHALLENGE_BOND: u128 = 100_000_000_000_000_000;
 /// What the operator gets on an L1 that is not the embedded one, in wei: 100 ether.
 const OPERATOR_BALANCE: U256 = alloy_primitives::uint!(100_000_000_000_000_000_000_U256);
 
@@ -86,6 +94,10 @@ pub(super) async fn deployment(
             genesis_block_hash: weft_state::genesis_header(&spec).hash(),
             chain_spec: &spec,
             forced_inclusion_delay: FORCED_INCLUSION_DELAY,
+            challenge_window: CHALLENGE_WINDOW,
+            resolution_time: RESOLUTION_TIME,
+            escape_delay: ESCAPE_DELAY,
+            challenge_bond: CHALLENGE_BOND,
         },
     )
     .await?;
