@@ -298,7 +298,7 @@ async fn status(arguments: StatusArguments) -> Result<()> {
     }
 }
 
-fn ether(option: &'static str, amount: &str) -> Result<U256> {
+pub(crate) fn ether(option: &'static str, amount: &str) -> Result<U256> {
     Ok(parse_units(option, amount, 18)?)
 }
 

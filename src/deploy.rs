@@ -9,7 +9,7 @@ use weft_sequencer::{
 };
 
 use crate::{
-    bridge::wei,
+    bridge::ether,
     logging::{self, LogFormat},
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     logging::install("warn", LogFormat::Text)?;
-    let challenge_bond = wei("--challenge-bond", &arguments.challenge_bond)?
+    let challenge_bond = ether("--challenge-bond", &arguments.challenge_bond)?
         .try_into()
         .wrap_err("--challenge-bond is too large")?;
     // A deployment is paid for: what would keep its result from being written is found before.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, derivation, derive_all, key, origin_source, policy,
+    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source, policy,
     poster, retry, submit_all,
 };
 use weft_batcher::{
@@ -23,7 +23,7 @@ use weft_batcher::{
 };
 use weft_l1_bridge::{
     BatchFault, ContractPoster, DerivationError, L1LabelSource, MAX_DEPOSIT_GAS, PostedLabels,
-    ResumePoint, RollupError, RollupInfo, deposit_eth,
+    ResumePoint, RollupError, RollupInfo,
 };
 use weft_primitives::{SealedBlock, Transaction};
 
@@ -73,7 +73,14 @@ async fn deployment_announces_the_chain() {
         })
         .collect();
     let large =
-        weft_l1_bridge::genesis::l2_genesis(5, &funded, 30_000_000, GENESIS_TIMESTAMP).unwrap();
+        weft_l1_bridge::genesis::l2_genesis(
+            5,
+            &funded,
+            30_000_000,
+            GENESIS_TIMESTAMP,
+            Address::repeat_byte(2),
+        )
+        .unwrap();
     let parameters = weft_l1_bridge::DeployParameters {
         admin: key(0).address(),
         batcher: key(1).address(),
@@ -85,7 +92,10 @@ async fn deployment_announces_the_chain() {
         escape_delay: 3_600,
         challenge_bond: 1,
     };
-    let deployment = weft_l1_bridge::deploy(&anvil.sender(0), &parameters)
+    let plan = weft_l1_bridge::DeploymentPlan::of_account(&anvil.client(), key(0).address())
+        .await
+        .unwrap();
+    let deployment = weft_l1_bridge::deploy(&anvil.sender(0), &plan, &parameters)
         .await
         .unwrap();
     let info = RollupInfo::load(&anvil.client(), deployment.contract)
@@ -266,7 +276,7 @@ async fn wrong_batches_do_not_verify() {
             last_block: 2,
             last_block_hash: last.hash(),
             state_root: last.header.state_root,
-            withdrawals_root: B256::ZERO,
+            withdrawals_root: Default::default(),
             deposits_consumed,
             blob_count: 0,
             data_hash: keccak256(&data),

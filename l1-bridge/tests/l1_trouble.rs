@@ -13,14 +13,13 @@ use std::{sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, U256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, derivation, derive_all, key, origin_source, policy,
+    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source, policy,
     poster, retry, sender_config, submit_all,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use weft_batcher::{BatchPoster, EventSink, PostError, Submitter, SubmitterEvent};
 use weft_l1_bridge::{
     DerivationError, L1Error, OriginError, ResumePoint, SendError, SenderConfig, TransactionSender,
-    deposit_eth,
 };
 
 /// A submitter that dies after it has sent a batch: its successor waits for the pending transaction

@@ -3,7 +3,10 @@ pragma solidity ^0.8.28;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
-import {BatchHeader, Rollup} from "../src/Rollup.sol";
+import {Rollup} from "../src/Rollup.sol";
+import {Batches} from "../src/rollup/Batches.sol";
+import {Deposits} from "../src/rollup/Deposits.sol";
+import {BatchHeader, RollupParameters} from "../src/rollup/Types.sol";
 import {RollupFixture} from "./helpers/RollupFixture.sol";
 import {vm} from "./helpers/Vm.sol";
 
@@ -26,7 +29,7 @@ contract RollupBatchTest is RollupFixture {
         bytes32 batchHash = keccak256(abi.encode(header));
 
         vm.expectEmit(address(rollup));
-        emit Rollup.BatchPosted(0, batchHash, header);
+        emit Batches.BatchPosted(0, batchHash, header);
         post(header);
 
         vm.assertEq(rollup.batchCount(), 1);
@@ -76,7 +79,7 @@ contract RollupBatchTest is RollupFixture {
     function test_refuses_the_same_batch_twice() public {
         BatchHeader memory header = nextHeader();
         post(header);
-        expectRefusal(header, abi.encodeWithSelector(Rollup.PreviousBatchMismatch.selector, rollup.lastBatchHash(), 0));
+        expectRefusal(header, abi.encodeWithSelector(Batches.PreviousBatchMismatch.selector, rollup.lastBatchHash(), 0));
     }
 
     function testFuzz_refuses_another_predecessor(bytes32 previous) public {
@@ -84,7 +87,7 @@ contract RollupBatchTest is RollupFixture {
         BatchHeader memory header = nextHeader();
         if (previous == header.previousBatchHash) return;
         bytes memory reason =
-            abi.encodeWithSelector(Rollup.PreviousBatchMismatch.selector, header.previousBatchHash, previous);
+            abi.encodeWithSelector(Batches.PreviousBatchMismatch.selector, header.previousBatchHash, previous);
         header.previousBatchHash = previous;
         expectRefusal(header, reason);
     }
@@ -94,7 +97,7 @@ contract RollupBatchTest is RollupFixture {
         if (firstBlock == 2) return;
         BatchHeader memory header = nextHeader();
         (header.firstBlock, header.lastBlock) = (firstBlock, type(uint64).max);
-        expectRefusal(header, abi.encodeWithSelector(Rollup.FirstBlockMismatch.selector, 2, firstBlock));
+        expectRefusal(header, abi.encodeWithSelector(Batches.FirstBlockMismatch.selector, 2, firstBlock));
     }
 
     function test_refuses_a_batch_after_the_last_number() public {
@@ -104,20 +107,20 @@ contract RollupBatchTest is RollupFixture {
         header.previousBatchHash = rollup.lastBatchHash();
         header.firstBlock = 0;
         expectRefusal(
-            header, abi.encodeWithSelector(Rollup.FirstBlockMismatch.selector, uint256(type(uint64).max) + 1, 0)
+            header, abi.encodeWithSelector(Batches.FirstBlockMismatch.selector, uint256(type(uint64).max) + 1, 0)
         );
     }
 
     function test_refuses_an_empty_range() public {
         BatchHeader memory header = nextHeader();
         header.lastBlock = 0;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.BlockRangeEmpty.selector, 1, 0));
+        expectRefusal(header, abi.encodeWithSelector(Batches.BlockRangeEmpty.selector, 1, 0));
     }
 
     function test_refuses_a_batch_without_data() public {
         BatchHeader memory header = nextHeader();
         header.dataHash = keccak256("");
-        vm.expectRevert(Rollup.BatchDataEmpty.selector);
+        vm.expectRevert(Batches.BatchDataEmpty.selector);
         vm.prank(BATCHER, BATCHER);
         rollup.postBatch(header, "");
     }
@@ -125,7 +128,7 @@ contract RollupBatchTest is RollupFixture {
     function testFuzz_refuses_other_data(bytes calldata data) public {
         if (data.length == 0 || keccak256(data) == keccak256(DATA)) return;
         BatchHeader memory header = nextHeader();
-        vm.expectRevert(abi.encodeWithSelector(Rollup.DataHashMismatch.selector, header.dataHash, keccak256(data)));
+        vm.expectRevert(abi.encodeWithSelector(Batches.DataHashMismatch.selector, header.dataHash, keccak256(data)));
         vm.prank(BATCHER, BATCHER);
         rollup.postBatch(header, data);
     }
@@ -134,7 +137,7 @@ contract RollupBatchTest is RollupFixture {
         depositAs(USER, 1);
         BatchHeader memory header = nextHeader();
         header.depositsConsumed = 2;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.DepositsConsumedOutOfRange.selector, 0, 1, 2));
+        expectRefusal(header, abi.encodeWithSelector(Deposits.DepositsConsumedOutOfRange.selector, 0, 1, 2));
     }
 
     function test_refuses_to_give_deposits_back() public {
@@ -143,7 +146,7 @@ contract RollupBatchTest is RollupFixture {
         post(nextHeader());
         BatchHeader memory header = nextHeader();
         header.depositsConsumed = 1;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.DepositsConsumedOutOfRange.selector, 2, 2, 1));
+        expectRefusal(header, abi.encodeWithSelector(Deposits.DepositsConsumedOutOfRange.selector, 2, 2, 1));
     }
 
     function test_forces_a_deposit_in_after_the_delay() public {
@@ -164,14 +167,14 @@ contract RollupBatchTest is RollupFixture {
         vm.warp(deadline + 1);
         header = nextHeader();
         header.depositsConsumed = 0;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.DepositOverdue.selector, 0, deadline));
+        expectRefusal(header, abi.encodeWithSelector(Deposits.DepositOverdue.selector, 0, deadline));
         header.depositsConsumed = 1;
         post(header);
 
         vm.warp(deadline + 11);
         header = nextHeader();
         header.depositsConsumed = 1;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.DepositOverdue.selector, 1, deadline + 10));
+        expectRefusal(header, abi.encodeWithSelector(Deposits.DepositOverdue.selector, 1, deadline + 10));
         header.depositsConsumed = 2;
         post(header);
         (exists, index, stated) = rollup.oldestPendingDeposit();
@@ -197,11 +200,13 @@ contract RollupBatchTest is RollupFixture {
         vm.warp(deadline + 1);
         header = nextHeader();
         header.depositsConsumed = 0;
-        expectRefusal(header, abi.encodeWithSelector(Rollup.DepositOverdue.selector, 0, deadline));
+        expectRefusal(header, abi.encodeWithSelector(Deposits.DepositOverdue.selector, 0, deadline));
     }
 
     function test_the_longest_delay_does_not_overflow() public {
-        rollup = new Rollup(ADMIN, BATCHER, GENESIS, keccak256(SPEC), SPEC, type(uint64).max);
+        RollupParameters memory longest = parameters();
+        longest.forcedInclusionDelay = type(uint64).max;
+        rollup = new Rollup(longest, SPEC);
         depositAs(USER, 1);
         BatchHeader memory header = nextHeader();
         header.depositsConsumed = 0;
@@ -228,20 +233,20 @@ contract RollupBatchTest is RollupFixture {
 
     function test_refuses_a_batcher_that_is_a_contract() public {
         BatchHeader memory header = nextHeader();
-        vm.expectRevert(abi.encodeWithSelector(Rollup.NotTopLevelCall.selector, BATCHER));
+        vm.expectRevert(abi.encodeWithSelector(Batches.NotTopLevelCall.selector, BATCHER));
         vm.prank(BATCHER, STRANGER);
         rollup.postBatch(header, DATA);
     }
 
     function test_refuses_a_batcher_with_delegated_code() public {
         vm.etch(BATCHER, abi.encodePacked(hex"ef0100", address(0xC0DE)));
-        expectRefusal(nextHeader(), abi.encodeWithSelector(Rollup.NotTopLevelCall.selector, BATCHER));
+        expectRefusal(nextHeader(), abi.encodeWithSelector(Batches.NotTopLevelCall.selector, BATCHER));
     }
 
     function test_refuses_trailing_calldata() public {
-        bytes memory call = abi.encodePacked(abi.encodeCall(Rollup.postBatch, (nextHeader(), DATA)), uint8(1));
+        bytes memory call = abi.encodePacked(abi.encodeCall(rollup.postBatch, (nextHeader(), DATA)), uint8(1));
         _expectRawRefusal(
-            call, abi.encodeWithSelector(Rollup.CalldataNotCanonical.selector, call.length - 1, call.length)
+            call, abi.encodeWithSelector(Batches.CalldataNotCanonical.selector, call.length - 1, call.length)
         );
     }
 
@@ -249,25 +254,25 @@ contract RollupBatchTest is RollupFixture {
         // The same arguments with one unused word before the length of the data.
         BatchHeader memory header = nextHeader();
         bytes memory call = abi.encodePacked(
-            Rollup.postBatch.selector, abi.encode(header), uint256(9 * 32), uint256(0), DATA.length, bytes32(DATA)
+            rollup.postBatch.selector, abi.encode(header), uint256(11 * 32), uint256(0), DATA.length, bytes32(DATA)
         );
         _expectRawRefusal(
-            call, abi.encodeWithSelector(Rollup.CalldataNotCanonical.selector, call.length - 32, call.length)
+            call, abi.encodeWithSelector(Batches.CalldataNotCanonical.selector, call.length - 32, call.length)
         );
     }
 
     function test_refuses_data_at_another_offset_within_the_same_length() public {
         // One byte further on, into what would have been padding.
         bytes memory call = bytes.concat(
-            abi.encodePacked(Rollup.postBatch.selector, abi.encode(nextHeader()), uint256(8 * 32 + 1), bytes1(0)),
+            abi.encodePacked(rollup.postBatch.selector, abi.encode(nextHeader()), uint256(10 * 32 + 1), bytes1(0)),
             abi.encodePacked(DATA.length, DATA, new bytes(31 - DATA.length))
         );
-        vm.assertEq(call.length, abi.encodeCall(Rollup.postBatch, (nextHeader(), DATA)).length);
-        _expectRawRefusal(call, abi.encodeWithSelector(Rollup.CalldataNotCanonical.selector, call.length, call.length));
+        vm.assertEq(call.length, abi.encodeCall(rollup.postBatch, (nextHeader(), DATA)).length);
+        _expectRawRefusal(call, abi.encodeWithSelector(Batches.CalldataNotCanonical.selector, call.length, call.length));
     }
 
     function test_refuses_a_header_with_dirty_bits() public {
-        bytes memory call = abi.encodeCall(Rollup.postBatch, (nextHeader(), DATA));
+        bytes memory call = abi.encodeCall(rollup.postBatch, (nextHeader(), DATA));
         call[4 + 32] = 0x01; // the highest byte of firstBlock's word
         _expectRawRefusal(call, "");
     }

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Pausable} from "@openzeppelin/contracts/utils/Pausable.sol";
 import {Rollup} from "../src/Rollup.sol";
+import {Deposits} from "../src/rollup/Deposits.sol";
 import {RollupFixture} from "./helpers/RollupFixture.sol";
 import {Vm, bound, vm} from "./helpers/Vm.sol";
 
@@ -46,7 +47,7 @@ contract RollupDepositTest is RollupFixture {
     function test_creation() public {
         bytes memory initcode = hex"600160015500";
         vm.expectEmit(address(rollup));
-        emit Rollup.TransactionDeposited(
+        emit Deposits.TransactionDeposited(
             USER, address(0), 0, bytes.concat(bytes32(0), bytes32(0), bytes8(uint64(60_000)), bytes1(0x01), initcode)
         );
         vm.prank(USER, USER);
@@ -60,14 +61,14 @@ contract RollupDepositTest is RollupFixture {
             aliased = address(uint160(sender) + OFFSET);
         }
         vm.expectEmit(address(rollup));
-        emit Rollup.TransactionDeposited(aliased, USER, 0, _opaque(0, 5, 30_000));
+        emit Deposits.TransactionDeposited(aliased, USER, 0, _opaque(0, 5, 30_000));
         vm.prank(sender, STRANGER);
         rollup.depositTransaction(USER, 5, 30_000, false, "");
     }
 
     function test_the_alias_wraps() public {
         vm.expectEmit(address(rollup));
-        emit Rollup.TransactionDeposited(address(OFFSET - 1), USER, 0, _opaque(0, 0, 21_000));
+        emit Deposits.TransactionDeposited(address(OFFSET - 1), USER, 0, _opaque(0, 0, 21_000));
         vm.prank(address(type(uint160).max), STRANGER);
         rollup.depositTransaction(USER, 0, 21_000, false, "");
     }
@@ -85,7 +86,7 @@ contract RollupDepositTest is RollupFixture {
         address[2] memory origins = [USER, STRANGER];
         for (uint256 index; index < 2; ++index) {
             vm.expectEmit(address(rollup));
-            emit Rollup.TransactionDeposited(USER, USER, 0, _opaque(0, 0, 21_000));
+            emit Deposits.TransactionDeposited(USER, USER, 0, _opaque(0, 0, 21_000));
             vm.prank(USER, origins[index]);
             rollup.depositTransaction(USER, 0, 21_000, false, "");
         }
@@ -94,7 +95,7 @@ contract RollupDepositTest is RollupFixture {
     function test_code_of_the_length_of_a_delegation_is_aliased() public {
         vm.etch(USER, new bytes(23));
         vm.expectEmit(address(rollup));
-        emit Rollup.TransactionDeposited(address(uint160(USER) + OFFSET), USER, 0, _opaque(0, 0, 21_000));
+        emit Deposits.TransactionDeposited(address(uint160(USER) + OFFSET), USER, 0, _opaque(0, 0, 21_000));
         vm.prank(USER, STRANGER);
         rollup.depositTransaction(USER, 0, 21_000, false, "");
     }
@@ -102,7 +103,7 @@ contract RollupDepositTest is RollupFixture {
     function testFuzz_plain_eth_goes_to_the_senders_own_address(uint96 amount) public {
         vm.deal(USER, amount);
         vm.expectEmit(address(rollup));
-        emit Rollup.TransactionDeposited(USER, USER, 0, _opaque(amount, amount, 100_000));
+        emit Deposits.TransactionDeposited(USER, USER, 0, _opaque(amount, amount, 100_000));
         vm.prank(USER, USER);
         (bool success,) = address(rollup).call{value: amount}("");
         vm.assertTrue(success);
@@ -113,7 +114,7 @@ contract RollupDepositTest is RollupFixture {
         vm.prank(USER, STRANGER);
         (bool success, bytes memory reason) = address(rollup).call{value: 1}("");
         vm.assertFalse(success);
-        vm.assertEq(reason, abi.encodeWithSelector(Rollup.ContractMustNameRecipient.selector, USER));
+        vm.assertEq(reason, abi.encodeWithSelector(Deposits.ContractMustNameRecipient.selector, USER));
     }
 
     function test_an_unknown_function_is_refused() public {
@@ -123,7 +124,7 @@ contract RollupDepositTest is RollupFixture {
     }
 
     function test_a_creation_with_a_recipient_is_refused() public {
-        vm.expectRevert(abi.encodeWithSelector(Rollup.CreationWithRecipient.selector, STRANGER));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.CreationWithRecipient.selector, STRANGER));
         vm.prank(USER, USER);
         rollup.depositTransaction(STRANGER, 0, 100_000, true, "");
     }
@@ -132,7 +133,7 @@ contract RollupDepositTest is RollupFixture {
         uint256 minimum = 21_000 + 40 * uint256(length) + (isCreation ? 32_000 : 0);
         vm.assertEq(rollup.minimumDepositGas(length, isCreation), minimum);
         bytes memory data = new bytes(length);
-        vm.expectRevert(abi.encodeWithSelector(Rollup.DepositGasTooLow.selector, minimum, minimum - 1));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.DepositGasTooLow.selector, minimum, minimum - 1));
         vm.prank(USER, USER);
         rollup.depositTransaction(address(0), 0, uint64(minimum - 1), isCreation, data);
         vm.prank(USER, USER);
@@ -140,7 +141,7 @@ contract RollupDepositTest is RollupFixture {
     }
 
     function test_data_is_bounded() public {
-        vm.expectRevert(abi.encodeWithSelector(Rollup.DepositDataTooLong.selector, 120_000, 120_001));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.DepositDataTooLong.selector, 120_000, 120_001));
         vm.prank(USER, USER);
         rollup.depositTransaction(USER, 0, 8_000_000, false, new bytes(120_001));
         vm.prank(USER, USER);
@@ -148,13 +149,13 @@ contract RollupDepositTest is RollupFixture {
     }
 
     function test_gas_is_bounded_within_one_l1_block() public {
-        vm.expectRevert(abi.encodeWithSelector(Rollup.DepositGasExceeded.selector, 8_000_000, type(uint64).max));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.DepositGasExceeded.selector, 8_000_000, type(uint64).max));
         vm.prank(USER, USER);
         rollup.depositTransaction(USER, 0, type(uint64).max, false, "");
 
         vm.prank(USER, USER);
         rollup.depositTransaction(USER, 0, 7_900_000, false, "");
-        vm.expectRevert(abi.encodeWithSelector(Rollup.DepositGasExceeded.selector, 8_000_000, 8_000_001));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.DepositGasExceeded.selector, 8_000_000, 8_000_001));
         vm.prank(USER, USER);
         rollup.depositTransaction(USER, 0, 100_001, false, "");
         // Sending ETH counts too, and just fits.
@@ -174,7 +175,7 @@ contract RollupDepositTest is RollupFixture {
     function testFuzz_the_mint_fits_128_bits(uint256 amount) public {
         amount = bound(amount, uint256(type(uint128).max) + 1, type(uint256).max);
         vm.deal(USER, amount);
-        vm.expectRevert(abi.encodeWithSelector(Rollup.MintTooLarge.selector, type(uint128).max, amount));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.MintTooLarge.selector, type(uint128).max, amount));
         vm.prank(USER, USER);
         rollup.depositTransaction{value: amount}(USER, 0, 21_000, false, "");
         vm.prank(USER, USER);
@@ -203,7 +204,7 @@ contract RollupDepositTest is RollupFixture {
         for (uint256 index; index < 10; ++index) {
             vm.assertEq(rollup.depositTimestamps(index), start + index * index);
         }
-        vm.expectRevert(abi.encodeWithSelector(Rollup.UnknownDeposit.selector, 10, 10));
+        vm.expectRevert(abi.encodeWithSelector(Deposits.UnknownDeposit.selector, 10, 10));
         rollup.depositTimestamps(10);
     }
 

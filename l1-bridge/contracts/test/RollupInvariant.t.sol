@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {BatchHeader} from "../src/Rollup.sol";
+import {BatchHeader} from "../src/rollup/Types.sol";
 import {RollupFixture} from "./helpers/RollupFixture.sol";
 import {RollupHandler} from "./helpers/RollupHandler.sol";
 import {vm} from "./helpers/Vm.sol";

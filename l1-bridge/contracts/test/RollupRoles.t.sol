@@ -2,7 +2,9 @@
 pragma solidity ^0.8.28;
 
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
-import {BatchHeader, Rollup} from "../src/Rollup.sol";
+import {Rollup} from "../src/Rollup.sol";
+import {RollupState} from "../src/rollup/RollupState.sol";
+import {BatchHeader, RollupParameters} from "../src/rollup/Types.sol";
 import {RollupFixture} from "./helpers/RollupFixture.sol";
 import {Vm, vm} from "./helpers/Vm.sol";
 
@@ -10,7 +12,7 @@ import {Vm, vm} from "./helpers/Vm.sol";
 contract RollupRolesTest is RollupFixture {
     function test_creation_tells_the_chain() public {
         vm.recordLogs();
-        Rollup created = new Rollup(ADMIN, BATCHER, GENESIS, keccak256(SPEC), SPEC, DELAY);
+        Rollup created = new Rollup(parameters(), SPEC);
         vm.assertEq(created.genesisBlockHash(), GENESIS);
         vm.assertEq(created.chainSpecHash(), keccak256(SPEC));
         vm.assertEq(created.deploymentBlock(), 1000);
@@ -34,19 +36,25 @@ contract RollupRolesTest is RollupFixture {
     }
 
     function test_creation_refuses_a_missing_admin() public {
-        vm.expectRevert(Rollup.ZeroAddress.selector);
-        new Rollup(address(0), BATCHER, GENESIS, keccak256(SPEC), SPEC, DELAY);
+        RollupParameters memory wrong = parameters();
+        wrong.admin = address(0);
+        vm.expectRevert(RollupState.ZeroAddress.selector);
+        new Rollup(wrong, SPEC);
     }
 
     function test_creation_refuses_a_missing_batcher() public {
-        vm.expectRevert(Rollup.ZeroAddress.selector);
-        new Rollup(ADMIN, address(0), GENESIS, keccak256(SPEC), SPEC, DELAY);
+        RollupParameters memory wrong = parameters();
+        wrong.batcher = address(0);
+        vm.expectRevert(RollupState.ZeroAddress.selector);
+        new Rollup(wrong, SPEC);
     }
 
     function testFuzz_creation_refuses_another_hash(bytes32 hash) public {
         if (hash == keccak256(SPEC)) return;
+        RollupParameters memory wrong = parameters();
+        wrong.chainSpecHash = hash;
         vm.expectRevert(abi.encodeWithSelector(Rollup.ChainSpecHashMismatch.selector, hash, keccak256(SPEC)));
-        new Rollup(ADMIN, BATCHER, GENESIS, hash, SPEC, DELAY);
+        new Rollup(wrong, SPEC);
     }
 
     function test_the_admin_rotates_the_batcher() public {

@@ -16,8 +16,10 @@ use std::{
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy_rpc_types_eth::TransactionReceipt;
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolCall;
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -25,9 +27,9 @@ use tokio::{
 };
 use weft_batcher::{BatchPolicy, ChainSource, ChainSourceError, EventSink, RetryPolicy, Submitter};
 use weft_l1_bridge::{
-    ContractPoster, DeployParameters, Derivation, DerivationConfig, DerivedBatch, L1Client,
+    ContractPoster, DeployParameters, DeploymentPlan, Derivation, DerivationConfig, DerivedBatch, L1Client,
     L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
-    SenderConfig, TransactionSender, deploy, genesis,
+    SendError, SenderConfig, TransactionSender, deploy, genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,
@@ -156,7 +158,10 @@ impl Anvil {
             escape_delay: 86_400,
             challenge_bond: 1_000_000_000,
         };
-        let deployment = deploy(&self.sender(0), &parameters).await.unwrap();
+        let plan = DeploymentPlan::of_account(&self.client(), key(0).address())
+            .await
+            .unwrap();
+        let deployment = deploy(&self.sender(0), &plan, &parameters).await.unwrap();
         RollupInfo::load(&self.client(), deployment.contract)
             .await
             .unwrap()
@@ -165,6 +170,29 @@ impl Anvil {
     pub(crate) async fn stop(mut self) {
         self.process.kill().await.unwrap();
     }
+}
+
+alloy_sol_types::sol! {
+    function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes data);
+}
+
+/// Moves wei of the sender's ether from L1 to `to` on L2.
+pub(crate) async fn deposit_eth(
+    sender: &TransactionSender,
+    contract: Address,
+    to: Address,
+    amount: U256,
+) -> Result<TransactionReceipt, SendError> {
+    let call = depositTransactionCall {
+        to,
+        value: amount,
+        gasLimit: 100_000,
+        isCreation: false,
+        data: Bytes::new(),
+    };
+    sender
+        .send(TxKind::Call(contract), amount, call.abi_encode().into())
+        .await
 }
 
 pub(crate) fn sender_config() -> SenderConfig {
@@ -184,7 +212,14 @@ pub(crate) struct TestChain {
 impl TestChain {
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let funded = [(Address::repeat_byte(1), U256::from(seed))];
-        let spec = genesis::l2_genesis(L2_CHAIN_ID, &funded, 30_000_000, 1_700_000_000).unwrap();
+        let spec = genesis::l2_genesis(
+            L2_CHAIN_ID,
+            &funded,
+            30_000_000,
+            1_700_000_000,
+            Address::repeat_byte(2),
+        )
+        .unwrap();
         let header = spec.genesis_header(B256::from(U256::from(seed)));
         let genesis = SealedBlock {
             header,

@@ -9,6 +9,7 @@ use axum::{Router, routing::get};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use weft_batcher::BatchHeader;
 use weft_primitives::{BlockAttributes, RecoveredTransaction, Transaction, TxDeposit};
 use weft_sequencer::{
     ChainSpec,
@@ -17,7 +18,7 @@ use weft_sequencer::{
     metrics::BlockSource,
     rpc::{
         AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status,
-        RpcConfig, RpcContext, RpcServer, RpcServerHandle,
+        RpcConfig, RpcContext, RpcServer, RpcServerHandle, WithdrawalOnL1,
     },
 };
 use weft_state::{BlockBundle, History, Store, StoreOptions};
@@ -129,6 +130,18 @@ impl OneBatch {
             first_block: 1,
             last_block: 2,
             last_block_hash: B256::repeat_byte(2),
+            header: (&BatchHeader {
+                previous_batch_hash: B256::ZERO,
+                first_block: 1,
+                last_block: 2,
+                last_block_hash: B256::repeat_byte(2),
+                state_root: B256::repeat_byte(5),
+                withdrawals_root: B256::ZERO,
+                deposits_consumed: 0,
+                blob_count: 0,
+                data_hash: B256::repeat_byte(6),
+            })
+                .into(),
             l1_transaction_hash: B256::repeat_byte(3),
             l1_block_number: 9,
             status: BatchStatus::Safe,
@@ -168,6 +181,13 @@ impl L1Info for OneBatch {
             error: None,
         };
         Box::pin(async move { Ok((index == 0).then_some(attempt).into_iter().collect()) })
+    }
+
+    fn withdrawal(
+        &self,
+        _: B256,
+    ) -> futures::future::BoxFuture<'_, Result<WithdrawalOnL1, L1InfoError>> {
+        Box::pin(std::future::ready(Ok(WithdrawalOnL1::default())))
     }
 
     fn status(&self) -> futures::future::BoxFuture<'_, Result<L1Status, L1InfoError>> {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {BatchHeader, Rollup} from "../../src/Rollup.sol";
+import {Rollup} from "../../src/Rollup.sol";
+import {BatchHeader, RollupParameters} from "../../src/rollup/Types.sol";
 import {vm} from "./Vm.sol";
 
 /// @notice A fresh rollup and the people around it.
@@ -13,6 +14,10 @@ abstract contract RollupFixture {
     bytes32 internal constant GENESIS = keccak256("block 0");
     bytes internal constant SPEC = '{"config":{"chainId":31338}}';
     uint64 internal constant DELAY = 1 hours;
+    uint64 internal constant WINDOW = 2 hours;
+    uint64 internal constant RESOLUTION = 3 hours;
+    uint64 internal constant ESCAPE = 24 hours;
+    uint128 internal constant BOND = 1 ether;
     bytes internal constant DATA = "blocks";
 
     Rollup internal rollup;
@@ -20,12 +25,26 @@ abstract contract RollupFixture {
     function setUp() public virtual {
         vm.warp(1_700_000_000);
         vm.roll(1000);
-        rollup = new Rollup(ADMIN, BATCHER, GENESIS, keccak256(SPEC), SPEC, DELAY);
+        rollup = new Rollup(parameters(), SPEC);
         vm.deal(USER, 1000 ether);
     }
 
+    function parameters() internal pure returns (RollupParameters memory) {
+        return RollupParameters({
+            admin: ADMIN,
+            batcher: BATCHER,
+            genesisBlockHash: GENESIS,
+            chainSpecHash: keccak256(SPEC),
+            forcedInclusionDelay: DELAY,
+            challengeWindow: WINDOW,
+            resolutionTime: RESOLUTION,
+            escapeDelay: ESCAPE,
+            challengeBond: BOND
+        });
+    }
+
     /// @dev The batch of one block that comes next and takes every deposit.
-    function nextHeader() internal view returns (BatchHeader memory) {
+    function nextHeader() internal view virtual returns (BatchHeader memory) {
         uint64 next = rollup.lastBlock() + 1;
         return BatchHeader({
             previousBatchHash: rollup.lastBatchHash(),
@@ -33,7 +52,9 @@ abstract contract RollupFixture {
             lastBlock: next,
             lastBlockHash: keccak256(abi.encode("block", next)),
             stateRoot: keccak256(abi.encode("state", next)),
+            withdrawalsRoot: 0,
             depositsConsumed: rollup.depositCount(),
+            blobCount: 0,
             dataHash: keccak256(DATA)
         });
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-import {BatchHeader, Rollup} from "../../src/Rollup.sol";
+import {Rollup} from "../../src/Rollup.sol";
+import {BatchHeader} from "../../src/rollup/Types.sol";
 import {bound, vm} from "./Vm.sol";
 
 /// @notice Does what depositors, the batcher, the pauser and time can do to a rollup, rightly and
@@ -129,7 +130,9 @@ contract RollupHandler {
             lastBlock: firstBlock + length,
             lastBlockHash: keccak256(abi.encode("block", seed)),
             stateRoot: keccak256(abi.encode("state", seed)),
+            withdrawalsRoot: 0,
             depositsConsumed: uint64(bound(consumed, rollup.depositsConsumed(), rollup.depositCount())),
+            blobCount: 0,
             dataHash: keccak256(abi.encode(seed))
         });
     }

@@ -18,6 +18,7 @@ interface Vm {
     function assertFalse(bool condition) external pure;
     function assertLe(uint256 left, uint256 right) external pure;
     function assertLt(uint256 left, uint256 right) external pure;
+    function blobhashes(bytes32[] calldata hashes) external;
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
@@ -29,6 +30,7 @@ interface Vm {
     function prank(address sender, address origin) external;
     function recordLogs() external;
     function roll(uint256 blockNumber) external;
+    function store(address account, bytes32 slot, bytes32 value) external;
     function warp(uint256 timestamp) external;
 }
 
