@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_sol_types::SolCall;
 
-use crate::{L1Error, SendError, TransactionSender, contract::Rollup};
+use crate::{L1Error, SendError, TransactionManager, contract::Rollup};
 
 /// Gas limit on L2 of a plain ETH deposit, in gas: the contract's own bound for one without input,
 /// plus what a receiving contract may need.
@@ -21,7 +21,7 @@ pub struct DepositReceipt {
 /// # Errors
 /// When the transaction does not get into L1.
 pub async fn deposit_eth(
-    sender: &TransactionSender,
+    sender: &TransactionManager,
     contract: Address,
     to: Address,
     amount: U256,

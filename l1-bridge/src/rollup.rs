@@ -6,7 +6,7 @@ use alloy_sol_types::{SolConstructor, SolEvent};
 use weft_primitives::{ChainSpec, ChainSpecError};
 
 use crate::{
-    L1Client, L1Error, SendError, TransactionSender,
+    L1Client, L1Error, SendError, TransactionManager,
     contract::{Rollup, RollupParameters},
 };
 
@@ -92,7 +92,7 @@ pub struct Deployment {
 /// # Errors
 /// When the transaction does not get into L1.
 pub async fn deploy(
-    sender: &TransactionSender,
+    sender: &TransactionManager,
     parameters: &DeployParameters<'_>,
 ) -> Result<Deployment, RollupError> {
     let compressed = zstd::bulk::compress(&parameters.chain_spec.to_json(), 19)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{DeployParameters, RollupInfo, SenderConfig, TransactionSender, genesis};
+use weft_l1_bridge::{DeployParameters, RollupInfo, TransactionManager, TxManagerConfig, genesis};
 use weft_primitives::ChainSpec;
 
 use crate::{error::NodeError, l1::client};
@@ -70,7 +70,8 @@ pub struct DeploySummary {
 pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
     let client = client(&config.l1_url, config.timeout)?;
-    let sender = TransactionSender::new(client.clone(), signer.clone(), SenderConfig::default());
+    let sender =
+        TransactionManager::new(client.clone(), signer.clone(), TxManagerConfig::default());
     let spec = genesis::with_predeploys(&config.spec)?;
     let genesis_block_hash = weft_state::genesis_header(&spec).hash();
     let deployment = weft_l1_bridge::deploy(
@@ -139,7 +140,7 @@ pub async fn deposit(config: DepositConfig) -> Result<DepositSummary, NodeError>
     // An address without the contract would take the ether and keep it.
     RollupInfo::load(&client, config.contract).await?;
     let to = config.to.unwrap_or_else(|| signer.address());
-    let sender = TransactionSender::new(client, signer, SenderConfig::default());
+    let sender = TransactionManager::new(client, signer, TxManagerConfig::default());
     let receipt = weft_l1_bridge::deposit_eth(&sender, config.contract, to, config.amount).await?;
     Ok(DepositSummary {
         l1_transaction: receipt.tx_hash,

@@ -27,7 +27,7 @@ use weft_batcher::{BatchPolicy, ChainSource, ChainSourceError, EventSink, RetryP
 use weft_l1_bridge::{
     ContractPoster, DeployParameters, Derivation, DerivationConfig, DerivedBatch, L1Client,
     L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
-    SenderConfig, TransactionSender, deploy, genesis,
+    TransactionManager, TxManagerConfig, deploy, genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,
@@ -119,8 +119,8 @@ impl Anvil {
         L1Client::new(&self.url, L1ClientConfig::default()).unwrap()
     }
 
-    pub(crate) fn sender(&self, index: usize) -> TransactionSender {
-        TransactionSender::new(self.client(), key(index), sender_config())
+    pub(crate) fn sender(&self, index: usize) -> TransactionManager {
+        TransactionManager::new(self.client(), key(index), manager_config())
     }
 
     pub(crate) async fn rpc(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
@@ -167,10 +167,10 @@ impl Anvil {
     }
 }
 
-pub(crate) fn sender_config() -> SenderConfig {
-    SenderConfig {
+pub(crate) fn manager_config() -> TxManagerConfig {
+    TxManagerConfig {
         poll_interval: Duration::from_millis(20),
-        ..SenderConfig::default()
+        ..TxManagerConfig::default()
     }
 }
 

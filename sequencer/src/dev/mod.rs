@@ -141,7 +141,7 @@ impl Dev {
             safe_confirmations: 1,
             ledger: config.ledger.clone(),
             batcher: Some(BatcherConfig {
-                signer: accounts::operator()?,
+                signer: accounts::operator()?.into(),
                 policy: BatchPolicy {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()

@@ -6,7 +6,7 @@ use std::{
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{DeployParameters, SenderConfig, TransactionSender, deploy, genesis};
+use weft_l1_bridge::{DeployParameters, TransactionManager, TxManagerConfig, deploy, genesis};
 use weft_primitives::ChainSpec;
 
 use super::{
@@ -71,11 +71,11 @@ pub(super) async fn deployment(
     let spec = spec(data_dir, "genesis.json", l2_genesis)?;
     let operator = accounts::operator()?;
     let sender = |signer| {
-        let config = SenderConfig {
+        let config = TxManagerConfig {
             poll_interval: POLL_INTERVAL,
-            ..SenderConfig::default()
+            ..TxManagerConfig::default()
         };
-        TransactionSender::new(client.clone(), signer, config)
+        TransactionManager::new(client.clone(), signer, config)
     };
     if !operator_is_funded {
         sender(accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?)
