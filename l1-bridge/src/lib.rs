@@ -28,7 +28,7 @@ pub use contract::{Revert, Severity};
 pub use deposit::{DepositReceipt, deposit_eth};
 pub use derivation::{
     BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
-    PostedBatch, ResumePoint, posted_batches,
+    PostedBatch, ReadAheadConfig, ResumePoint, posted_batches,
 };
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};

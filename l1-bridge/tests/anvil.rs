@@ -11,6 +11,7 @@ mod common;
 
 use std::sync::Arc;
 
+use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
@@ -33,10 +34,16 @@ fn assert_same_block(derived: &weft_l1_bridge::DerivedBlock, block: &SealedBlock
     assert_eq!(derived.attributes.gas_limit, block.header.gas_limit);
     assert_eq!(derived.attributes.beneficiary, block.header.beneficiary);
     assert_eq!(derived.attributes.new_l1_origin, block.new_l1_origin());
-    let hashes = |transactions: &[Transaction]| -> Vec<_> {
-        transactions.iter().map(Transaction::hash).collect()
-    };
-    assert_eq!(hashes(&derived.transactions), hashes(&block.transactions));
+    let derived = derived.transactions.iter().map(|transaction| {
+        let transaction = transaction.as_ref().unwrap();
+        assert_eq!(
+            transaction.inner().recover_signer().unwrap(),
+            transaction.signer()
+        );
+        transaction.inner().hash()
+    });
+    let posted = block.transactions.iter().map(Transaction::hash);
+    assert_eq!(derived.collect::<Vec<_>>(), posted.collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -25,5 +25,6 @@ pub use preload::Preloader;
 pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
 pub use recent::{BlockParallelism, BlockRecord};
-pub use replay::Replayer;
+pub(crate) use replay::claims;
+pub use replay::{ReplayError, Replayer, VerifiedBatch};
 pub use writer::{ChainWriter, ExecutedBlock};

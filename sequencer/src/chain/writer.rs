@@ -139,6 +139,10 @@ impl ChainWriter {
             recent: recent.clone(),
             inclusions: inclusions.clone(),
             access_lists: AccessListRecord::default(),
+            verified: match source {
+                BlockSource::Derived => Some(Arc::default()),
+                BlockSource::Produced => None,
+            },
         };
         let stages = Stages::start(Publisher {
             store: store.clone(),
