@@ -124,4 +124,16 @@ pub enum Mismatch {
         /// What the batch header says.
         posted: B256,
     },
+    /// The tree of withdrawals after the last block of a batch has another root than its header says.
+    #[error("batch {batch}: block {number} derives to withdrawals root {derived}, posted {posted}")]
+    WithdrawalsRoot {
+        /// Index of the batch.
+        batch: u64,
+        /// Number of the block.
+        number: u64,
+        /// What the data gives.
+        derived: B256,
+        /// What the batch header says.
+        posted: B256,
+    },
 }

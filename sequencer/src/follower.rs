@@ -146,7 +146,7 @@ impl Follower {
                 client,
                 info,
                 chain.clone(),
-                Replayer::new(writer, chain.clone(), access_lists),
+                Replayer::new(writer, chain.clone(), access_lists)?,
                 comparer,
                 poll_interval,
             ),

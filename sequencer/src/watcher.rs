@@ -155,7 +155,7 @@ impl Watcher {
             client,
             info,
             chain.clone(),
-            Replayer::new(writer, chain.clone(), None),
+            Replayer::new(writer, chain.clone(), None)?,
             comparer,
             config.poll_interval,
         );

@@ -18,6 +18,8 @@ use super::DeriveBenchError;
 
 /// How often L1 is asked for news.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Far longer than a run takes, in seconds.
+const DAY: u64 = 86_400;
 /// How long a request to L1 may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -63,7 +65,11 @@ impl BenchL1 {
                 batcher: operator.address(),
                 genesis_block_hash: weft_state::genesis_header(spec).hash(),
                 chain_spec: spec,
-                forced_inclusion_delay: 3_600,
+                forced_inclusion_delay: DAY,
+                challenge_window: DAY,
+                resolution_time: DAY,
+                escape_delay: 3 * DAY,
+                challenge_bond: 1,
             },
         )
         .await?;
@@ -115,7 +121,9 @@ impl BenchL1 {
                 last_block: closed.last_block,
                 last_block_hash: last.hash(),
                 state_root: last.state_root,
+                withdrawals_root: B256::ZERO,
                 deposits_consumed: 0,
+                blob_count: 0,
                 data_hash: alloy_primitives::keccak256(&closed.data),
             };
             self.poster

@@ -25,6 +25,6 @@ pub use preload::Preloader;
 pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
 pub use recent::{BlockParallelism, BlockRecord};
-pub(crate) use replay::claims;
 pub use replay::{ReplayError, Replayer, VerifiedBatch};
+pub(crate) use replay::{withdrawals_root_at, wrong_claim};
 pub use writer::{ChainWriter, ExecutedBlock};

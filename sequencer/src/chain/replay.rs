@@ -3,8 +3,10 @@ use std::{collections::VecDeque, mem};
 use alloy_primitives::B256;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+use weft_executor_core::StateView;
 use weft_l1_bridge::{DerivedBatch, DerivedBlock, PostedBatch};
-use weft_primitives::{BlockAttributes, RecoveredTransaction};
+use weft_primitives::{BlockAttributes, RecoveredTransaction, predeploys};
+use weft_state::StateReader;
 
 use super::{AccessListSource, ChainHandle, ChainWriter, ExecutedBlock};
 use crate::{
@@ -29,9 +31,18 @@ pub struct Replayer {
 #[derive(Debug)]
 struct Inner {
     writer: ChainWriter,
+    /// Root of the tree of withdrawals after the writer's last block.
+    withdrawals_root: B256,
     /// Batches whose blocks are all executed, oldest first.
-    unchecked: VecDeque<VerifiedBatch>,
+    unchecked: VecDeque<Unchecked>,
     verified: Vec<VerifiedBatch>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Unchecked {
+    batch: VerifiedBatch,
+    /// Root of the tree of withdrawals after its last block; `None` when that is not known any more.
+    withdrawals_root: Option<B256>,
 }
 
 /// A batch whose blocks are durable and are those that its header claims.
@@ -62,21 +73,25 @@ pub enum ReplayError {
 
 impl Replayer {
     /// Puts a replayer together. With a source of access lists it executes blocks with them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
     pub fn new(
         writer: ChainWriter,
         chain: ChainHandle,
         access_lists: Option<AccessListSource>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, NodeError> {
+        Ok(Self {
             failed: writer.failed().clone(),
             inner: Mutex::new(Inner {
+                withdrawals_root: withdrawals_root(chain.store().latest_state()?)?,
                 writer,
                 unchecked: VecDeque::new(),
                 verified: Vec::new(),
             }),
             chain,
             access_lists,
-        }
+        })
     }
 
     /// Executes a batch and hands its blocks to the later stages. Returns when the last of them is
@@ -97,7 +112,7 @@ impl Replayer {
             .sum();
         for block in batch.blocks {
             if block.number > inner.writer.tip().number {
-                self.replay(&mut inner.writer, block)
+                self.replay(&mut inner, block)
                     .map_err(|error| match error {
                         NodeError::Mismatch(mismatch) => ReplayError::Wrong {
                             posted: Box::new(posted),
@@ -108,9 +123,16 @@ impl Replayer {
             }
             self.check_durable_of(&mut inner)?;
         }
-        inner.unchecked.push_back(VerifiedBatch {
-            posted,
-            transactions,
+        let withdrawals_root = match inner.writer.tip().number == posted.header.last_block {
+            true => Some(inner.withdrawals_root),
+            false => withdrawals_root_at(&self.chain, posted.header.last_block)?,
+        };
+        inner.unchecked.push_back(Unchecked {
+            batch: VerifiedBatch {
+                posted,
+                transactions,
+            },
+            withdrawals_root,
         });
         self.check_durable_of(&mut inner)
     }
@@ -134,7 +156,7 @@ impl Replayer {
         inner
             .unchecked
             .front()
-            .map(|batch| batch.posted.header.last_block)
+            .map(|unchecked| unchecked.batch.posted.header.last_block)
     }
 
     /// Returns once a later stage has failed, with what made it fail. To be asked once.
@@ -145,13 +167,16 @@ impl Replayer {
 
     fn check_durable_of(&self, inner: &mut Inner) -> Result<(), ReplayError> {
         let durable = self.chain.head().number;
-        while let Some(batch) = inner
+        while let Some(unchecked) = inner
             .unchecked
             .front()
-            .filter(|batch| batch.posted.header.last_block <= durable)
+            .filter(|unchecked| unchecked.batch.posted.header.last_block <= durable)
             .copied()
         {
-            if let Some(mismatch) = claims(&self.chain, &batch.posted)? {
+            let batch = unchecked.batch;
+            if let Some(mismatch) =
+                wrong_claim(&self.chain, &batch.posted, unchecked.withdrawals_root)?
+            {
                 // What was executed after it is no better.
                 inner.unchecked.clear();
                 return Err(ReplayError::Wrong {
@@ -167,7 +192,8 @@ impl Replayer {
         Ok(())
     }
 
-    fn replay(&self, writer: &mut ChainWriter, block: DerivedBlock) -> Result<(), NodeError> {
+    fn replay(&self, inner: &mut Inner, block: DerivedBlock) -> Result<(), NodeError> {
+        let writer = &mut inner.writer;
         let number = block.number;
         let invalid = |index: usize, reason: String| Mismatch::InvalidTransaction {
             number,
@@ -191,6 +217,9 @@ impl Replayer {
         if let Some((index, reason)) = executed.dropped.first() {
             return Err(invalid(*index, reason.to_string()).into());
         }
+        if let Some(root) = new_withdrawals_root(&executed) {
+            inner.withdrawals_root = root;
+        }
         writer.append(executed)
     }
 
@@ -213,14 +242,15 @@ impl Replayer {
     }
 }
 
-/// Compares what a batch's header claims about its last block with the block of this number that the
-/// chain has; `None` when it is right.
+/// What is wrong with what a batch's header claims about its last block, which the chain has; `None`
+/// when nothing is, as far as the state after the block is still known.
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) fn claims(
+pub(crate) fn wrong_claim(
     chain: &ChainHandle,
     posted: &PostedBatch,
+    withdrawals_root: Option<B256>,
 ) -> Result<Option<Mismatch>, NodeError> {
     let (batch, header) = (posted.index, &posted.header);
     let number = header.last_block;
@@ -244,5 +274,36 @@ pub(crate) fn claims(
             posted: header.last_block_hash,
         }));
     }
-    Ok(None)
+    Ok(withdrawals_root
+        .filter(|derived| *derived != header.withdrawals_root)
+        .map(|derived| Mismatch::WithdrawalsRoot {
+            batch,
+            number,
+            derived,
+            posted: header.withdrawals_root,
+        }))
+}
+
+/// Root of the tree of withdrawals after a block; `None` when its state is not kept.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn withdrawals_root_at(
+    chain: &ChainHandle,
+    number: u64,
+) -> Result<Option<B256>, NodeError> {
+    let state = chain.store().state_at(number)?;
+    state.map(withdrawals_root).transpose()
+}
+
+fn withdrawals_root(mut state: StateReader) -> Result<B256, NodeError> {
+    let root = state.storage(predeploys::WITHDRAWALS, predeploys::WITHDRAWALS_ROOT_SLOT)?;
+    Ok(root.into())
+}
+
+/// The root of the tree of withdrawals, when the block changed it.
+fn new_withdrawals_root(block: &ExecutedBlock) -> Option<B256> {
+    let change = block.changes().accounts.get(&predeploys::WITHDRAWALS)?;
+    let (_, after) = change.storage.get(&predeploys::WITHDRAWALS_ROOT_SLOT)?;
+    Some((*after).into())
 }

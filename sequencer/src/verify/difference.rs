@@ -47,6 +47,8 @@ pub enum DifferenceKind {
     StateRoot,
     /// The last block is another.
     BlockHash,
+    /// The root of the tree of withdrawals after the last block is another.
+    WithdrawalsRoot,
 }
 
 /// One value that differs.
@@ -208,6 +210,18 @@ impl Difference {
                 DifferenceKind::StateRoot,
                 *number,
                 "stateRoot",
+                derived,
+                posted,
+            ),
+            Mismatch::WithdrawalsRoot {
+                number,
+                derived,
+                posted,
+                ..
+            } => claim(
+                DifferenceKind::WithdrawalsRoot,
+                *number,
+                "withdrawalsRoot",
                 derived,
                 posted,
             ),

@@ -4,7 +4,7 @@ use weft_l1_bridge::{L1Client, L1Error, PostedBatch, ResumePoint, RollupInfo, po
 use weft_primitives::ChainSpec;
 
 use crate::{
-    chain::{ChainHandle, claims},
+    chain::{ChainHandle, withdrawals_root_at, wrong_claim},
     error::NodeError,
 };
 
@@ -67,7 +67,9 @@ pub(super) fn common_point(
         if number > head {
             continue;
         }
-        if claims(chain, batch)?.is_none() {
+        let withdrawals_root = withdrawals_root_at(chain, number)?;
+        let same_deposits = store.deposit_count(number)? == batch.header.deposits_consumed;
+        if same_deposits && wrong_claim(chain, batch, withdrawals_root)?.is_none() {
             let timestamp = store.header(number)?.map_or(0, |header| header.timestamp);
             return Ok(CommonPoint {
                 resume: ResumePoint::after(batch, timestamp, store.l1_origin(number)?),
