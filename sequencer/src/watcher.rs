@@ -201,7 +201,7 @@ impl Watcher {
             trouble.over();
             match event {
                 Event::Verified(batch) => {
-                    let event = WatchEvent::from(&batch);
+                    let event = WatchEvent::from(&*batch);
                     report.batches = event.batch.saturating_add(1);
                     report.last_l2_block = event.last_block;
                     report.last_l2_block_hash = event.last_block_hash;

@@ -62,7 +62,7 @@ pub(crate) enum Event {
         posted: u64,
     },
     /// A batch is right, and durable here.
-    Verified(VerifiedBatch),
+    Verified(Box<VerifiedBatch>),
     /// L1 has nothing more, and all that it has is right.
     CaughtUp,
     /// L1 cannot be read; it goes on when it can.
@@ -155,8 +155,10 @@ impl Verifier {
     fn take_verified(&mut self) {
         let verified = self.replayer.take_verified();
         // They come before what was found after them.
-        self.pending
-            .splice(0..0, verified.into_iter().map(Event::Verified));
+        self.pending.splice(
+            0..0,
+            verified.into_iter().map(Box::new).map(Event::Verified),
+        );
     }
 
     /// Asks L1 where to begin.
@@ -234,8 +236,8 @@ impl Verifier {
                 let DerivationError::Batch { fault, .. } = &error else {
                     return Err(error.into());
                 };
-                self.first_wrong(posted, Difference::of_fault(&posted, fault))
-                    .await
+                let found = Difference::of_fault(&posted, fault);
+                self.first_wrong(*posted, found).await
             }
             Read::Failed(error) => Err(error.into()),
         }

@@ -20,7 +20,7 @@ pub(super) enum Read {
     /// L1 is not what was read before: this reader has ended.
     Changed(DerivationError),
     /// A batch that cannot be right: this reader has ended.
-    Wrong(PostedBatch, DerivationError),
+    Wrong(Box<PostedBatch>, DerivationError),
     /// Nothing can be read: this reader has ended.
     Failed(DerivationError),
 }
@@ -50,7 +50,7 @@ async fn run(mut derivation: Derivation, sender: mpsc::Sender<Read>, poll_interv
             Err(error) if error.is_retryable() => Read::Unreadable(error),
             Err(error @ DerivationError::Reorg { .. }) => Read::Changed(error),
             Err(error @ DerivationError::Batch { .. }) => match derivation.waiting() {
-                Some(posted) => Read::Wrong(*posted, error),
+                Some(posted) => Read::Wrong(Box::new(*posted), error),
                 None => Read::Failed(error),
             },
             Err(error) => Read::Failed(error),
