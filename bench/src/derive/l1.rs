@@ -8,8 +8,8 @@ use weft_batcher::{
     BatchBlock, BatchBuilder, BatchHeader, BatchPolicy, BatchPoster, EventSink, Offer,
 };
 use weft_l1_bridge::{
-    ContractPoster, DeployParameters, L1Client, L1ClientConfig, SenderConfig, TransactionSender,
-    deploy,
+    ContractPoster, DeployParameters, L1Client, L1ClientConfig, TransactionManager,
+    TxManagerConfig, deploy,
 };
 use weft_primitives::ChainSpec;
 use weft_sequencer::{chain::ChainHandle, dev, l1::L1Config, node::Node};
@@ -53,11 +53,11 @@ impl BenchL1 {
         };
         let client = L1Client::new(&url, config)?;
         let operator = dev::operator()?;
-        let config = SenderConfig {
+        let config = TxManagerConfig {
             poll_interval: POLL_INTERVAL,
-            ..SenderConfig::default()
+            ..TxManagerConfig::default()
         };
-        let sender = TransactionSender::new(client.clone(), operator.clone(), config);
+        let sender = TransactionManager::new(client.clone(), operator.clone(), config);
         let deployment = deploy(
             &sender,
             &DeployParameters {
