@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use eyre::Result;
 use weft_bench::{
     Report, RunConfig, Selection,
+    derive::{DeriveBenchConfig, run_derive},
     ingest::{
         DEV_MNEMONIC, IngestConfig, IngestReport, Pace, TransactionKind, Transport, run_ingest,
     },
@@ -35,6 +36,37 @@ enum Command {
     /// Build a state of many accounts on disk, read it cold and warm, and execute, seal and commit
     /// blocks of random transfers on it, with preloading and without.
     State(StateArguments),
+    /// Make a chain, post it to the embedded L1 in batches, derive it from there into an empty folder,
+    /// and compare how fast both are.
+    Derive(DeriveArguments),
+}
+
+#[derive(Debug, Args)]
+struct DeriveArguments {
+    /// Transactions of the chain.
+    #[arg(long, default_value = "100000")]
+    txs: NonZeroUsize,
+    /// transfers, erc20 or mix.
+    #[arg(long, default_value = "mix")]
+    workload: TransactionKind,
+    /// Accounts that send, in turn.
+    #[arg(long, default_value = "1000")]
+    senders: NonZeroUsize,
+    /// Accounts that receive.
+    #[arg(long, default_value = "10000")]
+    receivers: NonZeroUsize,
+    /// Threads of the engine; the machine's cores when left out.
+    #[arg(long)]
+    threads: Option<NonZeroUsize>,
+    /// What keys, receivers and values come from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder in which the chains are made, for the time of the run.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -195,6 +227,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Execute(arguments) => execute(arguments),
         Command::Programs(arguments) => tokio::task::spawn_blocking(|| programs(arguments)).await?,
         Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
+        Command::Derive(arguments) => tokio::task::spawn_blocking(|| derive(arguments)).await?,
         // It has a thread and a runtime of its own.
         Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
@@ -278,6 +311,28 @@ fn state(arguments: StateArguments) -> Result<()> {
         threads,
         preload_threads: arguments.preload_threads,
         runs: arguments.runs,
+        seed: arguments.seed,
+        data_dir: arguments.data_dir,
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+fn derive(arguments: DeriveArguments) -> Result<()> {
+    let threads = match arguments.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?,
+    };
+    let report = run_derive(&DeriveBenchConfig {
+        transactions: arguments.txs,
+        kind: arguments.workload,
+        senders: arguments.senders,
+        receivers: arguments.receivers,
+        threads,
         seed: arguments.seed,
         data_dir: arguments.data_dir,
     })?;

@@ -7,8 +7,7 @@ use clap::{Args, Subcommand};
 use eyre::Result;
 use serde::Serialize;
 use weft_l1_bridge::bridge::{
-    Asset, Bridge, BridgeConfig, BridgeError, Deposit, ForcedTransaction, WithdrawalId,
-    parse_units,
+    Asset, Bridge, BridgeConfig, BridgeError, Deposit, ForcedTransaction, WithdrawalId, parse_units,
 };
 use weft_sequencer::deploy::key_from_env;
 
@@ -262,7 +261,7 @@ fn for_withdrawal(arguments: &WithdrawalArguments) -> Result<(Bridge, Withdrawal
         ..on_l1(&arguments.l1, Some(&arguments.key))?
     })?;
     let id = arguments.withdrawal.id();
-    Ok((bridge, id.ok_or(BridgeError::WithdrawalNotNamed)?))
+    Ok((bridge, id.ok_or(BridgeError::NotGiven("--index or --tx"))?))
 }
 
 async fn force(arguments: ForceArguments) -> Result<()> {
@@ -294,7 +293,7 @@ async fn status(arguments: StatusArguments) -> Result<()> {
             let id = WithdrawalId::Transaction(hash);
             print(&bridge.withdrawal_status(id).await?)
         }
-        (None, None, None) => Err(BridgeError::WithdrawalNotNamed.into()),
+        (None, None, None) => Err(BridgeError::NotGiven("--index or --tx").into()),
     }
 }
 

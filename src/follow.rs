@@ -54,6 +54,11 @@ pub(crate) struct Arguments {
     /// faster. It need not be trusted: every list is checked.
     #[arg(long, env = "WEFT_ACCESS_LISTS_URL", hide_env_values = true)]
     access_lists: Option<String>,
+    /// RPC URL of a node with the posted chain, as a rule the poster's own, which is asked for its
+    /// blocks to find the first difference when a batch is wrong; that of --access-lists when left
+    /// out.
+    #[arg(long, env = "WEFT_COMPARE_URL", hide_env_values = true)]
+    compare: Option<String>,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -93,6 +98,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
                 ..RpcConfig::default()
             }),
             access_lists: arguments.access_lists,
+            compare: arguments.compare,
             metrics: Some(metrics),
         },
         stop.clone(),

@@ -39,6 +39,10 @@ pub(crate) struct Arguments {
     /// Threads that execute blocks; 0 takes one for each core.
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    /// RPC URL of a node with the posted chain, as a rule the poster's own, which is asked for its
+    /// blocks to find the first difference when a batch is wrong.
+    #[arg(long, env = "WEFT_COMPARE_URL", hide_env_values = true)]
+    compare: Option<String>,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -62,6 +66,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         execution: arguments.execution,
         threads: arguments.threads,
         once: arguments.once,
+        compare: arguments.compare,
     });
     let Some(watcher) = stop.run_until_cancelled(find).await.transpose()? else {
         return Ok(ExitCode::FAILURE);

@@ -6,7 +6,7 @@
 //!
 //! [`programs`] compares contracts that are WASM programs with their twins on the EVM.
 //!
-//! [`ingest`] measures a whole node, over sockets.
+//! [`ingest`] measures a whole node, over sockets; [`derive`] how fast a chain is rebuilt from L1.
 
 mod accounts;
 mod amm;
@@ -14,6 +14,7 @@ mod base;
 mod check;
 mod contracts;
 mod crafted;
+pub mod derive;
 mod environment;
 mod erc20;
 mod error;

@@ -268,6 +268,19 @@ impl L1Client {
         .await
     }
 
+    /// Whether L1 knows a transaction, in a block or pending. Its content is not looked at.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub(crate) async fn transaction_is_known(&self, hash: B256) -> Result<bool, L1Error> {
+        let found: Option<serde_json::Map<String, serde_json::Value>> = self
+            .ask("eth_getTransactionByHash", (hash,), || {
+                format!("eth_getTransactionByHash({hash})")
+            })
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// Receipt of a transaction; `None` while it is not in a block.
     ///
     /// # Errors

@@ -48,14 +48,25 @@ pub(crate) use rollup::Rollup::{
 pub(crate) use token_bridge::TokenBridge;
 pub(crate) use withdrawals::WithdrawalsPredeploy;
 
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// Try again: it passes by itself, or with what L1 says when it is read again.
+    Retry,
+    /// Try again, and let somebody look: it does not pass by itself.
+    Alarm,
+    /// Stop: it would fail again for ever.
+    Stop,
+}
+
 /// Why a transaction or a call reverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revert {
     /// The contract's error by name and values, or the raw bytes in hex.
     pub reason: String,
-    /// Whether the same call would fail again for ever: the account lacks its role, or this program
-    /// and the contract do not fit each other.
-    pub is_final: bool,
+    /// What to do about it. To be stopped for are an account that lacks its role, and a program and
+    /// a contract that do not fit each other.
+    pub severity: Severity,
 }
 
 impl std::fmt::Display for Revert {
@@ -69,35 +80,36 @@ impl Revert {
         match RollupErrors::abi_decode(data) {
             Ok(error) => Self {
                 reason: crate::error::shorten(&format!("{error:?}")),
-                is_final: matches!(
-                    error,
+                severity: match error {
                     RollupErrors::AccessControlUnauthorizedAccount(_)
-                        | RollupErrors::NotTopLevelCall(_)
-                        | RollupErrors::CalldataNotCanonical(_)
-                        | RollupErrors::DataHashMismatch(_)
-                        | RollupErrors::BatchDataEmpty(_)
-                        | RollupErrors::BlobCountMismatch(_)
-                        | RollupErrors::BlockRangeEmpty(_)
-                        | RollupErrors::ChainSpecHashMismatch(_)
-                        | RollupErrors::ZeroAddress(_)
-                        | RollupErrors::ZeroPeriod(_)
-                        | RollupErrors::EscapeDelayTooShort(_)
-                        | RollupErrors::ChainIsClosed(_)
-                        | RollupErrors::ChallengeWindowOver(_)
-                        | RollupErrors::WrongBond(_)
-                        | RollupErrors::DisputeNotOpen(_)
-                        | RollupErrors::MalformedProof(_)
-                        | RollupErrors::WithdrawalNotInBatch(_)
-                        | RollupErrors::AlreadyFinalized(_)
-                        | RollupErrors::TargetIsRollup(_)
-                        | RollupErrors::NoBatch(_)
-                        | RollupErrors::AlreadyEscaped(_)
-                        | RollupErrors::AlreadyRefunded(_)
-                ),
+                    | RollupErrors::NotTopLevelCall(_)
+                    | RollupErrors::CalldataNotCanonical(_)
+                    | RollupErrors::DataHashMismatch(_)
+                    | RollupErrors::BatchDataEmpty(_)
+                    | RollupErrors::BlobCountMismatch(_)
+                    | RollupErrors::BlockRangeEmpty(_)
+                    | RollupErrors::ChainSpecHashMismatch(_)
+                    | RollupErrors::ZeroAddress(_)
+                    | RollupErrors::ZeroPeriod(_)
+                    | RollupErrors::EscapeDelayTooShort(_)
+                    | RollupErrors::ChainIsClosed(_)
+                    | RollupErrors::ChallengeWindowOver(_)
+                    | RollupErrors::WrongBond(_)
+                    | RollupErrors::DisputeNotOpen(_)
+                    | RollupErrors::MalformedProof(_)
+                    | RollupErrors::WithdrawalNotInBatch(_)
+                    | RollupErrors::AlreadyFinalized(_)
+                    | RollupErrors::TargetIsRollup(_)
+                    | RollupErrors::NoBatch(_)
+                    | RollupErrors::AlreadyEscaped(_)
+                    | RollupErrors::AlreadyRefunded(_) => Severity::Stop,
+                    RollupErrors::EnforcedPause(_) => Severity::Alarm,
+                    _ => Severity::Retry,
+                },
             },
             Err(_) => Self {
                 reason: crate::error::shorten(&hex::encode_prefixed(data)),
-                is_final: false,
+                severity: Severity::Retry,
             },
         }
     }

@@ -139,7 +139,10 @@ mod tests {
             let code = l2.alloc()[&predeploy].code.as_ref().unwrap();
             assert!(code.len() > 100);
         }
-        let storage = l2.alloc()[&predeploys::TOKEN_BRIDGE].storage.as_ref().unwrap();
+        let storage = l2.alloc()[&predeploys::TOKEN_BRIDGE]
+            .storage
+            .as_ref()
+            .unwrap();
         assert_eq!(storage[&B256::ZERO], bridge.into_word());
         assert_eq!(l1.alloc().len(), 1);
         assert_eq!(l1.alloc()[&Address::repeat_byte(1)].balance, U256::from(5));

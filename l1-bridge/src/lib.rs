@@ -15,8 +15,8 @@ mod logs;
 mod origin;
 mod poster;
 mod rollup;
-mod sender;
 mod transport;
+mod tx_manager;
 
 pub use blobs::{
     BLOB_ENCODING_VERSION, BeaconClient, BlobArchive, BlobDecodeError, BlobEncodeError, BlobPlace,
@@ -24,10 +24,10 @@ pub use blobs::{
     blobs_data_hash, blobs_needed, decode_blobs, encode_blobs, versioned_hash,
 };
 pub use client::{L1Block, L1Client, L1ClientConfig};
-pub use contract::Revert;
+pub use contract::{Revert, Severity};
 pub use derivation::{
     BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
-    PostedBatch, ResumePoint, posted_batches,
+    PostedBatch, ReadAheadConfig, ResumePoint, posted_batches,
 };
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};
@@ -35,4 +35,8 @@ pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::ContractPoster;
 pub use rollup::{DeployParameters, Deployment, DeploymentPlan, RollupError, RollupInfo, deploy};
-pub use sender::{Lane, SendError, SenderConfig, SentTransaction, TransactionSender};
+pub use tx_manager::{
+    Alarm, BlobError, BlobPayload, CapReached, FeeCaps, FeeKind, Fees, L1Signer, LaneStatus,
+    Market, Payload, RemoteSigner, SendError, SentTransaction, SidecarForm, SignerError, Slot,
+    TransactionManager, TxManagerConfig,
+};

@@ -160,8 +160,7 @@ impl L1Client {
                         error,
                     )
                 };
-                let (withdrawal_hash, event) = if topic
-                    == Rollup::WithdrawalProven::SIGNATURE_HASH
+                let (withdrawal_hash, event) = if topic == Rollup::WithdrawalProven::SIGNATURE_HASH
                 {
                     let event = Rollup::WithdrawalProven::decode_log(&log.content)
                         .map_err(|error| not_one(error.to_string()))?;

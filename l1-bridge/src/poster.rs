@@ -1,3 +1,5 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, TxKind, U256};
 use alloy_sol_types::SolCall;
@@ -7,7 +9,7 @@ use weft_batcher::{
 use weft_primitives::L1Origin;
 
 use crate::{
-    L1Client, L1Error, SendError, TransactionSender,
+    L1Client, L1Error, Payload, SendError, Severity, Slot, TransactionManager,
     contract::{AbiBatchHeader, Rollup},
 };
 
@@ -15,19 +17,26 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ContractPoster {
     client: L1Client,
-    sender: TransactionSender,
+    manager: TransactionManager,
     contract: Address,
+    /// The slot for the batch that follows from the last reading of the contract.
+    slot: Arc<Mutex<Option<Slot>>>,
 }
 
 impl ContractPoster {
-    /// A poster for a contract; `sender` needs the batcher role, and must not be used by anybody
-    /// else while this one is.
-    pub const fn new(client: L1Client, sender: TransactionSender, contract: Address) -> Self {
+    /// A poster for a contract; the account of `manager` needs the batcher role, and must not be used
+    /// by anybody else while this one is.
+    pub fn new(client: L1Client, manager: TransactionManager, contract: Address) -> Self {
         Self {
             client,
-            sender,
+            manager,
             contract,
+            slot: Arc::default(),
         }
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Slot>> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn view<C: SolCall + Send>(&self, call: C, at: BlockId) -> Result<C::Return, L1Error> {
@@ -35,7 +44,8 @@ impl ContractPoster {
     }
 
     async fn read_last_batch(&self) -> Result<LastBatch, L1Error> {
-        self.sender.settle().await?;
+        let slot = self.manager.settle().await?;
+        *self.slot() = Some(slot);
         // All at one block, so that they fit each other.
         let at = BlockId::number(self.client.block_number().await?);
         let count: U256 = self.view(Rollup::batchCountCall {}, at).await?;
@@ -60,61 +70,55 @@ impl ContractPoster {
             header: AbiBatchHeader::from(header),
             data: data.to_vec().into(),
         };
-        let mut lane = self
-            .sender
-            .prepare(
-                TxKind::Call(self.contract),
-                U256::ZERO,
-                call.abi_encode().into(),
-            )
-            .await?;
-        loop {
-            let sent = lane.broadcast().await?;
-            events
-                .send(SubmitterEvent::Attempt {
+        let taken = self.slot().take();
+        let slot = match taken {
+            Some(slot) => slot,
+            None => self.manager.settle().await?,
+        };
+        let payload = Payload::plain(
+            TxKind::Call(self.contract),
+            U256::ZERO,
+            call.abi_encode().into(),
+        );
+        let batch_hash = header.hash();
+        let sender = self.manager.address();
+        let receipt = self
+            .manager
+            .send_in(slot, payload, |sent| {
+                events.send(SubmitterEvent::Attempt {
                     index,
-                    batch_hash: header.hash(),
+                    batch_hash,
                     header: *header,
                     data_bytes: data.len(),
-                    sender: self.sender.address(),
+                    sender,
                     tx_hash: sent.tx_hash,
                     nonce: sent.nonce,
                     gas_limit: sent.gas_limit,
                     max_fee_per_gas: sent.max_fee_per_gas,
                     max_priority_fee_per_gas: sent.max_priority_fee_per_gas,
                 })
-                .await;
-            let Some(receipt) = lane.wait().await? else {
-                continue;
-            };
-            let (Some(l1_block), Some(l1_block_hash)) = (receipt.block_number, receipt.block_hash)
-            else {
-                let asked = format!("receipt of {}", sent.tx_hash);
-                return Err(L1Error::answer(asked, "a block", "none").into());
-            };
-            return Ok(Posted {
-                tx_hash: receipt.transaction_hash,
-                l1_block,
-                l1_block_hash,
-                gas_used: receipt.gas_used,
-                gas_price: receipt.effective_gas_price,
-            });
-        }
+            })
+            .await?;
+        let (Some(l1_block), Some(l1_block_hash)) = (receipt.block_number, receipt.block_hash)
+        else {
+            let asked = format!("receipt of {}", receipt.transaction_hash);
+            return Err(L1Error::answer(asked, "a block", "none").into());
+        };
+        Ok(Posted {
+            tx_hash: receipt.transaction_hash,
+            l1_block,
+            l1_block_hash,
+            gas_used: receipt.gas_used,
+            gas_price: receipt.effective_gas_price,
+        })
     }
 }
 
 fn classify(error: impl Into<SendError>) -> PostError {
     let error = error.into();
-    let retryable = match &error {
-        SendError::L1(error) => error.is_retryable(),
-        SendError::WouldRevert(revert) => !revert.is_final,
-        SendError::Signer(_) => false,
-        SendError::Reverted { .. } | SendError::NonceTaken { .. } | SendError::Stuck { .. } => true,
-    };
-    if retryable {
-        PostError::Retry(error.into())
-    } else {
-        PostError::Fatal(error.into())
+    match error.severity() {
+        Severity::Stop => PostError::Fatal(error.into()),
+        Severity::Retry | Severity::Alarm => PostError::Retry(error.into()),
     }
 }
 

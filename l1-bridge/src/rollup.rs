@@ -7,7 +7,7 @@ use alloy_sol_types::{SolConstructor, SolEvent};
 use weft_primitives::{ChainSpec, ChainSpecError};
 
 use crate::{
-    L1Client, L1Error, SendError, TransactionSender,
+    L1Client, L1Error, SendError, TransactionManager,
     contract::{Rollup, RollupParameters, TokenBridge},
 };
 
@@ -132,7 +132,7 @@ pub struct Deployment {
 /// # Errors
 /// When a transaction does not get into L1, or the plan does not hold any more.
 pub async fn deploy(
-    sender: &TransactionSender,
+    sender: &TransactionManager,
     plan: &DeploymentPlan,
     parameters: &DeployParameters<'_>,
 ) -> Result<Deployment, RollupError> {
@@ -162,7 +162,7 @@ pub async fn deploy(
 }
 
 async fn create(
-    sender: &TransactionSender,
+    sender: &TransactionManager,
     expected: Address,
     initcode: Vec<u8>,
 ) -> Result<TransactionReceipt, RollupError> {

@@ -11,11 +11,12 @@ mod common;
 
 use std::sync::Arc;
 
+use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source, policy,
-    poster, retry, submit_all,
+    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source,
+    policy, poster, retry, submit_all,
 };
 use weft_batcher::{
     BatchBlock, BatchHeader, BatchPoster, ChainSource, EventSink, Submitter, SubmitterError,
@@ -33,10 +34,16 @@ fn assert_same_block(derived: &weft_l1_bridge::DerivedBlock, block: &SealedBlock
     assert_eq!(derived.attributes.gas_limit, block.header.gas_limit);
     assert_eq!(derived.attributes.beneficiary, block.header.beneficiary);
     assert_eq!(derived.attributes.new_l1_origin, block.new_l1_origin());
-    let hashes = |transactions: &[Transaction]| -> Vec<_> {
-        transactions.iter().map(Transaction::hash).collect()
-    };
-    assert_eq!(hashes(&derived.transactions), hashes(&block.transactions));
+    let derived = derived.transactions.iter().map(|transaction| {
+        let transaction = transaction.as_ref().unwrap();
+        assert_eq!(
+            transaction.inner().recover_signer().unwrap(),
+            transaction.signer()
+        );
+        transaction.inner().hash()
+    });
+    let posted = block.transactions.iter().map(Transaction::hash);
+    assert_eq!(derived.collect::<Vec<_>>(), posted.collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -72,15 +79,14 @@ async fn deployment_announces_the_chain() {
             (Address::from_word(hash), U256::from_be_bytes(hash.0))
         })
         .collect();
-    let large =
-        weft_l1_bridge::genesis::l2_genesis(
-            5,
-            &funded,
-            30_000_000,
-            GENESIS_TIMESTAMP,
-            Address::repeat_byte(2),
-        )
-        .unwrap();
+    let large = weft_l1_bridge::genesis::l2_genesis(
+        5,
+        &funded,
+        30_000_000,
+        GENESIS_TIMESTAMP,
+        Address::repeat_byte(2),
+    )
+    .unwrap();
     let parameters = weft_l1_bridge::DeployParameters {
         admin: key(0).address(),
         batcher: key(1).address(),

@@ -9,18 +9,16 @@
 
 mod common;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source, policy,
-    poster, retry, sender_config, submit_all,
+    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, origin_source,
+    policy, poster, retry, submit_all,
 };
 use tokio::{sync::mpsc, task::JoinHandle};
 use weft_batcher::{BatchPoster, EventSink, PostError, Submitter, SubmitterEvent};
-use weft_l1_bridge::{
-    DerivationError, L1Error, OriginError, ResumePoint, SendError, SenderConfig, TransactionSender,
-};
+use weft_l1_bridge::{DerivationError, L1Error, OriginError, ResumePoint};
 
 /// A submitter that dies after it has sent a batch: its successor waits for the pending transaction
 /// and goes on behind it.
@@ -85,63 +83,6 @@ async fn a_pending_batch_is_not_posted_twice() {
     assert_eq!(batches[0].posted.tx_hash, tx_hash);
     assert_eq!(batches[1].posted.tx_hash, posted.tx_hash);
     assert_eq!(batches[1].posted.l1_block, posted.l1_block);
-}
-
-/// A transaction that nobody mines is replaced by one that pays at least an eighth more, also one
-/// that another process left; in the end the account is reported as stuck.
-#[tokio::test]
-async fn stuck_transactions_are_replaced_and_reported() {
-    let Some(anvil) = Anvil::start(&["--no-mining"]).await else {
-        return;
-    };
-    let config = SenderConfig {
-        resend_after: Duration::from_millis(60),
-        max_attempts: 3,
-        ..sender_config()
-    };
-    let sender = TransactionSender::new(anvil.client(), key(0), config);
-    let to = Address::repeat_byte(5).into();
-    let mut lane = sender
-        .prepare(to, U256::from(1), Default::default())
-        .await
-        .unwrap();
-    let first = lane.broadcast().await.unwrap();
-    assert!(lane.wait().await.unwrap().is_none());
-    let second = lane.broadcast().await.unwrap();
-    assert_eq!(second.nonce, first.nonce);
-    assert!(second.max_fee_per_gas * 8 >= first.max_fee_per_gas * 9);
-
-    let mut successor = sender
-        .prepare(to, U256::from(2), Default::default())
-        .await
-        .unwrap();
-    let third = successor.broadcast().await.unwrap();
-    assert_eq!(third.nonce, first.nonce);
-    assert!(third.max_fee_per_gas * 8 >= second.max_fee_per_gas * 9);
-    let stuck = loop {
-        match successor.broadcast().await {
-            Ok(_) => {}
-            Err(error) => break error,
-        }
-    };
-    assert!(
-        matches!(
-            stuck,
-            SendError::Stuck {
-                nonce: 0,
-                attempts: 3,
-                ..
-            }
-        ),
-        "{stuck}"
-    );
-    anvil.mine(1).await;
-    let receipt = successor.wait().await.unwrap().unwrap();
-    assert!(receipt.status());
-    assert!(matches!(
-        lane.wait().await,
-        Err(SendError::NonceTaken { nonce: 0, .. })
-    ));
 }
 
 /// The chain stops taking in deposits when L1 has forgotten its origin; a node that hides or invents

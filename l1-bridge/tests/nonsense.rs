@@ -16,7 +16,7 @@ use tokio::{
 };
 use weft_l1_bridge::{
     Derivation, DerivationConfig, L1Client, L1ClientConfig, L1Error, L1LabelSource, OriginConfig,
-    OriginSource, ResumePoint, RollupInfo, SenderConfig, TransactionSender,
+    OriginSource, ResumePoint, RollupInfo, TransactionManager, TxManagerConfig,
 };
 
 /// How the server answers each request.
@@ -88,10 +88,6 @@ fn info() -> RollupInfo {
         chain_spec_hash: B256::ZERO,
         chain_spec: None,
         forced_inclusion_delay: 1,
-        challenge_window: 1,
-        resolution_time: 1,
-        escape_delay: 3,
-        challenge_bond: 0,
     }
 }
 
@@ -130,10 +126,10 @@ async fn failures(url: &str) -> Vec<String> {
     let error = derivation.next_batch().await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
     note(error.to_string());
-    let sender = TransactionSender::new(
+    let sender = TransactionManager::new(
         client,
         alloy_signer_local::PrivateKeySigner::random(),
-        SenderConfig::default(),
+        TxManagerConfig::default(),
     );
     note(
         sender

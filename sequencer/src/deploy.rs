@@ -5,7 +5,9 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use alloy_signer_local::PrivateKeySigner;
 use serde::Serialize;
-use weft_l1_bridge::{DeployParameters, DeploymentPlan, SenderConfig, TransactionSender, genesis};
+use weft_l1_bridge::{
+    DeployParameters, DeploymentPlan, TransactionManager, TxManagerConfig, genesis,
+};
 use weft_primitives::ChainSpec;
 
 use crate::{error::NodeError, l1::client};
@@ -72,7 +74,8 @@ pub struct DeploySummary {
 pub async fn deploy(config: DeployConfig) -> Result<Deployed, NodeError> {
     let signer = key_from_env(&config.private_key_env)?;
     let client = client(&config.l1_url, config.timeout)?;
-    let sender = TransactionSender::new(client.clone(), signer.clone(), SenderConfig::default());
+    let sender =
+        TransactionManager::new(client.clone(), signer.clone(), TxManagerConfig::default());
     let plan = DeploymentPlan::of_account(&client, signer.address()).await?;
     let spec = genesis::with_predeploys(&config.spec, plan.token_bridge)?;
     let genesis_block_hash = weft_state::genesis_header(&spec).hash();

@@ -3,7 +3,7 @@ use std::{io, path::PathBuf};
 use alloy_primitives::B256;
 use weft_state::StateError;
 
-use crate::{config::ConfigError, ledger::LedgerError, rpc::RpcServerError};
+use crate::{config::ConfigError, ledger::LedgerError, rpc::RpcServerError, verify::Difference};
 
 /// Why the node cannot go on, or could not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum NodeError {
     /// A block that was derived from L1 is not the block that was posted.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+    /// A batch that L1 holds is wrong.
+    #[error("{0}")]
+    Wrong(Box<Difference>),
     /// L1 could not be read.
     #[error(transparent)]
     L1(#[from] weft_l1_bridge::L1Error),
@@ -112,6 +115,18 @@ pub enum Mismatch {
     /// The last block of a batch has another state root than its header says.
     #[error("batch {batch}: block {number} derives to state root {derived}, posted {posted}")]
     StateRoot {
+        /// Index of the batch.
+        batch: u64,
+        /// Number of the block.
+        number: u64,
+        /// What the data gives.
+        derived: B256,
+        /// What the batch header says.
+        posted: B256,
+    },
+    /// The tree of withdrawals after the last block of a batch has another root than its header says.
+    #[error("batch {batch}: block {number} derives to withdrawals root {derived}, posted {posted}")]
+    WithdrawalsRoot {
         /// Index of the batch.
         batch: u64,
         /// Number of the block.

@@ -3,19 +3,16 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{sync::watch, time};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::{
-    Derivation, DerivationConfig, DerivationError, DerivedBatch, L1Client, L1Error, PostedBatch,
-    ResumePoint, RollupInfo, posted_batches,
-};
+use weft_l1_bridge::RollupInfo;
 use weft_primitives::ChainSpec;
 use weft_state::{History, Store, StoreOptions};
 
 use crate::{
     chain::{
         AccessListSource, ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS,
-        Predictions, Replayer,
+        Predictions, Replayer, VerifiedBatch,
     },
     error::NodeError,
     l1::{L1Config, L1Link},
@@ -25,6 +22,7 @@ use crate::{
     store_check::watch_store,
     tasks::Tasks,
     trouble::Trouble,
+    verify::{Comparer, Event, Verifier, chain_spec},
 };
 
 /// What a follower is made from.
@@ -46,6 +44,9 @@ pub struct FollowerConfig {
     pub rpc: Option<RpcConfig>,
     /// RPC URL of a node that is asked for access lists, to be faster; it need not be trusted.
     pub access_lists: Option<String>,
+    /// RPC URL of a node with the posted chain, which is asked for its blocks to find the first
+    /// difference when a batch is wrong; the one of `access_lists` when left out.
+    pub compare: Option<String>,
     /// What `/metrics` renders; `None` turns it off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -91,6 +92,9 @@ impl Follower {
             .as_deref()
             .map(AccessListSource::new)
             .transpose()?;
+        // Who gives access lists, gives the rest as well.
+        let compare = config.compare.as_deref().or(config.access_lists.as_deref());
+        let comparer = compare.map(Comparer::new).transpose()?;
         let layers = Arc::new(Layers::new(
             config.execution,
             Some(&config.data_dir.join(PROGRAMS)),
@@ -136,21 +140,18 @@ impl Follower {
         }
         link.spawn(&chain, &mut tasks);
 
-        let posted = posted_until_now(&client, &info).await?;
-        let derivation = resume(&client, &info, &chain, &posted)?;
-        let (progress_sender, progress) = watch::channel(Progress {
-            batches: derivation.resume_point().next_index,
-            posted_batches: posted.len() as u64,
-        });
+        let (progress_sender, progress) = watch::channel(Progress::default());
         let follow = Follow {
-            client,
-            info,
-            chain: chain.clone(),
-            derivation,
-            replayer: Arc::new(Replayer::new(writer, chain.clone(), access_lists)),
+            verifier: Verifier::new(
+                client,
+                info,
+                chain.clone(),
+                Replayer::new(writer, chain.clone(), access_lists)?,
+                comparer,
+                poll_interval,
+            ),
             progress: progress_sender,
             ops,
-            poll_interval,
             stop: tasks.stop().clone(),
         };
         tasks.spawn("derivation", follow.run());
@@ -184,7 +185,7 @@ impl Follower {
     /// engine has learned is written down.
     ///
     /// # Errors
-    /// The failure that stopped it; [`NodeError::Mismatch`] when what was posted is wrong.
+    /// The failure that stopped it; [`NodeError::Wrong`] when what was posted is wrong.
     pub async fn join(mut self) -> Result<(), NodeError> {
         let result = self.tasks.join().await;
         self.predictions.save().await;
@@ -192,170 +193,51 @@ impl Follower {
     }
 }
 
-/// The spec that the contract was made with: from L1 or from the given file, which must then be
-/// the one that the contract names.
-pub(crate) fn chain_spec(
-    given: Option<ChainSpec>,
-    info: &RollupInfo,
-) -> Result<ChainSpec, NodeError> {
-    let spec = match (given, &info.chain_spec) {
-        (Some(given), _) => given,
-        (None, Some(posted)) => posted.clone(),
-        (None, None) => {
-            return Err(NodeError::Setup(
-                "the chain's genesis was too large to be posted to L1: give it with --genesis"
-                    .into(),
-            ));
-        }
-    };
-    let expected = info.genesis_block_hash;
-    let found = weft_state::genesis_header(&spec).hash();
-    if found == expected {
-        Ok(spec)
-    } else {
-        Err(NodeError::Setup(format!(
-            "genesis: expected block hash {expected} (the contract's), found {found}"
-        )))
-    }
-}
-
-/// Every batch that L1 has.
-async fn posted_until_now(
-    client: &L1Client,
-    info: &RollupInfo,
-) -> Result<Vec<PostedBatch>, L1Error> {
-    let l1_head = client.block_number().await?;
-    posted_batches(client, info, info.deployment_block, l1_head).await
-}
-
-/// Starts derivation behind the last batch in `posted` that the chain has in full: it must be the very same here and there. Blocks above it were replayed before a crash and are
-/// compared again.
-pub(crate) fn resume(
-    client: &L1Client,
-    info: &RollupInfo,
-    chain: &ChainHandle,
-    posted: &[PostedBatch],
-) -> Result<Derivation, NodeError> {
-    let store = chain.store();
-    let head = chain.head();
-    let genesis = store.header(0)?.map_or(0, |header| header.timestamp);
-    let mut from = ResumePoint::start(info, genesis);
-    let last = posted
-        .iter()
-        .rfind(|batch| batch.header.last_block <= head.number);
-    if let Some(batch) = last {
-        let number = batch.header.last_block;
-        let ours = store.header(number)?;
-        let hash = ours.as_ref().map(|header| header.hash());
-        if hash != Some(batch.header.last_block_hash) {
-            return Err(NodeError::Setup(format!(
-                "L1 holds another chain than the data folder: block {number} is {} here, {} in batch {}; follow into an empty folder",
-                hash.unwrap_or_default(),
-                batch.header.last_block_hash,
-                batch.index,
-            )));
-        }
-        let timestamp = ours.map_or(0, |header| header.timestamp);
-        from = ResumePoint::after(batch, timestamp, store.l1_origin(number)?);
-    }
-    Ok(Derivation::new(
-        client.clone(),
-        info.clone(),
-        from,
-        DerivationConfig::default(),
-    ))
-}
-
-/// Starts derivation behind the last batch that L1 and the chain have, after L1 has reorganised;
-/// `None` when L1 cannot be read now. The old derivation finds the reorganisation again then.
-pub(crate) async fn resume_again(
-    client: &L1Client,
-    info: &RollupInfo,
-    chain: &ChainHandle,
-) -> Result<Option<Derivation>, NodeError> {
-    match posted_until_now(client, info).await {
-        Ok(posted) => resume(client, info, chain, &posted).map(Some),
-        Err(error) if error.is_retryable() => {
-            tracing::warn!(%error, "L1 cannot be read; trying again");
-            crate::metrics::l1_error();
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 struct Follow {
-    client: L1Client,
-    info: RollupInfo,
-    chain: ChainHandle,
-    derivation: Derivation,
-    replayer: Arc<Replayer>,
+    verifier: Verifier,
     progress: watch::Sender<Progress>,
     ops: Ops,
-    poll_interval: std::time::Duration,
     stop: CancellationToken,
 }
 
 impl Follow {
     async fn run(mut self) -> Result<(), NodeError> {
         let mut trouble = Trouble::default();
-        loop {
-            let stop = self.stop.clone();
-            let next = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                next = self.derivation.next_batch() => next,
-            };
-            let idle = match next {
-                Ok(Some(batch)) => {
-                    trouble.over();
-                    self.apply(batch).await?;
-                    false
+        while let Some(event) = self.verifier.next(&self.stop).await? {
+            if let Event::Unreadable(error) = &event {
+                if trouble.is_news(error) {
+                    tracing::warn!(%error, "L1 cannot be read; trying again");
                 }
-                Ok(None) => {
-                    trouble.over();
-                    self.ops.set_ready(true);
-                    true
+                continue;
+            }
+            trouble.over();
+            match event {
+                Event::Resumed { batches, posted } => {
+                    self.progress.send_replace(Progress {
+                        batches,
+                        posted_batches: posted,
+                    });
                 }
-                Err(error) if error.is_retryable() => {
-                    if trouble.is_news(&error) {
-                        tracing::warn!(%error, "L1 cannot be read; trying again");
-                    }
-                    crate::metrics::l1_error();
-                    true
-                }
-                Err(error @ DerivationError::Reorg { .. }) => {
+                Event::Verified(batch) => self.verified(&batch),
+                Event::CaughtUp => self.ops.set_ready(true),
+                Event::Changed(error) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
-                    let again = resume_again(&self.client, &self.info, &self.chain);
-                    let Some(again) = stop.run_until_cancelled(again).await else {
-                        return Ok(());
-                    };
-                    if let Some(derivation) = again? {
-                        self.derivation = derivation;
-                    }
-                    true
                 }
-                Err(error) => return Err(error.into()),
-            };
-            if idle {
-                tokio::select! {
-                    () = stop.cancelled() => return Ok(()),
-                    () = time::sleep(self.poll_interval) => {}
+                Event::Wrong(difference) => {
+                    return Err(NodeError::Wrong(difference));
                 }
+                Event::StillWrong | Event::Unreadable(_) => {}
             }
         }
+        Ok(())
     }
 
-    async fn apply(&self, batch: DerivedBatch) -> Result<(), NodeError> {
-        let (index, last_block) = (batch.posted.index, batch.header().last_block);
-        let replayer = self.replayer.clone();
-        tokio::task::spawn_blocking(move || replayer.apply(batch))
-            .await
-            .map_err(|error| NodeError::Setup(format!("replay panicked: {error}")))??;
+    fn verified(&self, batch: &VerifiedBatch) {
+        let (index, last_block) = (batch.posted.index, batch.posted.header.last_block);
         tracing::info!(batch = index, last_block, "batch verified");
         self.progress.send_modify(|progress| {
             progress.batches = index.saturating_add(1);
             progress.posted_batches = progress.posted_batches.max(progress.batches);
         });
-        Ok(())
     }
 }

@@ -19,6 +19,7 @@ pub mod signal;
 mod store_check;
 mod tasks;
 mod trouble;
+pub mod verify;
 pub mod watcher;
 
 pub use error::{Mismatch, NodeError};

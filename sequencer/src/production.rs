@@ -73,7 +73,10 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
             tokio::task::spawn_blocking(move || section.signer(|name| std::env::var(name).ok()))
                 .await
                 .map_err(|error| NodeError::Setup(format!("reading the key: {error}")))??;
-        Some(BatcherConfig { signer, policy })
+        Some(BatcherConfig {
+            signer: signer.into(),
+            policy,
+        })
     } else {
         None
     };

@@ -5,19 +5,21 @@ use std::{fmt, sync::Arc, time::Duration};
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
 use tempfile::TempDir;
-use tokio::time;
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::{Derivation, DerivationError, DerivedBatch, L1Client, RollupInfo};
+use weft_l1_bridge::RollupInfo;
 use weft_primitives::ChainSpec;
 use weft_state::Store;
 
 use crate::{
-    chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, engine},
+    chain::{
+        ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, Replayer, VerifiedBatch,
+        engine,
+    },
     error::NodeError,
-    follower::{chain_spec, resume, resume_again},
     l1,
     metrics::BlockSource,
     trouble::Trouble,
+    verify::{Comparer, Difference, Event, Verifier, chain_spec},
 };
 
 /// What to watch.
@@ -39,6 +41,9 @@ pub struct WatchConfig {
     pub threads: usize,
     /// End when everything that is posted now has been checked.
     pub once: bool,
+    /// RPC URL of a node with the posted chain, which is asked for its blocks to find the first
+    /// difference when a batch is wrong.
+    pub compare: Option<String>,
 }
 
 /// A batch that was checked and is right.
@@ -97,6 +102,8 @@ pub struct WatchReport {
     pub contract: Address,
     /// What is wrong with the first batch that is not right.
     pub error: Option<String>,
+    /// The same, in parts.
+    pub difference: Option<Difference>,
 }
 
 impl fmt::Display for WatchReport {
@@ -116,10 +123,7 @@ impl fmt::Display for WatchReport {
 #[derive(Debug)]
 pub struct Watcher {
     config: WatchConfig,
-    client: L1Client,
-    info: RollupInfo,
-    derivation: Derivation,
-    replayer: Arc<Replayer>,
+    verifier: Verifier,
     chain: ChainHandle,
     /// The rebuilt chain; removed at the end.
     _folder: TempDir,
@@ -146,13 +150,18 @@ impl Watcher {
             LabelSource::Durable,
             BlockSource::Derived,
         )?;
-        let derivation = resume(&client, &info, &chain, &[])?;
-        Ok(Self {
-            config,
+        let comparer = config.compare.as_deref().map(Comparer::new).transpose()?;
+        let verifier = Verifier::new(
             client,
             info,
-            derivation,
-            replayer: Arc::new(Replayer::new(writer, chain.clone(), None)),
+            chain.clone(),
+            Replayer::new(writer, chain.clone(), None)?,
+            comparer,
+            config.poll_interval,
+        );
+        Ok(Self {
+            config,
+            verifier,
             chain,
             _folder: folder,
         })
@@ -176,93 +185,70 @@ impl Watcher {
             deposits: 0,
             contract: self.config.contract,
             error: None,
+            difference: None,
         };
         let mut trouble = Trouble::default();
-        loop {
-            let next = tokio::select! {
-                () = stop.cancelled() => return Ok(report),
-                next = self.derivation.next_batch() => next,
-            };
-            match next {
-                Ok(Some(batch)) => match self.check(batch).await {
-                    Ok(event) => {
-                        report.batches = event.batch.saturating_add(1);
-                        report.last_l2_block = event.last_block;
-                        report.last_l2_block_hash = event.last_block_hash;
-                        report.deposits = event.deposits;
-                        on_batch(&event);
-                    }
-                    Err(NodeError::Mismatch(mismatch)) => {
-                        return Ok(failed(report, mismatch.to_string()));
-                    }
-                    Err(error) => return Err(error),
-                },
-                Ok(None) if self.config.once => return Ok(report),
-                Ok(None) => {
-                    trouble.over();
-                    self.pause(stop).await;
+        while let Some(event) = self.verifier.next(stop).await? {
+            if let Event::Unreadable(error) = event {
+                if self.config.once {
+                    return Err(error.into());
                 }
-                Err(error) if error.is_retryable() && !self.config.once => {
-                    if trouble.is_news(&error) {
-                        tracing::warn!(%error, "L1 cannot be read; trying again");
-                    }
-                    self.pause(stop).await;
+                if trouble.is_news(&error) {
+                    tracing::warn!(%error, "L1 cannot be read; trying again");
                 }
-                Err(error) if error.is_retryable() => return Err(error.into()),
-                Err(error @ DerivationError::Reorg { .. }) if !self.config.once => {
+                continue;
+            }
+            trouble.over();
+            match event {
+                Event::Verified(batch) => {
+                    let event = WatchEvent::from(&*batch);
+                    report.batches = event.batch.saturating_add(1);
+                    report.last_l2_block = event.last_block;
+                    report.last_l2_block_hash = event.last_block_hash;
+                    report.deposits = event.deposits;
+                    on_batch(&event);
+                }
+                Event::CaughtUp if self.config.once => return Ok(report),
+                Event::Changed(error) if self.config.once => return Err(error.into()),
+                Event::Changed(error) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
-                    let again = resume_again(&self.client, &self.info, &self.chain);
-                    let Some(again) = stop.run_until_cancelled(again).await else {
-                        return Ok(report);
-                    };
-                    if let Some(derivation) = again? {
-                        self.derivation = derivation;
-                    }
-                    self.pause(stop).await;
                 }
-                Err(error @ DerivationError::Batch { .. }) => {
-                    return Ok(failed(report, error.to_string()));
-                }
-                Err(error) => return Err(error.into()),
+                Event::Wrong(difference) => return Ok(failed(report, *difference)),
+                Event::Resumed { .. }
+                | Event::CaughtUp
+                | Event::StillWrong
+                | Event::Unreadable(_) => {}
             }
         }
-    }
-
-    async fn pause(&self, stop: &CancellationToken) {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = time::sleep(self.config.poll_interval) => {}
-        }
-    }
-
-    async fn check(&self, batch: DerivedBatch) -> Result<WatchEvent, NodeError> {
-        let event = WatchEvent {
-            batch: batch.posted.index,
-            batch_hash: batch.posted.batch_hash,
-            first_block: batch.header().first_block,
-            last_block: batch.header().last_block,
-            last_block_hash: batch.header().last_block_hash,
-            transactions: batch
-                .blocks
-                .iter()
-                .map(|block| block.transactions.len())
-                .sum(),
-            deposits: batch.header().deposits_consumed,
-            l1_block: batch.posted.l1_block,
-            l1_transaction: batch.posted.tx_hash,
-        };
-        let replayer = self.replayer.clone();
-        tokio::task::spawn_blocking(move || replayer.apply(batch))
-            .await
-            .map_err(|error| NodeError::Setup(format!("replay panicked: {error}")))??;
-        Ok(event)
+        Ok(report)
     }
 }
 
-fn failed(report: WatchReport, error: String) -> WatchReport {
+impl From<&VerifiedBatch> for WatchEvent {
+    fn from(batch: &VerifiedBatch) -> Self {
+        let VerifiedBatch {
+            posted,
+            transactions,
+        } = batch;
+        Self {
+            batch: posted.index,
+            batch_hash: posted.batch_hash,
+            first_block: posted.header.first_block,
+            last_block: posted.header.last_block,
+            last_block_hash: posted.header.last_block_hash,
+            transactions: *transactions,
+            deposits: posted.header.deposits_consumed,
+            l1_block: posted.l1_block,
+            l1_transaction: posted.tx_hash,
+        }
+    }
+}
+
+fn failed(report: WatchReport, difference: Difference) -> WatchReport {
     WatchReport {
         verified: false,
-        error: Some(error),
+        error: Some(difference.to_string()),
+        difference: Some(difference),
         ..report
     }
 }

@@ -64,6 +64,8 @@ pub struct DevInfo {
     pub l1_rpc: String,
     /// Address of the rollup contract on L1.
     pub contract: Address,
+    /// Address of the token bridge on L1.
+    pub token_bridge: Address,
     /// Funded accounts, the same on both chains.
     pub accounts: Vec<Account>,
 }

@@ -49,6 +49,21 @@ async fn viem_and_programs() -> eyre::Result<()> {
     Ok(())
 }
 
+/// Down to L2 and up again, as a wallet does it.
+#[tokio::test]
+async fn viem_and_the_bridge() -> eyre::Result<()> {
+    if foundry("cast").is_none() {
+        return Ok(());
+    }
+    let folder = TempDir::new()?;
+    let dev = dev(&folder).await?;
+    let contract = dev.info.contract.to_string();
+    let token_bridge = dev.info.token_bridge.to_string();
+    let arguments = [dev.l2.url(), dev.l1.url(), &contract, &token_bridge];
+    eprintln!("{}", client_script("bridge.mjs", &arguments).await?);
+    Ok(())
+}
+
 /// The embedded L1 is a weft chain too: the same scripts pass there.
 #[tokio::test]
 async fn viem_on_the_embedded_l1() -> eyre::Result<()> {

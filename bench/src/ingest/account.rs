@@ -14,42 +14,42 @@ use super::SigningError;
 pub const DEV_MNEMONIC: &str = "test test test test test test test test test test test junk";
 
 /// Accounts of the mnemonic that senders are funded from: those that development nodes fund.
-pub(super) const FUNDED_ACCOUNTS: u32 = 10;
+pub(crate) const FUNDED_ACCOUNTS: u32 = 10;
 
 /// Most that a transaction pays, in wei per gas. Far above what base fees start at, because full
 /// blocks raise them.
-pub(super) const MAX_FEE: u128 = 100_000_000_000;
+pub(crate) const MAX_FEE: u128 = 100_000_000_000;
 
 /// Tip, in wei per gas. The same for all, so that nobody is served first.
 const TIP: u128 = 1_000_000_000;
 
 /// A key and the nonce of its next transaction.
 #[derive(Debug, Clone)]
-pub(super) struct Account {
+pub(crate) struct Account {
     signer: Secp256k1Signer,
-    pub(super) nonce: u64,
+    pub(crate) nonce: u64,
 }
 
 /// What a transaction does.
 #[derive(Debug, Clone)]
-pub(super) struct Action {
-    pub(super) to: TxKind,
-    pub(super) value: U256,
-    pub(super) input: Bytes,
-    pub(super) gas_limit: u64,
+pub(crate) struct Action {
+    pub(crate) to: TxKind,
+    pub(crate) value: U256,
+    pub(crate) input: Bytes,
+    pub(crate) gas_limit: u64,
 }
 
 /// A signed transaction.
 #[derive(Debug, Clone)]
-pub(super) struct Signed {
-    pub(super) hash: B256,
+pub(crate) struct Signed {
+    pub(crate) hash: B256,
     /// EIP-2718 encoding.
-    pub(super) raw: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Action {
     /// A plain transfer of so many wei.
-    pub(super) const fn transfer(to: Address, value: U256) -> Self {
+    pub(crate) const fn transfer(to: Address, value: U256) -> Self {
         Self {
             to: TxKind::Call(to),
             value,
@@ -59,21 +59,21 @@ impl Action {
     }
 
     /// Most that it can cost its sender, in wei.
-    pub(super) fn cost(&self) -> U256 {
+    pub(crate) fn cost(&self) -> U256 {
         self.value + U256::from(self.gas_limit) * U256::from(MAX_FEE)
     }
 }
 
 impl Account {
     /// The account with this number among those of a seed.
-    pub(super) fn of_seed(seed: u64, number: u64) -> Result<Self, SigningError> {
+    pub(crate) fn of_seed(seed: u64, number: u64) -> Result<Self, SigningError> {
         let key = keccak256([seed.to_be_bytes(), number.to_be_bytes()].concat());
         let signer: Secp256k1Signer = key.to_string().parse()?;
         Ok(Self { signer, nonce: 0 })
     }
 
     /// The account with this number among those of a mnemonic.
-    pub(super) fn of_mnemonic(mnemonic: &str, number: u32) -> Result<Self, SigningError> {
+    pub(crate) fn of_mnemonic(mnemonic: &str, number: u32) -> Result<Self, SigningError> {
         let signer: PrivateKeySigner = MnemonicBuilder::<English>::default()
             .phrase(mnemonic)
             .index(number)?
@@ -84,19 +84,19 @@ impl Account {
         })
     }
 
-    pub(super) const fn address(&self) -> Address {
+    pub(crate) const fn address(&self) -> Address {
         self.signer.address()
     }
 
     /// Signs at the next nonce.
-    pub(super) fn sign(&mut self, chain_id: u64, action: Action) -> Result<Signed, SigningError> {
+    pub(crate) fn sign(&mut self, chain_id: u64, action: Action) -> Result<Signed, SigningError> {
         let nonce = self.nonce;
         self.nonce += 1;
         self.sign_at(chain_id, nonce, action)
     }
 
     /// Signs at any nonce.
-    pub(super) fn sign_at(
+    pub(crate) fn sign_at(
         &self,
         chain_id: u64,
         nonce: u64,

@@ -23,8 +23,10 @@ mod supply;
 mod websocket;
 
 pub use account::DEV_MNEMONIC;
+pub(crate) use account::{Account, Action};
 pub use config::{IngestConfig, Pace, TransactionKind, Transport, UnknownName};
 pub use error::{IngestError, SigningError};
 pub use metrics::{StageReport, StateReport};
 pub use report::{IngestReport, LatencyReport, NodeReport, OverloadReport};
 pub use session::run_ingest;
+pub(crate) use supply::{Plan, Supply};

@@ -31,19 +31,19 @@ const TOKEN_GAS: u64 = 80_000;
 /// Who sends what to whom: transaction `n` is of sender `n % senders`, at the nonce `n / senders`
 /// above where the sender is.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) kind: TransactionKind,
-    pub(super) chain_id: u64,
-    pub(super) seed: u64,
-    pub(super) senders: Vec<Account>,
-    pub(super) receivers: Vec<Address>,
+pub(crate) struct Plan {
+    pub(crate) kind: TransactionKind,
+    pub(crate) chain_id: u64,
+    pub(crate) seed: u64,
+    pub(crate) senders: Vec<Account>,
+    pub(crate) receivers: Vec<Address>,
     /// The token; not used by transfers.
-    pub(super) token: Address,
+    pub(crate) token: Address,
 }
 
 impl Plan {
     /// Most that one transaction can cost, in wei.
-    pub(super) fn most_cost(&self) -> U256 {
+    pub(crate) fn most_cost(&self) -> U256 {
         let receiver = Address::ZERO;
         match self.kind {
             TransactionKind::Transfers => Action::transfer(receiver, U256::ONE).cost(),
@@ -109,7 +109,7 @@ impl Plan {
 
     /// Signs the next `count` transactions on all cores. `folder` is for a file that takes what
     /// does not fit in memory.
-    pub(super) fn supply(&self, count: usize, folder: &Path) -> Result<Supply, SigningError> {
+    pub(crate) fn supply(&self, count: usize, folder: &Path) -> Result<Supply, SigningError> {
         self.store(count, IN_MEMORY, folder)
     }
 
@@ -138,7 +138,7 @@ impl Plan {
     }
 
     /// Nonces go on after what was signed and taken.
-    pub(super) fn advance(&mut self, taken: &[u64]) {
+    pub(crate) fn advance(&mut self, taken: &[u64]) {
         for (sender, taken) in self.senders.iter_mut().zip(taken) {
             sender.nonce += taken;
         }
@@ -201,18 +201,18 @@ enum Store {
 
 /// Signed transactions by number.
 #[derive(Debug)]
-pub(super) struct Supply {
+pub(crate) struct Supply {
     store: Store,
     count: usize,
 }
 
 impl Supply {
-    pub(super) const fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.count
     }
 
     /// The transaction with this number.
-    pub(super) fn get(&self, number: usize) -> Result<Ready, SigningError> {
+    pub(crate) fn get(&self, number: usize) -> Result<Ready, SigningError> {
         let slot = match &self.store {
             Store::Memory(slots) => *slots.get(number).ok_or(SigningError::NotThere)?,
             Store::File(file) => {
@@ -228,15 +228,15 @@ impl Supply {
 
 /// A signed transaction as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ready([u8; SLOT]);
+pub(crate) struct Ready([u8; SLOT]);
 
 impl Ready {
-    pub(super) fn hash(&self) -> B256 {
+    pub(crate) fn hash(&self) -> B256 {
         self.0.get(1..HEAD).map_or(B256::ZERO, B256::from_slice)
     }
 
     /// EIP-2718 encoding.
-    pub(super) fn raw(&self) -> &[u8] {
+    pub(crate) fn raw(&self) -> &[u8] {
         let [length, ..] = self.0;
         self.0
             .get(HEAD..HEAD + usize::from(length))

@@ -32,7 +32,10 @@ mod tests {
             U256::from(1_500_000_000_000_000_000_u64)
         );
         assert_eq!(ether("0").unwrap(), U256::ZERO);
-        assert_eq!(parse_units("--amount", "2.5", 6).unwrap(), U256::from(2_500_000));
+        assert_eq!(
+            parse_units("--amount", "2.5", 6).unwrap(),
+            U256::from(2_500_000)
+        );
         for wrong in ["-1", "-0.5", "", "x", "1e400"] {
             let error = ether(wrong).unwrap_err().to_string();
             assert!(error.contains("--amount"), "{error}");

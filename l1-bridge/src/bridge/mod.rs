@@ -17,13 +17,12 @@ pub use deposit::{
 };
 pub use proof::{BatchHeaderJson, ProvingBatch, WithdrawalJson, WithdrawalProof};
 pub use withdrawal::{
-    FinalizeSummary, ProveSummary, WithdrawSummary, WithdrawalId, WithdrawalStage,
-    WithdrawalStatus,
+    FinalizeSummary, ProveSummary, WithdrawSummary, WithdrawalId, WithdrawalStage, WithdrawalStatus,
 };
 
 use crate::{
-    L1Client, L1ClientConfig, L1Error, RollupError, RollupInfo, SendError, SenderConfig,
-    TransactionSender,
+    L1Client, L1ClientConfig, L1Error, RollupError, RollupInfo, SendError, TransactionManager,
+    TxManagerConfig,
 };
 
 sol! {
@@ -153,16 +152,21 @@ impl Bridge {
     }
 
     fn l1(&self) -> Result<&L1Client, BridgeError> {
-        self.l1.as_ref().ok_or(BridgeError::NotGiven("the URL of L1"))
+        self.l1
+            .as_ref()
+            .ok_or(BridgeError::NotGiven("the URL of L1"))
     }
 
     fn l2(&self) -> Result<&L1Client, BridgeError> {
-        self.l2.as_ref().ok_or(BridgeError::NotGiven("the URL of L2"))
+        self.l2
+            .as_ref()
+            .ok_or(BridgeError::NotGiven("the URL of L2"))
     }
 
     fn contract(&self) -> Result<Address, BridgeError> {
-        self.contract
-            .ok_or(BridgeError::NotGiven("the address of the rollup's contract"))
+        self.contract.ok_or(BridgeError::NotGiven(
+            "the address of the rollup's contract",
+        ))
     }
 
     fn signer(&self) -> Result<&PrivateKeySigner, BridgeError> {
@@ -171,12 +175,12 @@ impl Bridge {
             .ok_or(BridgeError::NotGiven("a private key"))
     }
 
-    fn sender(&self, client: &L1Client) -> Result<TransactionSender, BridgeError> {
-        let config = SenderConfig {
+    fn sender(&self, client: &L1Client) -> Result<TransactionManager, BridgeError> {
+        let config = TxManagerConfig {
             poll_interval: POLL,
-            ..SenderConfig::default()
+            ..TxManagerConfig::default()
         };
-        Ok(TransactionSender::new(
+        Ok(TransactionManager::new(
             client.clone(),
             self.signer()?.clone(),
             config,
@@ -190,7 +194,11 @@ impl Bridge {
 
     async fn decimals(&self, client: &L1Client, token: Address) -> Result<u8, BridgeError> {
         Ok(client
-            .view(token, &Token::decimalsCall {}, alloy_eips::BlockId::latest())
+            .view(
+                token,
+                &Token::decimalsCall {},
+                alloy_eips::BlockId::latest(),
+            )
             .await?)
     }
 }

@@ -211,7 +211,9 @@ impl Bridge {
             let index = proof.withdrawal.index;
             // The L2 node reads L1 on its own time: what it says is looked up.
             if let Some(batch) = &proof.batch
-                && self.batch_is_on_l1(l1, rollup, batch.index, batch.hash).await?
+                && self
+                    .batch_is_on_l1(l1, rollup, batch.index, batch.hash)
+                    .await?
             {
                 let call = Rollup::proveWithdrawalCall {
                     withdrawal: AbiWithdrawal::from(proof.withdrawal.clone()),
@@ -366,7 +368,10 @@ impl Bridge {
         Err(L1Error::answer(
             format!("{method} of withdrawal {id}"),
             "that withdrawal with a proof that holds",
-            format!("withdrawal {} of {}", withdrawal.index, proof.transaction_hash),
+            format!(
+                "withdrawal {} of {}",
+                withdrawal.index, proof.transaction_hash
+            ),
         )
         .into())
     }
@@ -407,16 +412,31 @@ async fn on_l1(l1: &L1Client, rollup: Address, hash: B256) -> Result<OnL1, L1Err
     // All at one block, so that they fit each other.
     let at = BlockId::number(l1.block_number().await?);
     let is_paid = l1
-        .view(rollup, &Rollup::finalizedWithdrawalsCall { withdrawalHash: hash }, at)
+        .view(
+            rollup,
+            &Rollup::finalizedWithdrawalsCall {
+                withdrawalHash: hash,
+            },
+            at,
+        )
         .await?;
     let proven = l1
-        .view(rollup, &Rollup::provenWithdrawalsCall { withdrawalHash: hash }, at)
+        .view(
+            rollup,
+            &Rollup::provenWithdrawalsCall {
+                withdrawalHash: hash,
+            },
+            at,
+        )
         .await?;
     let count = l1.view(rollup, &Rollup::batchCountCall {}, at).await?;
     let batch = U256::from(proven.batchIndex);
     let still_there = !proven.batchHash.is_zero()
         && batch < count
-        && l1.view(rollup, &Rollup::batchHashesCall { index: batch }, at).await? == proven.batchHash;
+        && l1
+            .view(rollup, &Rollup::batchHashesCall { index: batch }, at)
+            .await?
+            == proven.batchHash;
     if !still_there {
         return Ok(OnL1 {
             proven_in: None,

@@ -3,23 +3,23 @@
 //! Two kinds of failure are kept apart. [`DerivationError::L1`] says that L1 could not be read: try
 //! again. [`DerivationError::Batch`] says that what was posted is wrong: it will stay wrong.
 
+mod ahead;
+mod blocks;
 mod fault;
 mod posted;
 
 use std::collections::VecDeque;
 
 use alloy_primitives::B256;
-use futures::{StreamExt, TryStreamExt, stream};
-use weft_batcher::{BatchBlock, BatchHeader, decode_batch};
-use weft_primitives::{BlockAttributes, L1Origin, Transaction, attributes_deposit};
+use weft_batcher::BatchHeader;
+use weft_primitives::{BlockAttributes, L1Origin, RecoveredTransaction, TransactionError};
 
 use crate::{L1Block, L1Client, L1Error, PlacedDeposit, RollupInfo};
 
+pub use ahead::ReadAheadConfig;
+use ahead::{ReadAhead, ReadBatch};
 pub use fault::{BatchFault, DerivationError};
 pub use posted::{PostedBatch, posted_batches};
-
-/// L1 blocks that are read at the same time.
-const CONCURRENT_READS: usize = 8;
 
 /// How the chain is read from L1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +27,8 @@ pub struct DerivationConfig {
     /// L1 blocks that must follow the one with a batch before the batch is read; 0 reads up to the
     /// newest block.
     pub confirmations: u64,
+    /// How far is read ahead of the batch that is handed out.
+    pub read_ahead: ReadAheadConfig,
 }
 
 /// Where derivation starts: behind a batch, whose last block the reader has.
@@ -90,8 +92,9 @@ pub struct DerivedBlock {
     /// What its producer chose.
     pub attributes: BlockAttributes,
     /// All transactions in order: the attributes deposit and the user deposits when the block moves
-    /// to a new L1 origin, then those of the batch.
-    pub transactions: Vec<Transaction>,
+    /// to a new L1 origin, then those of the batch. One whose sender cannot be recovered makes the
+    /// batch wrong.
+    pub transactions: Vec<Result<RecoveredTransaction, TransactionError>>,
 }
 
 /// A batch that is consistent in itself and with L1. Whether its blocks execute to the posted hash
@@ -113,33 +116,42 @@ impl DerivedBatch {
     }
 }
 
-/// Reads batches in the order in which they were posted.
+/// Reads batches in the order in which they were posted, and ahead of what is asked for.
 #[derive(Debug)]
 pub struct Derivation {
     client: L1Client,
     info: RollupInfo,
     config: DerivationConfig,
     at: ResumePoint,
-    /// Batches that are found but not read, and the last L1 block up to which they were looked for.
+    /// Batches that are found and not handed out, and the last L1 block up to which they were looked
+    /// for.
     found: VecDeque<PostedBatch>,
     scanned: Option<L1Block>,
+    /// L1 is known to reach this far.
+    known_head: u64,
+    ahead: ReadAhead,
+    /// The first of `found`, once it is read.
+    read: Option<ReadBatch>,
 }
 
 impl Derivation {
-    /// Starts behind `from`.
-    pub const fn new(
+    /// Starts behind `from`. Nothing is read yet.
+    pub fn new(
         client: L1Client,
         info: RollupInfo,
         from: ResumePoint,
         config: DerivationConfig,
     ) -> Self {
         Self {
+            ahead: ReadAhead::new(client.clone(), info.clone(), config.read_ahead),
             client,
             info,
             config,
             at: from,
             found: VecDeque::new(),
             scanned: None,
+            known_head: 0,
+            read: None,
         }
     }
 
@@ -148,18 +160,42 @@ impl Derivation {
         &self.at
     }
 
-    /// The next batch; `None` when L1 has none yet. After an error the same batch is tried again.
+    /// The batch that the next call is about, when it is found already: after
+    /// [`DerivationError::Batch`] the one that is wrong.
+    pub fn waiting(&self) -> Option<&PostedBatch> {
+        self.found.front()
+    }
+
+    /// The next batch; `None` when L1 has none yet. After an error the same batch is tried again. May
+    /// be dropped and called again; must be called from a tokio runtime.
     ///
     /// # Errors
     /// When L1 does not answer properly, has reorganised, or holds a batch that is wrong.
     pub async fn next_batch(&mut self) -> Result<Option<DerivedBatch>, DerivationError> {
-        if self.found.is_empty() {
+        if self.found.is_empty() || self.runs_short() {
             self.find_more().await?;
         }
-        let Some(posted) = self.found.front().cloned() else {
+        let Some(posted) = self.found.front().copied() else {
             return Ok(None);
         };
-        let batch = self.derive(posted).await?;
+        self.ahead
+            .start(self.found.iter().skip(usize::from(self.read.is_some())));
+        if self.read.is_none() {
+            self.read = Some(self.ahead.first().await?);
+        }
+        let Some(read) = &self.read else {
+            return Err(DerivationError::Interrupted);
+        };
+        let deposits = self.check(&posted, read).await?;
+        let Some(read) = self.read.take() else {
+            return Err(DerivationError::Interrupted);
+        };
+        self.found.pop_front();
+        let batch = DerivedBatch {
+            data_bytes: read.data_bytes,
+            blocks: blocks::assemble(posted.header.first_block, read, &deposits),
+            posted,
+        };
         if let Some(last) = batch.blocks.last() {
             let origin = batch
                 .blocks
@@ -172,14 +208,22 @@ impl Derivation {
                 origin.or(self.at.l1_origin),
             );
         }
-        self.found.pop_front();
         Ok(Some(batch))
+    }
+
+    /// Whether L1 is known to have more than what is found, and soon nothing is left to read ahead.
+    fn runs_short(&self) -> bool {
+        let behind = self
+            .scanned
+            .is_none_or(|scanned| scanned.number < self.known_head);
+        behind && self.found.len() <= self.config.read_ahead.batches
     }
 
     /// Looks for batches in further L1 blocks, up to the first that holds some.
     async fn find_more(&mut self) -> Result<(), DerivationError> {
         let head = self.client.block_number().await?;
         let to = head.saturating_sub(self.config.confirmations);
+        self.known_head = to;
         if let Some(scanned) = &self.scanned {
             let now = self.client.existing_block(scanned.number).await?;
             if now.hash != scanned.hash {
@@ -191,15 +235,18 @@ impl Derivation {
             }
         }
         let span = self.client.config().max_log_range.max(1);
+        let before = self.found.len();
         let mut next = match &self.scanned {
             Some(scanned) => scanned.number.saturating_add(1),
             None => self.at.l1_block,
         };
-        while next <= to && self.found.is_empty() {
+        while next <= to && self.found.len() == before {
             let end = next.saturating_add(span - 1).min(to);
             let pinned = self.client.existing_block(end).await?;
             let batches = posted_batches(&self.client, &self.info, next, end).await?;
-            let mut expected = self.at.next_index;
+            let found = self.found.back();
+            let mut expected =
+                found.map_or(self.at.next_index, |batch| batch.index.saturating_add(1));
             for batch in batches {
                 // The L1 block of a resume point may hold batches that were read before.
                 if batch.index < expected {
@@ -222,120 +269,55 @@ impl Derivation {
         Ok(())
     }
 
-    async fn derive(&self, posted: PostedBatch) -> Result<DerivedBatch, DerivationError> {
-        let index = posted.index;
-        let wrong = |fault| DerivationError::Batch { index, fault };
-        let data = posted::fetch_data(&self.client, &self.info, &posted).await?;
-        self.check_header(&posted, &data).map_err(wrong)?;
-        let data_bytes = data.len();
-        // Decompression and hashing of up to 32 MiB: not for tokio's threads.
-        let decoded = tokio::task::spawn_blocking(move || decode_batch(&data))
-            .await
-            .map_err(|_| DerivationError::Interrupted)?;
-        let blocks = decoded.map_err(|error| wrong(error.into()))?;
-        self.check_blocks(&posted, &blocks).map_err(wrong)?;
+    /// Compares a batch with the chain before it, and reads the deposits that it takes in.
+    async fn check(
+        &self,
+        posted: &PostedBatch,
+        read: &ReadBatch,
+    ) -> Result<Vec<PlacedDeposit>, DerivationError> {
+        let fault = |fault| DerivationError::Batch {
+            index: posted.index,
+            fault,
+        };
+        let result = self.check_with_deposits(posted, read).await?;
+        // What was read is of the chain that holds the batch only if L1 still has that block: else
+        // what looks wrong may be of two chains.
+        let now = self.client.existing_block(posted.l1_block).await?;
+        if now.hash != posted.l1_block_hash {
+            return Err(DerivationError::Reorg {
+                number: posted.l1_block,
+                expected: posted.l1_block_hash,
+                found: now.hash,
+            });
+        }
+        result.map_err(fault)
+    }
 
-        let origins = self.read_origins(&blocks).await?;
-        let deposits = self.read_deposits(origins.last()).await?;
+    async fn check_with_deposits(
+        &self,
+        posted: &PostedBatch,
+        read: &ReadBatch,
+    ) -> Result<Result<Vec<PlacedDeposit>, BatchFault>, L1Error> {
+        let own = blocks::check_header(&self.at, posted)
+            .and_then(|()| blocks::check_blocks(&self.at, &self.info, posted, &read.blocks));
+        if let Err(fault) = own {
+            return Ok(Err(fault));
+        }
+        let deposits = self.read_deposits(read.origins.last()).await?;
         let consumed = self
             .at
             .deposits_consumed
             .saturating_add(deposits.len() as u64);
         if posted.header.deposits_consumed != consumed {
-            return Err(wrong(BatchFault::Deposits {
+            return Ok(Err(BatchFault::Deposits {
                 expected: consumed,
                 found: posted.header.deposits_consumed,
             }));
         }
-        Ok(DerivedBatch {
-            blocks: assemble(posted.header.first_block, blocks, &origins, &deposits),
-            posted,
-            data_bytes,
-        })
+        Ok(Ok(deposits))
     }
 
-    fn check_header(&self, posted: &PostedBatch, data: &[u8]) -> Result<(), BatchFault> {
-        let header = &posted.header;
-        let data_hash = alloy_primitives::keccak256(data);
-        if header.data_hash != data_hash {
-            return Err(BatchFault::DataHash {
-                expected: header.data_hash,
-                found: data_hash,
-            });
-        }
-        if header.hash() != posted.batch_hash {
-            return Err(BatchFault::HeaderHash {
-                expected: posted.batch_hash,
-                found: header.hash(),
-            });
-        }
-        if header.previous_batch_hash != self.at.last_batch_hash {
-            return Err(BatchFault::PreviousBatch {
-                expected: self.at.last_batch_hash,
-                found: header.previous_batch_hash,
-            });
-        }
-        let expected = self.at.last_block.saturating_add(1);
-        if header.first_block != expected || header.last_block < expected {
-            return Err(BatchFault::BlockRange {
-                expected,
-                first: header.first_block,
-                last: header.last_block,
-            });
-        }
-        Ok(())
-    }
-
-    fn check_blocks(&self, posted: &PostedBatch, blocks: &[BatchBlock]) -> Result<(), BatchFault> {
-        let header = &posted.header;
-        let expected = header.last_block - header.first_block;
-        let found = blocks.len() as u64;
-        if expected.checked_add(1) != Some(found) {
-            return Err(BatchFault::BlockCount {
-                expected: expected.saturating_add(1),
-                found,
-            });
-        }
-        let mut parent = self.at.last_timestamp;
-        let mut origin = match &self.at.l1_origin {
-            Some(origin) => origin.number,
-            None => self.info.deployment_block.saturating_sub(1),
-        };
-        for (block, number) in blocks.iter().zip(header.first_block..) {
-            if block.timestamp < parent {
-                return Err(BatchFault::Timestamp {
-                    block: number,
-                    parent,
-                    found: block.timestamp,
-                });
-            }
-            parent = block.timestamp;
-            if let Some(found) = block.l1_origin {
-                if found <= origin || found >= posted.l1_block {
-                    return Err(BatchFault::Origin {
-                        block: number,
-                        after: origin,
-                        before: posted.l1_block,
-                        found,
-                    });
-                }
-                origin = found;
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_origins(&self, blocks: &[BatchBlock]) -> Result<Vec<L1Origin>, L1Error> {
-        let numbers: Vec<u64> = blocks.iter().filter_map(|block| block.l1_origin).collect();
-        stream::iter(numbers)
-            .map(|number| self.client.existing_block(number))
-            .buffered(CONCURRENT_READS)
-            .try_collect()
-            .await
-    }
-
-    /// The deposits up to a batch's last origin. L1 must have that block before and after they are
-    /// read, so that they are of its chain.
+    /// The deposits up to a batch's last origin.
     async fn read_deposits(&self, last: Option<&L1Origin>) -> Result<Vec<PlacedDeposit>, L1Error> {
         let Some(last) = last else {
             return Ok(Vec::new());
@@ -344,53 +326,8 @@ impl Derivation {
             Some(origin) => origin.number,
             None => self.info.deployment_block.saturating_sub(1),
         };
-        let contract = self.info.contract;
-        let deposits = self.client.deposits(contract, after, last.number).await?;
-        let again = self.client.existing_block(last.number).await?;
-        if again.hash != last.hash {
-            return Err(L1Error::answer(
-                format!("eth_getBlockByNumber({})", last.number),
-                format!("block {}", last.hash),
-                format!("block {}: L1 reorganised meanwhile", again.hash),
-            ));
-        }
-        Ok(deposits)
+        self.client
+            .deposits(self.info.contract, after, last.number)
+            .await
     }
-}
-
-/// Puts the deposits in front of the blocks that move to a new origin.
-fn assemble(
-    first_block: u64,
-    blocks: Vec<BatchBlock>,
-    origins: &[L1Origin],
-    deposits: &[PlacedDeposit],
-) -> Vec<DerivedBlock> {
-    let mut origins = origins.iter().copied();
-    let mut deposits = deposits.iter().peekable();
-    blocks
-        .into_iter()
-        .zip(first_block..)
-        .map(|(block, number)| {
-            let new_l1_origin = block.l1_origin.and_then(|_| origins.next());
-            let mut transactions = Vec::with_capacity(block.transactions.len());
-            if let Some(origin) = &new_l1_origin {
-                transactions.push(attributes_deposit(origin).into());
-                while let Some(placed) = deposits.next_if(|placed| placed.l1_block <= origin.number)
-                {
-                    transactions.push(placed.deposit.clone().into());
-                }
-            }
-            transactions.extend(block.transactions);
-            DerivedBlock {
-                number,
-                attributes: BlockAttributes {
-                    timestamp: block.timestamp,
-                    gas_limit: block.gas_limit,
-                    beneficiary: block.beneficiary,
-                    new_l1_origin,
-                },
-                transactions,
-            }
-        })
-        .collect()
 }

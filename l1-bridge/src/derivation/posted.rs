@@ -58,7 +58,7 @@ pub async fn posted_batches(
         .collect()
 }
 
-/// Reads the data of a batch out of the calldata that posted it.
+/// Reads the data of a batch out of the calldata that posted it, and checks its hash.
 pub(super) async fn fetch_data(
     client: &L1Client,
     info: &RollupInfo,
@@ -98,6 +98,16 @@ pub(super) async fn fetch_data(
             "expected the header of batch {}, found one of blocks {} to {}",
             posted.batch_hash, call.header.firstBlock, call.header.lastBlock
         )));
+    }
+    let found = keccak256(&call.data);
+    if found != posted.header.data_hash {
+        return Err(DerivationError::Batch {
+            index: posted.index,
+            fault: BatchFault::DataHash {
+                expected: posted.header.data_hash,
+                found,
+            },
+        });
     }
     Ok(call.data)
 }

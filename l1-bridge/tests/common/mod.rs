@@ -27,9 +27,9 @@ use tokio::{
 };
 use weft_batcher::{BatchPolicy, ChainSource, ChainSourceError, EventSink, RetryPolicy, Submitter};
 use weft_l1_bridge::{
-    ContractPoster, DeployParameters, DeploymentPlan, Derivation, DerivationConfig, DerivedBatch, L1Client,
-    L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
-    SendError, SenderConfig, TransactionSender, deploy, genesis,
+    ContractPoster, DeployParameters, DeploymentPlan, Derivation, DerivationConfig, DerivedBatch,
+    L1Client, L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
+    SendError, TransactionManager, TxManagerConfig, deploy, genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,
@@ -121,8 +121,8 @@ impl Anvil {
         L1Client::new(&self.url, L1ClientConfig::default()).unwrap()
     }
 
-    pub(crate) fn sender(&self, index: usize) -> TransactionSender {
-        TransactionSender::new(self.client(), key(index), sender_config())
+    pub(crate) fn sender(&self, index: usize) -> TransactionManager {
+        TransactionManager::new(self.client(), key(index), manager_config())
     }
 
     pub(crate) async fn rpc(&self, method: &str, params: serde_json::Value) -> serde_json::Value {
@@ -178,7 +178,7 @@ alloy_sol_types::sol! {
 
 /// Moves wei of the sender's ether from L1 to `to` on L2.
 pub(crate) async fn deposit_eth(
-    sender: &TransactionSender,
+    sender: &TransactionManager,
     contract: Address,
     to: Address,
     amount: U256,
@@ -195,10 +195,10 @@ pub(crate) async fn deposit_eth(
         .await
 }
 
-pub(crate) fn sender_config() -> SenderConfig {
-    SenderConfig {
+pub(crate) fn manager_config() -> TxManagerConfig {
+    TxManagerConfig {
         poll_interval: Duration::from_millis(20),
-        ..SenderConfig::default()
+        ..TxManagerConfig::default()
     }
 }
 

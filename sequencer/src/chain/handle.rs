@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::B256;
@@ -51,6 +54,8 @@ pub struct ChainHandle {
     pub(super) inclusions: Inclusions,
     pub(super) access_lists: AccessListRecord,
     pub(super) withdrawals: WithdrawalIndex,
+    /// Last block that was found to be what L1 holds; `None` when this process makes the blocks.
+    pub(super) verified: Option<Arc<AtomicU64>>,
 }
 
 /// Why it cannot be said how the transactions of a block got along.
@@ -96,6 +101,24 @@ impl ChainHandle {
     /// Header of the last durable block.
     pub fn head(&self) -> Sealed<Header> {
         self.head.borrow().header.clone()
+    }
+
+    /// Number of the last durable block that needs no check any more: the head of a chain that this
+    /// process makes, and of a chain that is derived from L1 the last block of the last batch that
+    /// was found right.
+    pub fn verified(&self) -> u64 {
+        let head = self.head.borrow().header.number;
+        match &self.verified {
+            Some(verified) => verified.load(Ordering::Relaxed).min(head),
+            None => head,
+        }
+    }
+
+    /// Says up to which block the chain was found to be what L1 holds.
+    pub(crate) fn set_verified(&self, number: u64) {
+        if let Some(verified) = &self.verified {
+            verified.store(number, Ordering::Relaxed);
+        }
     }
 
     /// Follows the head; always holds the newest.

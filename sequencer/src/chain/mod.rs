@@ -26,8 +26,10 @@ pub use preload::Preloader;
 pub(crate) use producer::admission_rules;
 pub use producer::{OriginUpdate, Producer, ProducerConfig};
 pub use recent::{BlockParallelism, BlockRecord};
-pub use replay::Replayer;
+pub use replay::{ReplayError, Replayer, VerifiedBatch};
+pub(crate) use replay::{withdrawals_root_at, wrong_claim};
 pub use withdrawals::{
-    StartedWithdrawal, WithdrawalIndex, WithdrawalIndexError, WithdrawalPlace, in_block as withdrawals_in_block,
+    StartedWithdrawal, WithdrawalIndex, WithdrawalIndexError, WithdrawalPlace,
+    in_block as withdrawals_in_block,
 };
 pub use writer::{ChainWriter, ExecutedBlock};

@@ -3,7 +3,8 @@ use std::{collections::HashMap, sync::Arc};
 use alloy_primitives::{Address, B256};
 use parking_lot::Mutex;
 use weft_primitives::{
-    MESSAGE_PASSED_TOPIC, WITHDRAWAL_TREE_DEPTH, Withdrawal, WithdrawalError, WithdrawalTree, predeploys,
+    MESSAGE_PASSED_TOPIC, WITHDRAWAL_TREE_DEPTH, Withdrawal, WithdrawalError, WithdrawalTree,
+    predeploys,
 };
 use weft_state::{LogQuery, StateError, Store};
 
@@ -148,10 +149,7 @@ impl WithdrawalIndex {
     ) -> Result<Option<([B256; WITHDRAWAL_TREE_DEPTH], B256)>, WithdrawalIndexError> {
         let known = self.read_on(store)?;
         let count = known.places.partition_point(|place| place.block <= block) as u64;
-        Ok(known
-            .tree
-            .proof(index, count)
-            .zip(known.tree.root(count)))
+        Ok(known.tree.proof(index, count).zip(known.tree.root(count)))
     }
 
     fn read_on(
@@ -178,8 +176,7 @@ impl Known {
         }
         let query = LogQuery::new([&predeploys::WITHDRAWALS], [[&MESSAGE_PASSED_TOPIC]]);
         while self.next_block <= head.number {
-            let (blocks, next) =
-                store.blocks_with_logs(&query, self.next_block, head.number)?;
+            let (blocks, next) = store.blocks_with_logs(&query, self.next_block, head.number)?;
             if next <= self.next_block {
                 break;
             }

@@ -140,6 +140,10 @@ impl ChainWriter {
             inclusions: inclusions.clone(),
             access_lists: AccessListRecord::default(),
             withdrawals: WithdrawalIndex::default(),
+            verified: match source {
+                BlockSource::Derived => Some(Arc::default()),
+                BlockSource::Produced => None,
+            },
         };
         let stages = Stages::start(Publisher {
             store: store.clone(),

@@ -45,7 +45,10 @@ pub(super) fn funded() -> Result<Vec<DevAccount>, NodeError> {
 
 /// The key that deploys the contracts and posts the batches: the account after the funded ones, so
 /// that their nonces belong to whoever tests.
-pub(super) fn operator() -> Result<PrivateKeySigner, NodeError> {
+///
+/// # Errors
+/// Never, for a mnemonic that is valid.
+pub fn operator() -> Result<PrivateKeySigner, NodeError> {
     signer(FUNDED_ACCOUNTS)
 }
 

@@ -34,6 +34,7 @@ impl fmt::Display for DevInfo {
             self.l1_rpc, self.l1_chain_id
         )?;
         writeln!(f, "Contract:    {}  (on L1)", self.contract)?;
+        writeln!(f, "Tokens:      {}  (bridge on L1)", self.token_bridge)?;
         writeln!(f, "Data folder: {}", self.data_dir.display())?;
         writeln!(
             f,

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-pub use accounts::{DEV_MNEMONIC, DevAccount};
+pub use accounts::{DEV_MNEMONIC, DevAccount, operator};
 use alloy_primitives::{Address, U256};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
@@ -126,7 +126,16 @@ impl Dev {
         let l1_guard = l1_stop.clone().drop_guard();
         let l1 = match &config.l1 {
             Some(_) => None,
-            None => Some(start_l1(&config, metrics.clone(), l1_stop).await?),
+            None => Some(
+                start_l1(
+                    &config.data_dir,
+                    config.host,
+                    config.l1_port,
+                    metrics.clone(),
+                    l1_stop,
+                )
+                .await?,
+            ),
         };
         let l1_rpc = match (&config.l1, &l1) {
             (Some(url), _) => url.clone(),
@@ -143,7 +152,7 @@ impl Dev {
             safe_confirmations: 1,
             ledger: config.ledger.clone(),
             batcher: Some(BatcherConfig {
-                signer: accounts::operator()?,
+                signer: accounts::operator()?.into(),
                 policy: BatchPolicy {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()
@@ -185,6 +194,7 @@ impl Dev {
                 threads: config.threads,
                 rpc: None,
                 access_lists: None,
+                compare: None,
                 metrics: None,
             };
             Some(Follower::start(follower, stop.child_token()).await?)
@@ -266,16 +276,22 @@ impl Dev {
     }
 }
 
-async fn start_l1(
-    config: &DevConfig,
+/// Starts the L1 of `weft dev` alone: a chain without an L1 above it, with the funded accounts and
+/// [`operator`]'s. `port` 0 lets the system choose.
+///
+/// # Errors
+/// As [`Node::start`].
+pub async fn start_l1(
+    data_dir: &Path,
+    host: IpAddr,
+    port: u16,
     metrics: Option<PrometheusHandle>,
     stop: CancellationToken,
 ) -> Result<Node, NodeError> {
-    let data_dir = config.data_dir.join("l1");
     Node::start(
         NodeConfig {
-            spec: setup::l1_spec(&config.data_dir)?,
-            data_dir,
+            spec: setup::l1_spec(data_dir)?,
+            data_dir: data_dir.join("l1"),
             history: History::All,
             execution: ExecutionMode::EVM,
             threads: 1,
@@ -284,8 +300,8 @@ async fn start_l1(
                 ..StateSection::default()
             },
             rpc: RpcConfig {
-                host: config.host,
-                port: config.l1_port,
+                host,
+                port,
                 ..RpcConfig::default()
             },
             mempool: MempoolLimits {

@@ -6,7 +6,9 @@ use std::{
 
 use alloy_primitives::{Address, Bytes, TxKind, U256};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use weft_l1_bridge::{DeployParameters, DeploymentPlan, SenderConfig, TransactionSender, deploy, genesis};
+use weft_l1_bridge::{
+    DeployParameters, DeploymentPlan, TransactionManager, TxManagerConfig, deploy, genesis,
+};
 use weft_primitives::ChainSpec;
 
 use super::{
@@ -74,11 +76,11 @@ pub(super) async fn deployment(
     }
     let operator = accounts::operator()?;
     let sender = |signer| {
-        let config = SenderConfig {
+        let config = TxManagerConfig {
             poll_interval: POLL_INTERVAL,
-            ..SenderConfig::default()
+            ..TxManagerConfig::default()
         };
-        TransactionSender::new(client.clone(), signer, config)
+        TransactionManager::new(client.clone(), signer, config)
     };
     if !operator_is_funded {
         sender(accounts::signer(accounts::FUNDED_ACCOUNTS - 1)?)

@@ -7,7 +7,10 @@ use weft_l1_bridge::bridge::BatchHeaderJson;
 use crate::{
     chain::ChainHandle,
     ledger::{AttemptState, BatchRecord, L1Attempt, Ledger, LedgerError, WithdrawalEventKind},
-    rpc::{AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, WithdrawalOnL1},
+    rpc::{
+        AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status,
+        WithdrawalOnL1,
+    },
 };
 
 /// Answers from the ledger.

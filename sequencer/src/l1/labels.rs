@@ -25,7 +25,7 @@ pub(super) async fn follow(
         match source.labels().await {
             Ok(seen) => {
                 trouble.over();
-                let now = up_to(chain.head().number, &seen);
+                let now = up_to(chain.verified(), &seen);
                 labels.send_if_modified(|labels| std::mem::replace(labels, now) != now);
                 gauge!("weft_safe_block_number", "chain_id" => chain_id.clone())
                     .set(now.safe as f64);
@@ -43,7 +43,7 @@ pub(super) async fn follow(
     }
 }
 
-/// The labels of a chain up to `head`: a follower may know more of L1 than it has executed.
+/// The labels of a chain up to `head`: a follower may know more of L1 than it has checked.
 pub(super) fn up_to(head: u64, seen: &PostedLabels) -> L1Labels {
     L1Labels {
         safe: seen.safe.min(head),

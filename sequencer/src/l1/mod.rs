@@ -12,14 +12,13 @@ mod withdrawals;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use alloy_primitives::Address;
-use alloy_signer_local::PrivateKeySigner;
 use tokio::sync::{mpsc, watch};
 use weft_batcher::{
     BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus,
 };
 use weft_l1_bridge::{
-    ContractPoster, L1Client, L1ClientConfig, L1LabelSource, OriginConfig, OriginSource,
-    RollupInfo, SenderConfig, TransactionSender,
+    ContractPoster, L1Client, L1ClientConfig, L1LabelSource, L1Signer, OriginConfig, OriginSource,
+    RollupInfo, TransactionManager, TxManagerConfig,
 };
 use weft_state::Store;
 
@@ -72,7 +71,7 @@ pub(crate) fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
     /// The batcher's key on L1.
-    pub signer: PrivateKeySigner,
+    pub signer: L1Signer,
     /// When a batch closes.
     pub policy: BatchPolicy,
 }
@@ -188,15 +187,16 @@ impl L1Link {
                 "origins",
                 origins::follow(source, chain.clone(), self.origins, poll),
             );
-            let sender = TransactionSender::new(
+            let manager = TransactionManager::new(
                 self.client.clone(),
                 batcher.signer,
-                SenderConfig {
+                TxManagerConfig {
                     poll_interval: poll,
-                    ..SenderConfig::default()
+                    give_up_after: None,
+                    ..TxManagerConfig::default()
                 },
             );
-            let poster = ContractPoster::new(self.client.clone(), sender, self.config.contract);
+            let poster = ContractPoster::new(self.client.clone(), manager, self.config.contract);
             let submitter = Submitter::new(
                 Arc::new(source::DurableBlocks(chain.clone())),
                 poster,

@@ -32,8 +32,8 @@ mod workers;
 pub use api_keys::ApiKeyError;
 pub use config::RpcConfig;
 pub use context::{
-    AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, WithdrawalOnL1, NoL1,
-    RpcContext,
+    AttemptInfo, AttemptStatus, BatchInfo, BatchStatus, L1Info, L1InfoError, L1Status, NoL1,
+    RpcContext, WithdrawalOnL1,
 };
 pub use error::RpcError;
 pub use fair_queue::Busy;

@@ -21,13 +21,11 @@ pub(super) fn register(registry: &mut Registry) {
         "weft_getWithdrawalProof",
         1,
         |api, mut arguments| async move {
-            let id: Id = arguments
-                .required("the index of a withdrawal or the hash of the transaction that started it")?;
+            let id: Id = arguments.required(
+                "the index of a withdrawal or the hash of the transaction that started it",
+            )?;
             let worker_api = Arc::clone(&api);
-            let started = api
-                .workers
-                .long(move |_| find(&worker_api, id))
-                .await??;
+            let started = api.workers.long(move |_| find(&worker_api, id)).await??;
             match started {
                 None => to_json(Ok(None::<WithdrawalProof>)),
                 Some(started) => to_json(prove(&api, started).await),
@@ -84,10 +82,7 @@ fn of_sender(api: &Api, sender: Address, from: u64) -> Result<Vec<StartedWithdra
 }
 
 /// Adds the batch with the withdrawal, when L1 has it, and the proof against its root.
-async fn prove(
-    api: &Arc<Api>,
-    started: StartedWithdrawal,
-) -> Result<WithdrawalProof, RpcError> {
+async fn prove(api: &Arc<Api>, started: StartedWithdrawal) -> Result<WithdrawalProof, RpcError> {
     let index = started.withdrawal.index;
     let batch = match api.l1.batch_of_block(started.place.block).await? {
         None => None,
