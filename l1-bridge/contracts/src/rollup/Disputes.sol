@@ -56,7 +56,7 @@ abstract contract Disputes is Batches {
     /// @param index Number of the batch, from zero.
     /// @param batchHash Its hash, so that another batch of this number is not meant.
     /// @return disputeId Number of the dispute, from zero.
-    function challengeBatch(uint256 index, bytes32 batchHash) external payable whenOpen returns (uint256 disputeId) {
+    function challengeBatch(uint256 index, bytes32 batchHash) external payable returns (uint256 disputeId) {
         _requireBatch(index, batchHash);
         uint256 deadline = _challengeDeadline(index);
         if (block.timestamp >= deadline) revert ChallengeWindowOver(deadline);

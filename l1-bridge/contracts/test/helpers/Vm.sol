@@ -22,6 +22,7 @@ interface Vm {
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
+    function expectPartialRevert(bytes4 selector) external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata revertData) external;
     function getRecordedLogs() external returns (Log[] memory);
@@ -29,7 +30,9 @@ interface Vm {
     function prank(address sender) external;
     function prank(address sender, address origin) external;
     function recordLogs() external;
+    function revertToState(uint256 snapshot) external returns (bool);
     function roll(uint256 blockNumber) external;
+    function snapshotState() external returns (uint256 snapshot);
     function store(address account, bytes32 slot, bytes32 value) external;
     function warp(uint256 timestamp) external;
 }
