@@ -23,12 +23,15 @@ interface Vm {
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
     function expectPartialRevert(bytes4 selector) external;
+    function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata revertData) external;
     function getRecordedLogs() external returns (Log[] memory);
     function load(address account, bytes32 slot) external view returns (bytes32);
+    function parseJson(string calldata json) external pure returns (bytes memory);
     function prank(address sender) external;
     function prank(address sender, address origin) external;
+    function readFile(string calldata path) external view returns (string memory);
     function recordLogs() external;
     function revertToState(uint256 snapshot) external returns (bool);
     function roll(uint256 blockNumber) external;
