@@ -110,7 +110,7 @@ contract StateProofTest {
     }
 
     function testFuzz_every_account_of_a_made_up_state(uint8 count, uint256 seed) public view {
-        uint256 total = bound(count, 1, 40);
+        uint256 total = bound(count, 1, 14);
         Trie.Leaf[] memory leaves = new Trie.Leaf[](total);
         for (uint256 index; index < total; ++index) {
             leaves[index] = Trie.account(_who(seed, index), _much(seed, index), keccak256(abi.encode(index)));

@@ -9,6 +9,15 @@ interface Vm {
         address emitter;
     }
 
+    /// @dev Gas of the last call, in gas.
+    struct Gas {
+        uint64 gasLimit;
+        uint64 gasTotalUsed;
+        uint64 gasMemoryUsed;
+        int64 gasRefunded;
+        uint64 gasRemaining;
+    }
+
     function assertEq(bool left, bool right) external pure;
     function assertEq(uint256 left, uint256 right) external pure;
     function assertEq(bytes32 left, bytes32 right) external pure;
@@ -19,6 +28,7 @@ interface Vm {
     function assertLe(uint256 left, uint256 right) external pure;
     function assertLt(uint256 left, uint256 right) external pure;
     function blobhashes(bytes32[] calldata hashes) external;
+    function cool(address account) external;
     function deal(address account, uint256 balance) external;
     function etch(address account, bytes calldata code) external;
     function expectEmit(address emitter) external;
@@ -27,6 +37,7 @@ interface Vm {
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata revertData) external;
     function getRecordedLogs() external returns (Log[] memory);
+    function lastCallGas() external view returns (Gas memory);
     function load(address account, bytes32 slot) external view returns (bytes32);
     function parseJson(string calldata json) external pure returns (bytes memory);
     function prank(address sender) external;
