@@ -96,7 +96,8 @@ contract TokenMetadataTest is TokenFixture {
     /// that the deposit needs.
     function testFuzz_little_gas_does_not_change_what_a_token_says(uint256 gasGiven) public {
         odd.set(abi.encode("Odd"), abi.encode(6), false);
-        odd.need(40_000);
+        odd.need(48_000);
+        depositAs(USER, 1);
         odd.mint(USER, 10);
         vm.prank(USER);
         odd.approve(address(bridge), 10);
