@@ -240,8 +240,7 @@ contract RollupPayoutTest is PayoutFixture {
     function test_the_target_sees_who_sends() public {
         RecordingTarget target = new RecordingTarget(rollup);
         bytes memory data = hex"0102030405";
-        Withdrawal memory withdrawal =
-            _settled(withdrawAs(address(0xA11CE), address(target), 2 ether, 300_000, data));
+        Withdrawal memory withdrawal = _settled(withdrawAs(address(0xA11CE), address(target), 2 ether, 300_000, data));
         vm.expectRevert(Payouts.NoWithdrawal.selector);
         rollup.l2Sender();
         rollup.finalizeWithdrawal(withdrawal);
@@ -273,8 +272,7 @@ contract RollupPayoutTest is PayoutFixture {
         uint256 gasLimit = 100_000;
         Withdrawal memory withdrawal = _settled(withdrawAs(USER, address(target), 0, gasLimit, hex"01"));
         gasGiven = uint64(bound(gasGiven, 30_000, 400_000));
-        (bool success,) =
-            address(rollup).call{gas: gasGiven}(abi.encodeCall(rollup.finalizeWithdrawal, (withdrawal)));
+        (bool success,) = address(rollup).call{gas: gasGiven}(abi.encodeCall(rollup.finalizeWithdrawal, (withdrawal)));
         vm.assertEq(success, rollup.finalizedWithdrawals(hashOf(withdrawal)));
         vm.assertEq(target.done(), success ? 1 : 0);
     }
@@ -284,8 +282,7 @@ contract RollupPayoutTest is PayoutFixture {
         RecordingTarget target = new RecordingTarget(rollup);
         Withdrawal memory withdrawal = _settled(withdrawAs(USER, address(target), 1, gasLimit, ""));
         gasGiven = bound(gasGiven, gasLimit, uint256(gasLimit) * 64 / 63 + 200_000);
-        (bool success,) =
-            address(rollup).call{gas: gasGiven}(abi.encodeCall(rollup.finalizeWithdrawal, (withdrawal)));
+        (bool success,) = address(rollup).call{gas: gasGiven}(abi.encodeCall(rollup.finalizeWithdrawal, (withdrawal)));
         if (success) vm.assertLe(gasLimit, target.gas() + 100);
     }
 
@@ -303,8 +300,9 @@ contract RollupPayoutTest is PayoutFixture {
     }
 
     function test_the_rollup_is_no_target() public {
-        Withdrawal memory withdrawal =
-            _settled(withdraw(address(rollup), 1, abi.encodeCall(rollup.depositTransaction, (USER, 0, 21_000, false, ""))));
+        Withdrawal memory withdrawal = _settled(
+            withdraw(address(rollup), 1, abi.encodeCall(rollup.depositTransaction, (USER, 0, 21_000, false, "")))
+        );
         vm.expectRevert(Payouts.TargetIsRollup.selector);
         rollup.finalizeWithdrawal(withdrawal);
     }
@@ -371,9 +369,7 @@ contract RollupPayoutTest is PayoutFixture {
         vm.assertEq(address(rollup).balance, 10 ether);
     }
 
-    function proveExternally(Withdrawal calldata withdrawal, uint256 batchIndex, BatchHeader calldata header)
-        external
-    {
+    function proveExternally(Withdrawal calldata withdrawal, uint256 batchIndex, BatchHeader calldata header) external {
         rollup.proveWithdrawal(withdrawal, batchIndex, header, proofOf(withdrawal.index));
     }
 

@@ -162,8 +162,7 @@ contract TokenBridgeTest is TokenFixture {
         depositTokens(address(token), USER, 1000);
         bytes memory data = abi.encodeCall(bridge.finalizeWithdrawal, (address(token), STRANGER, 1000));
         Withdrawal memory forged = _settled(withdrawAs(sender, address(bridge), 0, 200_000, data));
-        bytes memory reason =
-            abi.encodeWithSelector(TokenBridge.NotL2TokenBridge.selector, address(L2_BRIDGE), sender);
+        bytes memory reason = abi.encodeWithSelector(TokenBridge.NotL2TokenBridge.selector, address(L2_BRIDGE), sender);
         vm.expectRevert(abi.encodeWithSelector(Payouts.WithdrawalFailed.selector, reason));
         rollup.finalizeWithdrawal(forged);
     }

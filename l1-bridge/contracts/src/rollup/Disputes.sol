@@ -66,12 +66,7 @@ abstract contract Disputes is Batches {
         disputeId = _disputes.length;
         _disputes.push(
             Dispute(
-                msg.sender,
-                uint48(index),
-                uint40(block.timestamp),
-                DisputeState.Open,
-                _removalsBefore(index),
-                false
+                msg.sender, uint48(index), uint40(block.timestamp), DisputeState.Open, _removalsBefore(index), false
             )
         );
         _setDisputed(index, true);

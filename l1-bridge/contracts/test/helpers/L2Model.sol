@@ -29,9 +29,8 @@ contract L2Model {
     constructor(address[4] memory people) {
         for (uint256 index; index < PEOPLE; ++index) {
             accounts[index] = people[index];
-            accounts[PEOPLE + index] = address(
-                uint160(people[index]) + uint160(0x1111000000000000000000000000000000001111)
-            );
+            accounts[PEOPLE + index] =
+                address(uint160(people[index]) + uint160(0x1111000000000000000000000000000000001111));
         }
         _states.push();
     }

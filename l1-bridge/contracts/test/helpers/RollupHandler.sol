@@ -279,7 +279,9 @@ contract RollupHandler {
         uint256 before = withdrawal.target.balance;
         try rollup.finalizeWithdrawal(withdrawal) {
             if (_paidWithdrawals[hash]) wrong = "paid twice";
-            if (withdrawal.index >= model.withdrawalsAfter(rollup.settledBatches())) wrong = "paid before it was settled";
+            if (withdrawal.index >= model.withdrawalsAfter(rollup.settledBatches())) {
+                wrong = "paid before it was settled";
+            }
             if (withdrawal.target.balance - before != withdrawal.value) wrong = "paid another amount";
             _paidWithdrawals[hash] = true;
             paid += withdrawal.value;
