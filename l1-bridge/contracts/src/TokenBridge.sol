@@ -24,7 +24,7 @@ contract TokenBridge is ReentrancyGuardTransient {
     /// @notice L2 gas limit of a token's first deposit, which creates its contract on L2.
     uint64 public constant CREATION_GAS_LIMIT = 1_500_000;
     /// @notice L2 gas limit of every later deposit.
-    uint64 public constant DEPOSIT_GAS_LIMIT = 250_000;
+    uint64 public constant DEPOSIT_GAS_LIMIT = 200_000;
     /// @dev Where the input begins in a deposit's opaque data: mint, value, gas limit, creation.
     uint256 private constant OPAQUE_INPUT = 32 + 32 + 8 + 1;
     /// @dev Slot of `_balances` in a token on L2.

@@ -136,7 +136,10 @@ contract RollupDisputeTest is RollupFixture {
             bytes32 expected = rollup.batchHashes(index);
             if (batchHash == expected) return;
             _expectChallengeRefused(
-                index, batchHash, BOND, abi.encodeWithSelector(RollupState.BatchHashMismatch.selector, expected, batchHash)
+                index,
+                batchHash,
+                BOND,
+                abi.encodeWithSelector(RollupState.BatchHashMismatch.selector, expected, batchHash)
             );
         } else {
             _expectChallengeRefused(

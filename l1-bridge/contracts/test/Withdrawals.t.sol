@@ -79,9 +79,7 @@ contract WithdrawalsTest {
         bytes32 empty;
         for (uint256 height; height < 32; ++height) {
             bool isRight = uint256(place) >> height & 1 == 1;
-            node = isRight
-                ? keccak256(bytes.concat(branch[height], node))
-                : keccak256(bytes.concat(node, empty));
+            node = isRight ? keccak256(bytes.concat(branch[height], node)) : keccak256(bytes.concat(node, empty));
             empty = keccak256(bytes.concat(empty, empty));
         }
         vm.assertEq(WITHDRAWALS.root(), node);

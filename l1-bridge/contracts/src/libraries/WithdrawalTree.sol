@@ -12,14 +12,11 @@ library WithdrawalTree {
     uint256 internal constant DEPTH = 32;
 
     /// @notice Hash of a withdrawal, which is its leaf.
-    function leaf(
-        uint256 index,
-        address sender,
-        address target,
-        uint256 value,
-        uint256 gasLimit,
-        bytes memory data
-    ) internal pure returns (bytes32) {
+    function leaf(uint256 index, address sender, address target, uint256 value, uint256 gasLimit, bytes memory data)
+        internal
+        pure
+        returns (bytes32)
+    {
         return keccak256(abi.encode(index, sender, target, value, gasLimit, data));
     }
 

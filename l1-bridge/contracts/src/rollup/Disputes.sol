@@ -56,7 +56,7 @@ abstract contract Disputes is Batches {
     /// @param index Number of the batch, from zero.
     /// @param batchHash Its hash, so that another batch of this number is not meant.
     /// @return disputeId Number of the dispute, from zero.
-    function challengeBatch(uint256 index, bytes32 batchHash) external payable whenOpen returns (uint256 disputeId) {
+    function challengeBatch(uint256 index, bytes32 batchHash) external payable returns (uint256 disputeId) {
         _requireBatch(index, batchHash);
         uint256 deadline = _challengeDeadline(index);
         if (block.timestamp >= deadline) revert ChallengeWindowOver(deadline);
@@ -66,12 +66,7 @@ abstract contract Disputes is Batches {
         disputeId = _disputes.length;
         _disputes.push(
             Dispute(
-                msg.sender,
-                uint48(index),
-                uint40(block.timestamp),
-                DisputeState.Open,
-                _removalsBefore(index),
-                false
+                msg.sender, uint48(index), uint40(block.timestamp), DisputeState.Open, _removalsBefore(index), false
             )
         );
         _setDisputed(index, true);

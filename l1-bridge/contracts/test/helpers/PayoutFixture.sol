@@ -47,7 +47,11 @@ abstract contract PayoutFixture is RollupFixture {
 
     /// @dev The proof of a withdrawal against the tree as it is now.
     function proofOf(uint256 index) internal view returns (bytes32[] memory proof) {
-        (, proof) = WithdrawalTreeReference.rootAndProof(leaves, index);
+        (, proof) = _rootAndProof(index);
+    }
+
+    function _rootAndProof(uint256 index) internal view returns (bytes32, bytes32[] memory) {
+        return WithdrawalTreeReference.rootAndProof(leaves, index);
     }
 
     function prove(Withdrawal memory withdrawal, uint256 batchIndex, BatchHeader memory header) internal {

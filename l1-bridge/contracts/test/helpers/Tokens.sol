@@ -80,9 +80,15 @@ contract OddMetadata is NoReturnToken {
     bytes private _text;
     bytes private _number;
     bool private _burnsGas;
+    uint256 private _neededGas;
 
     function set(bytes calldata text, bytes calldata number, bool burnsGas) external {
         (_text, _number, _burnsGas) = (text, number, burnsGas);
+    }
+
+    /// @notice Fails at once from now on when it has less gas than this.
+    function need(uint256 gas) external {
+        _neededGas = gas;
     }
 
     function name() external view {
@@ -98,6 +104,7 @@ contract OddMetadata is NoReturnToken {
     }
 
     function _answer(bytes memory answer) private view {
+        require(gasleft() >= _neededGas);
         while (_burnsGas) {}
         assembly ("memory-safe") {
             return(add(answer, 32), mload(answer))
