@@ -221,7 +221,8 @@ mod tests {
         recent.push(record(5, 0));
         assert_eq!(recent.get(5).map(|record| record.number()), Some(5));
         let size = |number| recent.get(number).map_or(0, |record| record.size());
-        assert_eq!(recent.ring.lock().bytes, (1..=5).map(size).sum::<usize>());
+        let expected: usize = (1..=5).map(size).sum();
+        assert_eq!(recent.ring.lock().bytes, expected);
     }
 
     #[test]
