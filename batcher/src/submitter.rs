@@ -404,7 +404,11 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
     /// Encodes outside of tokio's threads, with less effort the more blocks wait behind the batch.
     async fn encode(&self, builder: BatchBuilder) -> Result<ClosedBatch, StepError> {
         let next_block = builder.next_block();
-        let backlog = self.chain.head().saturating_add(1).saturating_sub(next_block);
+        let backlog = self
+            .chain
+            .head()
+            .saturating_add(1)
+            .saturating_sub(next_block);
         Ok(tokio::task::spawn_blocking(move || builder.close(backlog)).await??)
     }
 
