@@ -43,6 +43,9 @@ sol! {
     /// A batch was taken.
     event BatchPosted(uint256 indexed index, bytes32 indexed batchHash, BatchHeader header);
 
+    /// A deposit was made.
+    event TransactionDeposited(address indexed from, address indexed to, uint256 indexed version, bytes opaqueData);
+
     /// Posts a batch.
     function postBatch(BatchHeader header, bytes data);
 
@@ -94,6 +97,28 @@ pub async fn posted_batches(l1: &Rpc, contract: Address) -> eyre::Result<Vec<Pos
                 header: event.header,
                 l1_transaction: log.transaction_hash,
             })
+        })
+        .collect()
+}
+
+/// Receiver on L2 and minted wei of every deposit that L1 holds, in order.
+///
+/// # Errors
+/// When L1 does not answer, or a log is not what the contract emits.
+pub async fn deposited(l1: &Rpc, contract: Address) -> eyre::Result<Vec<(Address, U256)>> {
+    let filter = json!([{
+        "address": contract,
+        "topics": [TransactionDeposited::SIGNATURE_HASH],
+        "fromBlock": "0x0",
+        "toBlock": "latest",
+    }]);
+    let logs: Vec<RpcLog> = l1.call("eth_getLogs", filter).await?;
+    logs.into_iter()
+        .map(|log| {
+            let inner = Log::new(log.address, log.topics, log.data).wrap_err("log topics")?;
+            let event = TransactionDeposited::decode_log(&inner)?.data;
+            let mint = event.opaqueData.get(..32).wrap_err("opaque data")?;
+            Ok((event.to, U256::from_be_slice(mint)))
         })
         .collect()
 }

@@ -56,26 +56,35 @@ impl Place {
     /// # Errors
     /// When the contract cannot be deployed.
     pub async fn on_l1_of(dev: &Dev, folder: &Path) -> eyre::Result<Self> {
+        Self::on_l1(&dev.info.l1_rpc, folder, &[]).await
+    }
+
+    /// A chain whose batches go to an L1 that has funded the first account of the tests, on a
+    /// contract of its own, deployed with these options.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_l1(l1: &str, folder: &Path, options: &[&str]) -> eyre::Result<Self> {
         let mut place = Self::new(folder)?;
         let chain = folder.join("deployed.json");
-        let deployer = dev.info.accounts.first().wrap_err("no account")?;
         let output = tokio::process::Command::new(binary().await?)
-            .args(["deploy", "--l1", &dev.info.l1_rpc, "--genesis"])
+            .args(["deploy", "--l1", l1, "--genesis"])
             .arg(&place.genesis)
             .arg("--out")
             .arg(&chain)
             .args(["--batcher", &operator()?.address.to_string()])
-            .env("WEFT_DEPLOYER_KEY", deployer.private_key.to_string())
+            .args(options)
+            .env(
+                "WEFT_DEPLOYER_KEY",
+                test_account(0)?.private_key.to_string(),
+            )
             .output()
             .await?;
         ensure!(output.status.success(), "{output:?}");
         let summary: Value = serde_json::from_slice(&output.stdout)?;
         let contract = summary.get("contract").wrap_err("no contract")?;
         place.genesis = chain;
-        place.l1 = Some((
-            dev.info.l1_rpc.clone(),
-            serde_json::from_value(contract.clone())?,
-        ));
+        place.l1 = Some((l1.to_owned(), serde_json::from_value(contract.clone())?));
         Ok(place)
     }
 
@@ -90,6 +99,16 @@ impl Place {
     pub fn at(mut self, data_dir: &Path) -> Self {
         self.data_dir = data_dir.to_path_buf();
         self
+    }
+
+    /// Reaches the same L1 at another URL.
+    ///
+    /// # Errors
+    /// When the chain has no L1.
+    pub fn through(mut self, url: &str) -> eyre::Result<Self> {
+        let (l1, _) = self.l1.as_mut().wrap_err("the chain has no L1")?;
+        url.clone_into(l1);
+        Ok(self)
     }
 
     /// Overrides one key of the configuration, as `SECTION.KEY=VALUE`.
