@@ -16,11 +16,11 @@ use tempfile::TempDir;
 use weft_executor_core::StateView;
 use weft_primitives::{BlockAttributes, RecoveredTransaction, Transaction};
 use weft_sequencer::{
-    ChainSpec,
+    ChainSpec, NodeError,
     chain::{ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, engine},
     metrics::BlockSource,
 };
-use weft_state::Store;
+use weft_state::{StateError, Store};
 
 const CHAIN_ID: u64 = 31338;
 const ACCOUNTS: u8 = 8;
@@ -177,6 +177,57 @@ proptest! {
         for expected in overlapping.hashes().into_iter().skip(1) {
             prop_assert_eq!(published.try_recv().unwrap().block.hash(), expected);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// A chain that goes back while it runs goes on like one that never had the blocks, and its head,
+    /// records and state are those of the lower block.
+    #[test]
+    fn a_running_chain_goes_back(
+        kept in blocks(),
+        dropped in blocks(),
+        after in blocks(),
+        waits in any::<bool>(),
+    ) {
+        let (mut chain, mut expected) = (Chain::new(), Chain::new());
+        for block in &kept {
+            chain.append(block);
+            expected.append(block);
+        }
+        let (number, nonces) = (kept.len() as u64, chain.nonces);
+        for block in &dropped {
+            chain.append(block);
+        }
+        if waits {
+            chain.writer.flush().unwrap();
+        }
+        let unwound = chain.writer.unwind_to(number).unwrap();
+        let head = expected.writer.flush().unwrap();
+        prop_assert_eq!(&unwound.to, &head);
+        prop_assert_eq!(unwound.from.number, number + dropped.len() as u64);
+        prop_assert_eq!(chain.writer.tip().number, number);
+        prop_assert_eq!(chain.handle.head(), head);
+        prop_assert_eq!(chain.handle.labels().safe, number);
+        for above in number + 1..=unwound.from.number {
+            prop_assert!(chain.handle.record(above).unwrap().is_none());
+        }
+        let error = chain.writer.unwind_to(number + 1).unwrap_err();
+        prop_assert!(matches!(error, NodeError::Store(StateError::UnwindAboveHead { .. })), "{}", error);
+
+        chain.nonces = nonces;
+        for block in &after {
+            chain.append(block);
+            expected.append(block);
+        }
+        chain.writer.flush().unwrap();
+        expected.writer.flush().unwrap();
+        prop_assert_eq!(chain.hashes(), expected.hashes());
+        let last = chain.handle.head().number;
+        let hash = |chain: &Chain| chain.handle.record(last).unwrap().unwrap().hash();
+        prop_assert_eq!(hash(&chain), hash(&expected));
     }
 }
 

@@ -48,10 +48,10 @@ const UNWRITTEN_BLOCKS: usize = 64;
 
 /// What only the one committer touches.
 pub(crate) struct Writer {
-    acknowledged: Acknowledged,
+    pub(crate) acknowledged: Acknowledged,
     /// Set while a write is under way, and for good when one fails (invariant I6): after a failed
     /// fsync nobody knows what is on disk.
-    poisoned: bool,
+    pub(crate) poisoned: bool,
 }
 
 impl Writer {
@@ -138,11 +138,13 @@ impl Store {
         writer.acknowledged.write(number)?;
         writer.poisoned = false;
 
-        self.inner.hot.advance(number, held);
+        head.hot.advance(number, held);
         *self.inner.head.write() = Arc::new(Head {
             header: bundle.block.header.clone(),
             snapshot: tables.database.snapshot(),
             trie,
+            hot: Arc::clone(&head.hot),
+            unwindings: head.unwindings,
         });
         Ok(())
     }
@@ -203,7 +205,7 @@ pub(crate) fn write_genesis_block(
     Ok(header)
 }
 
-fn durable_batch(tables: &Tables) -> OwnedWriteBatch {
+pub(crate) fn durable_batch(tables: &Tables) -> OwnedWriteBatch {
     tables
         .database
         .batch()
@@ -319,13 +321,13 @@ fn stage_block(
 }
 
 /// Says up to which block the tables have the trie's nodes.
-fn stage_trie_block(tables: &Tables, batch: &mut OwnedWriteBatch, number: u64) {
+pub(crate) fn stage_trie_block(tables: &Tables, batch: &mut OwnedWriteBatch, number: u64) {
     tables
         .trie_block
         .put(batch, TRIE_BLOCK, encoding::number_key(number));
 }
 
-fn stage_trie(
+pub(crate) fn stage_trie(
     tables: &Tables,
     snapshot: &Snapshot,
     batch: &mut OwnedWriteBatch,

@@ -255,6 +255,15 @@ impl Acknowledged {
 }
 
 impl Acknowledged {
+    /// Writes a number that is below the last one, and waits until it is on disk: a chain that is
+    /// about to get shorter must not be taken for one that has lost blocks.
+    pub(crate) fn lower(&self, number: u64) -> Result<(), StateError> {
+        self.write(number)?;
+        self.file
+            .sync_all()
+            .map_err(|source| failed("sync", &self.path, source))
+    }
+
     fn check_present(&self) -> io::Result<()> {
         if self.file.metadata()?.nlink() == 0 {
             return Err(io::Error::new(

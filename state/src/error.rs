@@ -160,6 +160,27 @@ pub enum StateError {
     /// A [`Sealer`](crate::Sealer) could not read the trie before, and lost its place in it.
     #[error("trie: an earlier block could not be applied, nothing more is; restart the node")]
     SealerFailed,
+    /// The chain was unwound after a [`Sealer`](crate::Sealer) had begun on it.
+    #[error("trie: the chain was unwound since state roots were begun on it; begin anew")]
+    SealerUnwound,
+    /// The chain cannot go back to a block whose state is not kept.
+    #[error(
+        "unwind: expected a block from {oldest} on, the oldest whose state is kept, found {number}; rebuild the chain from L1 into an empty folder with `weft follow`"
+    )]
+    UnwindTooFar {
+        /// Number of the block to go back to.
+        number: u64,
+        /// The oldest block that the chain can go back to.
+        oldest: u64,
+    },
+    /// The chain cannot go back to a block that it does not have.
+    #[error("unwind: expected a block up to {head}, the last one, found {number}")]
+    UnwindAboveHead {
+        /// Number of the block to go back to.
+        number: u64,
+        /// Number of the last block.
+        head: u64,
+    },
     /// A proof would take more work than the caller allows.
     #[error(
         "proof: later blocks changed more than {most} accounts and slots of the state of block {number}; ask for a later block"

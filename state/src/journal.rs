@@ -39,6 +39,8 @@ struct Batch {
 /// A batch that a crash has cut off ends a journal. fjall cannot tell it from damage, and where more
 /// journals follow it goes on behind the gap. Its checksum leaves out the sequence number, by which
 /// it orders batches and skips those that are in tables already.
+///
+/// A batch adds the next block, or unwinds the chain to a block below.
 pub(crate) fn check(
     folder: &DataFolder,
     flushed: &[Flushed],
@@ -52,7 +54,9 @@ pub(crate) fn check(
         // Where batches begin that nobody has seen on disk.
         let mut unsynced = 0;
         while let Some(batch) = journal.next().map_err(unreadable)? {
-            if batch.number <= acknowledged {
+            let unwinds = previous.is_some_and(|previous| batch.number < previous.number);
+            // The number is lowered before the chain is: it says nothing of these batches.
+            if batch.number <= acknowledged && !unwinds {
                 unsynced = journal.end;
             }
             check_order(previous, batch, flushed)
@@ -61,14 +65,17 @@ pub(crate) fn check(
         }
         last_journal = Some((path, unsynced..journal.end));
     }
-    if let Some(Batch { number: last, .. }) = previous {
-        let in_tables = flushed.iter().filter_map(|keyspace| keyspace.last);
-        let expected = in_tables
+    if let Some(last) = previous {
+        let lost = flushed
+            .iter()
+            .filter_map(|keyspace| keyspace.last)
+            .find(|(number, seqno)| last.seqno <= *seqno && last.number != *number)
             .map(|(number, _)| number)
-            .fold(acknowledged, u64::max);
-        if last < expected {
+            .or_else(|| (last.number < acknowledged).then_some(acknowledged));
+        if let Some(expected) = lost {
             return Err(folder.damaged(format!(
-                "expected block {expected} in the journal, found it ending at block {last}"
+                "expected block {expected} in the journal, found it ending at block {}",
+                last.number
             )));
         }
     }
@@ -105,7 +112,8 @@ fn journals(folder: &DataFolder) -> Result<Vec<(u64, PathBuf)>, StateError> {
 fn check_order(previous: Option<Batch>, batch: Batch, flushed: &[Flushed]) -> Result<(), String> {
     let Batch { seqno, number } = batch;
     if let Some(previous) = previous {
-        if previous.number.checked_add(1) != Some(number) {
+        let follows = previous.number.checked_add(1) == Some(number);
+        if !follows && number >= previous.number {
             return Err(format!(
                 "expected the block after {}, found block {number}",
                 previous.number
@@ -125,15 +133,26 @@ fn check_order(previous: Option<Batch>, batch: Batch, flushed: &[Flushed]) -> Re
     }
     for Flushed { keyspace, last } in flushed {
         let next = last.map_or(0, |(last, _)| last.saturating_add(1));
-        if previous.is_none() && number > next {
-            return Err(format!(
-                "expected block {next}, which the tables of keyspace {keyspace} lack, found the first one to be {number}"
-            ));
+        let in_tables = |batch: Batch| last.is_some_and(|(_, last)| batch.seqno <= last);
+        if in_tables(batch) {
+            continue;
         }
-        if last.is_some_and(|(_, last_seqno)| seqno <= last_seqno) != (number < next) {
-            return Err(format!(
-                "expected a sequence number that fits the tables of keyspace {keyspace} for block {number}, found {seqno}"
-            ));
+        // The first batch that the tables lack must follow on what they end with.
+        match previous {
+            None if number > next => {
+                return Err(format!(
+                    "expected block {next}, which the tables of keyspace {keyspace} lack, found the first one to be {number}"
+                ));
+            }
+            None if number.checked_add(1) != Some(next) => {}
+            Some(previous)
+                if in_tables(previous) && previous.number.checked_add(1) == Some(next) => {}
+            Some(previous) if !in_tables(previous) => {}
+            _ => {
+                return Err(format!(
+                    "expected a sequence number that fits the tables of keyspace {keyspace} for block {number}, found {seqno}"
+                ));
+            }
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ mod store;
 mod tables;
 mod trie;
 mod trie_recovery;
+mod unwind;
 
 pub use cache::CacheCounters;
 pub use commit::BlockBundle;
@@ -39,6 +40,7 @@ pub use reader::StateReader;
 pub use sealer::Sealer;
 pub use store::{BlockWithReceipts, Store, TransactionLocation};
 pub use trie::TrieUpdates;
+pub use unwind::Unwound;
 
 #[cfg(test)]
 mod tests;

@@ -92,6 +92,27 @@ pub(crate) fn stage_logs(
     number: u64,
     receipts: &[Receipt],
 ) {
+    for hash in hashes(receipts) {
+        let key = encoding::log_index_key(hash, number);
+        tables.log_index.put(batch, key, []);
+    }
+}
+
+/// Takes a block out of the index.
+pub(crate) fn stage_logs_removal(
+    tables: &Tables,
+    batch: &mut OwnedWriteBatch,
+    number: u64,
+    receipts: &[Receipt],
+) {
+    for hash in hashes(receipts) {
+        let key = encoding::log_index_key(hash, number);
+        tables.log_index.delete(batch, key);
+    }
+}
+
+/// What the index has of a block, each once.
+fn hashes(receipts: &[Receipt]) -> Vec<u64> {
     let mut hashes = Vec::new();
     for log in receipts.iter().flat_map(|receipt| &receipt.logs) {
         hashes.push(Indexed::Address(&log.address).hash());
@@ -99,15 +120,12 @@ pub(crate) fn stage_logs(
         hashes.extend(topics.map(|(position, topic)| Indexed::Topic(position, topic).hash()));
     }
     if hashes.is_empty() {
-        return;
+        return hashes;
     }
     hashes.push(Indexed::Any.hash());
     hashes.sort_unstable();
     hashes.dedup();
-    for hash in hashes {
-        let key = encoding::log_index_key(hash, number);
-        tables.log_index.put(batch, key, []);
-    }
+    hashes
 }
 
 impl Store {

@@ -118,7 +118,7 @@ impl Store {
 impl Preloader {
     /// Has these keys read. Those that are in memory already cost a look there.
     pub fn load(&self, keys: impl IntoIterator<Item = StateKey>) {
-        let hot = &self.store.inner.hot;
+        let hot = &self.store.head_state().hot;
         let (mut cached, mut missing) = (0, Vec::new());
         for (address, slot) in keys {
             if hot.contains(address, slot) {

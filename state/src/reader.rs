@@ -73,7 +73,7 @@ impl StateReader {
     /// The account after the last block that this reader knows.
     fn latest_account(&self, address: Address) -> Result<Option<Account>, StateError> {
         let at = self.head.header.number;
-        if let Some(account) = self.store.hot.account(address, at) {
+        if let Some(account) = self.head.hot.account(address, at) {
             return Ok(account);
         }
         let account = self.store.tables.accounts.read(
@@ -81,14 +81,14 @@ impl StateReader {
             address.as_slice(),
             encoding::decode_account,
         )?;
-        self.store.hot.fill(Held::account(address, account), at);
+        self.head.hot.fill(Held::account(address, account), at);
         Ok(account)
     }
 
     /// As [`StateReader::latest_account`].
     fn latest_slot(&self, address: Address, slot: U256) -> Result<U256, StateError> {
         let at = self.head.header.number;
-        if let Some(value) = self.store.hot.slot(address, slot, at) {
+        if let Some(value) = self.head.hot.slot(address, slot, at) {
             return Ok(value);
         }
         let value = self
@@ -106,7 +106,7 @@ impl StateReader {
             slot,
             value,
         };
-        self.store.hot.fill(held, at);
+        self.head.hot.fill(held, at);
         Ok(value)
     }
 }
@@ -142,7 +142,7 @@ impl StateView for StateReader {
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new());
         }
-        if let Some(code) = self.store.hot.code(&code_hash) {
+        if let Some(code) = self.head.hot.code(&code_hash) {
             return Ok(code);
         }
         let code = &self.store.tables.code;
@@ -156,7 +156,7 @@ impl StateView for StateReader {
             })?;
         // A copy, because what the database gives may hold a whole block of its file in memory.
         let bytes = Bytes::copy_from_slice(&bytes);
-        self.store.hot.fill_code(code_hash, bytes.clone());
+        self.head.hot.fill_code(code_hash, bytes.clone());
         Ok(bytes)
     }
 

@@ -36,6 +36,8 @@ pub struct Sealer {
     /// Number and state root of the last block that was found durable, and of those applied since.
     blocks: VecDeque<(u64, B256)>,
     memory: Memory,
+    /// How often the chain had been unwound at the start.
+    unwindings: u64,
     failed: bool,
 }
 
@@ -84,6 +86,7 @@ impl Store {
                 before: number,
                 next_before: number,
             },
+            unwindings: head.unwindings,
             failed: false,
         }
     }
@@ -106,13 +109,16 @@ impl Sealer {
     /// with it. A large block is shared among the threads of the calling rayon pool.
     ///
     /// # Errors
-    /// [`StateError::TrieBase`] when blocks were made durable that were not applied here, and when
-    /// the trie cannot be read. After that it is of no use any more.
+    /// [`StateError::TrieBase`] when blocks were made durable that were not applied here,
+    /// [`StateError::SealerUnwound`] when the chain was unwound, and when the trie cannot be read. After that it is of no use any more.
     pub fn apply(&mut self, changes: &ChangeSet) -> Result<(B256, TrieUpdates), StateError> {
         if mem::replace(&mut self.failed, true) {
             return Err(StateError::SealerFailed);
         }
         let head = self.store.head.read().clone();
+        if head.unwindings != self.unwindings {
+            return Err(StateError::SealerUnwound);
+        }
         let durable = head.header.number;
         while self.blocks.len() > 1 && self.blocks.front().is_some_and(|(at, _)| *at < durable) {
             self.blocks.pop_front();

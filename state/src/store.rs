@@ -34,7 +34,8 @@ pub(crate) struct Inner {
     pub(crate) tables: Tables,
     pub(crate) head: RwLock<Arc<Head>>,
     pub(crate) writer: Mutex<Writer>,
-    pub(crate) hot: HotState,
+    pub(crate) hot_state_bytes: u64,
+    pub(crate) hot_code_bytes: u64,
     pub(crate) trie_bytes: u64,
     /// Bytes of trie nodes from which on they are written.
     pub(crate) unwritten_trie_bytes: usize,
@@ -50,6 +51,11 @@ pub(crate) struct Head {
     pub(crate) snapshot: Snapshot,
     /// Trie nodes that the snapshot lacks.
     pub(crate) trie: UnwrittenTrie,
+    /// What readers of this chain have looked at. An unwound chain starts a new one: numbers of
+    /// blocks, by which its entries are told, stand for other blocks from then on.
+    pub(crate) hot: Arc<HotState>,
+    /// How often the chain was unwound since the store was opened.
+    pub(crate) unwindings: u64,
 }
 
 /// Where a transaction is.
@@ -93,9 +99,10 @@ impl Store {
         Ok(self.head_state().header.clone())
     }
 
-    /// How often reads of accounts and slots were answered from memory, since the store was opened.
+    /// How often reads of accounts and slots were answered from memory, since the store was opened or
+    /// unwound.
     pub fn cache_counters(&self) -> CacheCounters {
-        self.inner.hot.counters()
+        self.head_state().hot.counters()
     }
 
     /// State after the last durable block.

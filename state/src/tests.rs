@@ -8,6 +8,7 @@ use weft_primitives::{Block, BlockAttributes, ChainSpec, Receipt, TxDeposit, chi
 use crate::{
     BlockBundle, History, LogQuery, StateError, StateReader, Store, StoreOptions,
     encoding::{self, number_key},
+    history::{ChangedKeys, decode_changed_keys},
     store::Head,
     tables::{Table, Tables},
 };
@@ -61,7 +62,7 @@ fn add_blocks(store: &Store, count: u64) {
                     storage_wiped: false,
                     storage: [
                         (SLOT, (value(nonce), value(nonce + 1))),
-                        (U256::from(nonce), (U256::ZERO, U256::MAX)),
+                        (U256::from(1000 + nonce), (U256::ZERO, U256::MAX)),
                     ]
                     .into(),
                 },
@@ -178,12 +179,104 @@ fn replace(store: &Store, table: &Table, key: &[u8], value: Option<&[u8]>) {
     }
     batch.commit().unwrap();
     let header = store.head().unwrap();
-    let trie = store.head_state().trie.clone();
+    let head = store.head_state();
     *store.inner.head.write() = Arc::new(Head {
         header,
         snapshot: tables.database.snapshot(),
-        trie,
+        trie: head.trie.clone(),
+        hot: Arc::clone(&head.hot),
+        unwindings: head.unwindings,
     });
+}
+
+/// Every entry of every table.
+fn all_entries(store: &Store) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let (tables, head) = (&store.inner.tables, store.head_state());
+    let all = [
+        ("accounts", &tables.accounts),
+        ("storage", &tables.storage),
+        ("code", &tables.code),
+        ("account_trie", &tables.account_trie),
+        ("storage_trie", &tables.storage_trie),
+        ("trie_block", &tables.trie_block),
+        ("account_history", &tables.account_history),
+        ("storage_history", &tables.storage_history),
+        ("changes", &tables.changes),
+        ("oldest_state", &tables.oldest_state),
+        ("headers", &tables.headers),
+        ("bodies", &tables.bodies),
+        ("senders", &tables.senders),
+        ("receipts", &tables.receipts),
+        ("l1_progress", &tables.l1_progress),
+        ("block_numbers", &tables.block_numbers),
+        ("transactions", &tables.transactions),
+        ("log_index", &tables.log_index),
+    ];
+    assert_eq!(all.map(|(name, _)| name).to_vec(), {
+        let names = Tables::ALL.iter().map(|(_, _, name)| *name);
+        names.collect::<Vec<_>>()
+    });
+    all.into_iter()
+        .flat_map(|(name, table)| {
+            let entries = table.prefix(&head.snapshot, &[]);
+            entries
+                .map(|entry| entry.unwrap())
+                .map(move |(key, value)| match name {
+                    // Slots are in no order there.
+                    "changes" => (name, key, sorted_changes(&value)),
+                    _ => (name, key, value.to_vec()),
+                })
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn sorted_changes(value: &[u8]) -> Vec<u8> {
+    let mut keys = ChangedKeys::default();
+    for mut changed in decode_changed_keys(value).unwrap() {
+        changed.slots.sort_unstable();
+        let slots = changed.slots.len();
+        keys.push(
+            changed.address,
+            changed.account,
+            slots,
+            changed.slots.iter(),
+        );
+    }
+    keys.into_bytes()
+}
+
+fn assert_same_entries(store: &Store, expected: &Store) {
+    let (found, expected) = (all_entries(store), all_entries(expected));
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+/// Not one entry of a block that was taken back is left, in no table.
+#[test]
+fn an_unwound_store_has_the_entries_of_one_that_never_had_the_blocks() {
+    for kept in [1, 2, 70] {
+        let folder = tempfile::tempdir().unwrap();
+        let (long, short) = (folder.path().join("long"), folder.path().join("short"));
+        let short = open(&short, History::All);
+        add_blocks(&short, kept);
+        let store = open(&long, History::All);
+        // More than one step takes back.
+        add_blocks(&store, kept + 70);
+        assert_ne!(all_entries(&store), all_entries(&short));
+        let unwound = store.unwind_to(kept).unwrap();
+        assert_eq!(
+            (unwound.from.number, unwound.to),
+            (kept + 70, short.head().unwrap())
+        );
+        assert_same_entries(&store, &short);
+        for store in [&store, &short] {
+            add_blocks(store, 3);
+        }
+        assert_same_entries(&store, &short);
+    }
 }
 
 #[test]
@@ -308,11 +401,11 @@ fn old_values_are_removed() {
         ]
         .map(|table| table.prefix(&head.snapshot, &[]).count() as u64)
     };
-    // Every block changes one account and two slots, block 3 one.
+    // Every block changes one account and two slots.
     let store = open(folder.path(), History::All);
     add_blocks(&store, 200);
     assert_eq!(store.oldest_state().unwrap(), 0);
-    assert_eq!(entries(&store), [200, 399, 200]);
+    assert_eq!(entries(&store), [200, 400, 200]);
     drop(store);
     let store = open(folder.path(), "10".parse().unwrap());
     let mut oldest = Vec::new();

@@ -165,6 +165,109 @@ fn child_commits_until_it_is_killed() {
     }
 }
 
+/// A process that is killed while it unwinds leaves a whole chain, which can be unwound further and
+/// grows again.
+#[test]
+fn an_unwinding_that_is_killed_leaves_a_whole_chain() {
+    let seed =
+        env::var("WEFT_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("WEFT_TEST_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let (mut cut_off, mut unwound) = (0, 0);
+    for round in 0..5 {
+        let mut child = child("child_unwinds_until_it_is_killed", &path)
+            .spawn()
+            .unwrap();
+        // The chain has at least so many blocks, and what the child does now ends there.
+        let (mut least, mut target) = (0, None);
+        let mut take = |line: &str| {
+            if let Some(number) = numbers_after(line, "committed") {
+                (least, target) = (number, None);
+            } else if let Some(number) = numbers_after(line, "unwinding") {
+                (least, target) = (number, Some(number));
+            } else if let Some(number) = numbers_after(line, "unwound") {
+                unwound += 1;
+                (least, target) = (number, None);
+            }
+            line.starts_with("unwinding")
+        };
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let unwindings = random.random_range(1..3);
+        let mut seen = 0;
+        while seen < unwindings {
+            let line = lines.next().expect("the child goes on").unwrap();
+            seen += usize::from(take(&line));
+        }
+        thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in lines.map_while(Result::ok) {
+            take(&line);
+        }
+
+        let store = Store::open_with(&path, &spec(), &kill_options()).unwrap();
+        let head = store.head().unwrap();
+        assert!(
+            head.number >= least,
+            "expected block {least}, the chain ends at {}",
+            head.number
+        );
+        cut_off += usize::from(target.is_some_and(|target| head.number > target));
+        let check = |store: &Store, number: u64| {
+            let head = store.head().unwrap();
+            let model = model_at(number);
+            assert_eq!(
+                (head.number, head.state_root),
+                (number, common::oracle_root(&model))
+            );
+            let (root, _) = store.state_root(&ChangeSet::default()).unwrap();
+            assert_eq!(root, head.state_root);
+        };
+        check(&store, head.number);
+        let further = target.unwrap_or_else(|| random.random_range(0..=head.number));
+        store.unwind_to(further).unwrap();
+        check(&store, further);
+        let changes = common::changes(&model_at(further), &edits(further + 1));
+        let bundle = common::bundle_on(&store, changes, Vec::new());
+        store.commit(&bundle).unwrap();
+        check(&store, further + 1);
+        println!(
+            "round {round}: at least {least} expected, {} found",
+            head.number
+        );
+    }
+    println!("{unwound} unwindings ended, {cut_off} were cut off");
+    assert!(unwound > 0);
+}
+
+#[test]
+#[ignore = "the child of an_unwinding_that_is_killed_leaves_a_whole_chain"]
+fn child_unwinds_until_it_is_killed() {
+    let Some(path) = env::var_os(FOLDER).map(PathBuf::from) else {
+        return;
+    };
+    let store = Store::open_with(&path, &spec(), &kill_options()).unwrap();
+    let mut random = StdRng::seed_from_u64(store.head().unwrap().number);
+    loop {
+        let head = store.head().unwrap().number;
+        let mut model = model_at(head);
+        // More than one step takes back.
+        for number in head + 1..=head + random.random_range(70..90) {
+            let changes = common::changes(&model, &edits(number));
+            let bundle = common::bundle_on(&store, changes, Vec::new());
+            store.commit(&bundle).unwrap();
+            println!("committed {number}");
+            model.apply(&bundle.changes);
+        }
+        let target = random.random_range(0..5);
+        println!("unwinding {target}");
+        store.unwind_to(target).unwrap();
+        println!("unwound {target}");
+    }
+}
+
 /// A journal starts out 64 MiB long; no file of the child may grow beyond that, so that the write
 /// which would needs it longer fails.
 #[test]

@@ -143,15 +143,18 @@ impl ChainHandle {
 
     /// How far L1 has taken the chain in.
     pub fn labels(&self) -> L1Labels {
-        match &self.labels {
+        let head = self.head.borrow().header.number;
+        let L1Labels { safe, finalized } = match &self.labels {
             LabelSource::L1(labels) => *labels.borrow(),
-            LabelSource::Durable => {
-                let head = self.head.borrow().header.number;
-                L1Labels {
-                    safe: head,
-                    finalized: head,
-                }
-            }
+            LabelSource::Durable => L1Labels {
+                safe: head,
+                finalized: head,
+            },
+        };
+        // L1 may have more of a chain than a node that rebuilds it or has gone back.
+        L1Labels {
+            safe: safe.min(head),
+            finalized: finalized.min(head),
         }
     }
 

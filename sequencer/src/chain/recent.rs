@@ -156,6 +156,17 @@ impl RecentBlocks {
         drop(ring);
     }
 
+    /// Forgets the records of blocks that the chain has no longer.
+    pub(super) fn forget_above(&self, number: u64) {
+        let mut ring = self.ring.lock();
+        while let Some((_, size)) = ring
+            .records
+            .pop_back_if(|(record, _)| record.number > number)
+        {
+            ring.bytes = ring.bytes.saturating_sub(size);
+        }
+    }
+
     /// The record of a block, if it is kept.
     pub(super) fn get(&self, number: u64) -> Option<Arc<BlockRecord>> {
         let ring = self.ring.lock();
@@ -196,6 +207,22 @@ mod tests {
         assert_eq!(recent.get(6).map(|record| record.number()), Some(6));
         assert!(recent.get(MAX_RECORDS as u64 + 5).is_some());
         assert!(recent.get(MAX_RECORDS as u64 + 6).is_none());
+    }
+
+    #[test]
+    fn what_was_taken_back_is_forgotten() {
+        let recent = RecentBlocks::default();
+        for number in 1..=9 {
+            recent.push(record(number, 100));
+        }
+        recent.forget_above(4);
+        assert_eq!(recent.get(4).map(|record| record.number()), Some(4));
+        assert!(recent.get(5).is_none() && recent.get(9).is_none());
+        recent.push(record(5, 0));
+        assert_eq!(recent.get(5).map(|record| record.number()), Some(5));
+        let size = |number| recent.get(number).map_or(0, |record| record.size());
+        let expected: usize = (1..=5).map(size).sum();
+        assert_eq!(recent.ring.lock().bytes, expected);
     }
 
     #[test]

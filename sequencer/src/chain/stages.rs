@@ -20,7 +20,7 @@ use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use weft_executor_parallel::{BlockAccesses, ExecutionStats};
 use weft_primitives::{Receipt, SealedBlock};
-use weft_state::{BlockBundle, Store};
+use weft_state::{BlockBundle, StateError, Store, Unwound};
 
 use super::{
     BlockRecord, ExecutedBlock, Head, inclusions::Inclusions, pending::HashPromise,
@@ -99,6 +99,7 @@ enum ToSeal {
         since: Instant,
     },
     Flush(SyncSender<()>),
+    Unwind(u64, SyncSender<Result<Unwound, StateError>>),
 }
 
 /// What the committing stage is given.
@@ -108,6 +109,7 @@ enum ToCommit {
         since: Instant,
     },
     Flush(SyncSender<()>),
+    Unwind(u64, SyncSender<Result<Unwound, StateError>>),
 }
 
 /// A sealed block and what is told with it.
@@ -156,6 +158,7 @@ impl Stages {
         let sealer = Sealer {
             parent: publisher.store.head()?.hash(),
             states: publisher.store.sealer(),
+            store: publisher.store.clone(),
             metrics: metrics.clone(),
             times: times.clone(),
         };
@@ -190,6 +193,13 @@ impl Stages {
         let (done, is_done) = sync_channel(1);
         self.send(ToSeal::Flush(done))?;
         is_done.recv().map_err(|_| self.failure())
+    }
+
+    /// Takes back every durable block above `number`, once everything that was pushed is durable.
+    pub(super) fn unwind_to(&self, number: u64) -> Result<Unwound, NodeError> {
+        let (done, is_done) = sync_channel(1);
+        self.send(ToSeal::Unwind(number, done))?;
+        Ok(is_done.recv().map_err(|_| self.failure())??)
     }
 
     /// How long sealing, and writing, took for the last block that went through; zero before one has.
@@ -246,6 +256,7 @@ fn stage(
 
 /// The sealing stage.
 struct Sealer {
+    store: Store,
     states: weft_state::Sealer,
     /// Hash of the last sealed block.
     parent: B256,
@@ -262,6 +273,22 @@ impl Sealer {
         while let Ok(message) = blocks.recv() {
             let next = match message {
                 ToSeal::Flush(done) => ToCommit::Flush(done),
+                ToSeal::Unwind(number, done) => {
+                    let (unwound, is_unwound) = sync_channel(1);
+                    if sealed.send(ToCommit::Unwind(number, unwound)).is_err() {
+                        break;
+                    }
+                    let Ok(result) = is_unwound.recv() else {
+                        break;
+                    };
+                    if let Ok(unwound) = &result {
+                        self.parent = unwound.to.hash();
+                        self.states = self.store.sealer();
+                    }
+                    // Whoever asked may be gone.
+                    let _ = done.send(result);
+                    continue;
+                }
                 ToSeal::Block { block, hash, since } => {
                     let started = Instant::now();
                     self.metrics.queue(Stage::Seal, false);
@@ -348,6 +375,7 @@ impl Publisher {
             match message {
                 // Whoever asked may be gone.
                 ToCommit::Flush(done) => drop(done.send(())),
+                ToCommit::Unwind(number, done) => drop(done.send(self.unwind_to(number))),
                 ToCommit::Block { block, since } => {
                     let started = Instant::now();
                     metrics.queue(Stage::Commit, false);
@@ -361,6 +389,16 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// The store goes first: who still knows the old head finds that its blocks are not there.
+    fn unwind_to(&self, number: u64) -> Result<Unwound, StateError> {
+        let unwound = self.store.unwind_to(number)?;
+        self.recent.forget_above(number);
+        self.head.send_replace(Head {
+            header: unwound.to.clone(),
+        });
+        Ok(unwound)
     }
 
     fn publish(&self, unit: SealedUnit, metrics: &BlockMetrics) {

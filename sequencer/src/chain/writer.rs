@@ -17,7 +17,7 @@ use weft_primitives::{
     BlockAttributes, ChainSpec, L1Origin, Receipt, RecoveredTransaction, Transaction,
     parse_attributes_deposit, unlinked_child_header,
 };
-use weft_state::Store;
+use weft_state::{Store, Unwound};
 
 use super::{
     AccessListRecord, ChainHandle, Head, LabelSource, Layers, WithdrawalIndex,
@@ -253,6 +253,22 @@ impl ChainWriter {
     pub fn flush(&mut self) -> Result<Sealed<Header>, NodeError> {
         self.stages.flush()?;
         Ok(self.store.head()?)
+    }
+
+    /// Takes back every block above `number`, after every appended block is durable: what was before
+    /// and after. The head goes back; what was told of the blocks stays told. `number` is not above the
+    /// last block, and not below what [`Store::oldest_state`] says.
+    ///
+    /// # Errors
+    /// [`StateError::UnwindAboveHead`](weft_state::StateError) and
+    /// [`StateError::UnwindTooFar`](weft_state::StateError), after which the chain is as it was; what
+    /// made a stage fail, and when the store cannot be read or written: the node must stop then.
+    pub fn unwind_to(&mut self, number: u64) -> Result<Unwound, NodeError> {
+        let unwound = self.stages.unwind_to(number)?;
+        self.pending.clear();
+        self.tip = unwound.to.inner().clone();
+        self.origin = self.store.l1_origin(number)?;
+        Ok(unwound)
     }
 
     /// How long sealing, and writing, took for the last block that went through; zero before one has.
