@@ -49,6 +49,9 @@ pub enum NodeError {
     /// The batcher stopped.
     #[error("batcher: {0}")]
     Batcher(#[from] weft_batcher::SubmitterError),
+    /// The operator's RPC server could not start.
+    #[error(transparent)]
+    Admin(#[from] crate::admin::AdminError),
     /// The RPC server could not start.
     #[error("rpc: {0}")]
     Rpc(#[from] RpcServerError),

@@ -1,5 +1,6 @@
 //! The node: mempool, block producer, commit pipeline, JSON-RPC, ledger, and what wires them.
 
+pub mod admin;
 pub mod chain;
 pub mod config;
 pub mod deploy;

@@ -9,6 +9,7 @@ use weft_primitives::ChainSpec;
 use weft_state::{History, Store};
 
 use crate::{
+    admin::{AdminConfig, AdminServer},
     chain::{
         ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS, Predictions,
         Preloader, Producer, ProducerConfig, admission_rules,
@@ -47,6 +48,8 @@ pub struct NodeConfig {
     pub producer: ProducerConfig,
     /// The L1 above; `None` for a chain that has none.
     pub l1: Option<L1Config>,
+    /// Where the operator's JSON-RPC is served; `None` serves none.
+    pub admin: Option<AdminConfig>,
     /// What `/metrics` renders; `None` turns it off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -131,6 +134,18 @@ impl Node {
         producer.spawn_controller(&mut tasks);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
+        if let Some(admin) = &config.admin {
+            let batcher = match &link {
+                Some(link) => link.submitter(),
+                None => watch::channel(None).1,
+            };
+            let server = AdminServer::bind(admin, batcher).await?;
+            tracing::info!(address = %server.address(), "admin RPC");
+            let stopping = tasks.stop().clone();
+            tasks.spawn("admin", async move {
+                server.run(stopping).await.map_err(NodeError::from)
+            });
+        }
         if let Some(link) = link {
             link.spawn(&chain, &mut tasks);
         }

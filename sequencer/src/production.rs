@@ -44,6 +44,7 @@ pub async fn start(
             mempool: config.mempool,
             producer: config.block.producer(&config.l1),
             l1,
+            admin: config.admin.server(|name| std::env::var(name).ok())?,
             metrics,
         },
         stop,

@@ -80,6 +80,16 @@ pub enum ConfigError {
         /// What it should hold.
         holds: &'static str,
     },
+    /// An environment variable holds a token that could be guessed.
+    #[error(
+        "the environment variable {variable} holds a token that is too short: expected at least {least} characters"
+    )]
+    ShortToken {
+        /// The variable.
+        variable: String,
+        /// Fewest characters.
+        least: usize,
+    },
     /// An environment variable holds no private key.
     #[error("the environment variable {0} does not hold a private key: expected 32 bytes in hex")]
     PrivateKey(String),

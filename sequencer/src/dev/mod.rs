@@ -175,6 +175,7 @@ impl Dev {
                 mempool: MempoolLimits::default(),
                 producer: producer_config(config.block_interval, Some(HEARTBEAT)),
                 l1: Some(l1_config.clone()),
+                admin: None,
                 metrics: metrics.clone(),
             },
             stop.child_token(),
@@ -314,6 +315,7 @@ pub async fn start_l1(
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
+            admin: None,
             metrics,
         },
         stop,
