@@ -1,6 +1,7 @@
 //! The `weft` command.
 
 mod bench;
+mod blobs;
 mod bridge;
 mod deploy;
 mod dev;

@@ -11,6 +11,7 @@ use eyre::{Context, ContextCompat, ensure, eyre};
 use serde_json::{Value, json};
 
 use crate::{
+    anvil::Anvil,
     faults::FaultyDisk,
     load::L2_CHAIN_ID,
     process::Process,
@@ -56,11 +57,26 @@ impl Place {
     /// # Errors
     /// When the contract cannot be deployed.
     pub async fn on_l1_of(dev: &Dev, folder: &Path) -> eyre::Result<Self> {
+        let deployer = dev.info.accounts.first().wrap_err("no account")?;
+        Self::deployed(&dev.info.l1_rpc, deployer, folder).await
+    }
+
+    /// A chain whose batches go to this anvil.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_anvil(anvil: &Anvil, folder: &Path) -> eyre::Result<Self> {
+        let operator = operator()?.address;
+        let funds = json!([operator, "0x56bc75e2d63100000"]);
+        let _: Value = anvil.rpc.call("anvil_setBalance", funds).await?;
+        Self::deployed(anvil.rpc.url(), &test_account(0)?, folder).await
+    }
+
+    async fn deployed(l1: &str, deployer: &Account, folder: &Path) -> eyre::Result<Self> {
         let mut place = Self::new(folder)?;
         let chain = folder.join("deployed.json");
-        let deployer = dev.info.accounts.first().wrap_err("no account")?;
         let output = tokio::process::Command::new(binary().await?)
-            .args(["deploy", "--l1", &dev.info.l1_rpc, "--genesis"])
+            .args(["deploy", "--l1", l1, "--genesis"])
             .arg(&place.genesis)
             .arg("--out")
             .arg(&chain)
@@ -72,10 +88,7 @@ impl Place {
         let summary: Value = serde_json::from_slice(&output.stdout)?;
         let contract = summary.get("contract").wrap_err("no contract")?;
         place.genesis = chain;
-        place.l1 = Some((
-            dev.info.l1_rpc.clone(),
-            serde_json::from_value(contract.clone())?,
-        ));
+        place.l1 = Some((l1.to_owned(), serde_json::from_value(contract.clone())?));
         Ok(place)
     }
 

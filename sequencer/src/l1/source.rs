@@ -1,11 +1,29 @@
+use alloy_primitives::B256;
 use weft_batcher::{ChainSource, ChainSourceError};
-use weft_primitives::{L1Origin, SealedBlock};
+use weft_executor_core::StateView;
+use weft_primitives::{L1Origin, SealedBlock, predeploys};
 
-use crate::chain::ChainHandle;
+use crate::chain::{ChainHandle, WithdrawalIndexError};
 
 /// The chain as the batcher reads it: durable blocks only.
 #[derive(Debug)]
 pub(super) struct DurableBlocks(pub(super) ChainHandle);
+
+impl DurableBlocks {
+    /// The predeploy holds the root. Where the state after a block is not kept any more, the root
+    /// follows from the logs up to it, which always are.
+    fn root_after(&self, number: u64) -> Result<B256, WithdrawalIndexError> {
+        let store = self.0.store();
+        match store.state_at(number)? {
+            Some(mut state) => {
+                let root =
+                    state.storage(predeploys::WITHDRAWALS, predeploys::WITHDRAWALS_ROOT_SLOT)?;
+                Ok(root.into())
+            }
+            None => self.0.withdrawals().root_after(store, number),
+        }
+    }
+}
 
 impl ChainSource for DurableBlocks {
     fn head(&self) -> u64 {
@@ -18,6 +36,10 @@ impl ChainSource for DurableBlocks {
 
     fn deposit_count(&self, number: u64) -> Result<u64, ChainSourceError> {
         self.0.store().deposit_count(number).map_err(boxed)
+    }
+
+    fn withdrawals_root(&self, number: u64) -> Result<B256, ChainSourceError> {
+        self.root_after(number).map_err(boxed)
     }
 
     fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {

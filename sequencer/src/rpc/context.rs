@@ -105,6 +105,9 @@ pub struct BatchInfo {
     /// L1 block of that transaction.
     #[serde(with = "alloy_serde::quantity")]
     pub l1_block_number: u64,
+    /// Number of blobs that hold its data; 0 for calldata.
+    #[serde(with = "alloy_serde::quantity")]
+    pub blob_count: u8,
     /// How far L1 has taken it in.
     pub status: BatchStatus,
 }
@@ -150,6 +153,9 @@ pub struct AttemptInfo {
     /// In wei.
     #[serde(with = "alloy_serde::quantity")]
     pub max_priority_fee_per_gas: u128,
+    /// In wei per blob gas; `null` for a transaction without blobs.
+    #[serde(with = "alloy_serde::quantity::opt")]
+    pub max_fee_per_blob_gas: Option<u128>,
     /// When it was first sent, in seconds since the Unix epoch.
     #[serde(with = "alloy_serde::quantity")]
     pub sent_at: u64,

@@ -144,6 +144,7 @@ impl OneBatch {
                 .into(),
             l1_transaction_hash: B256::repeat_byte(3),
             l1_block_number: 9,
+            blob_count: 2,
             status: BatchStatus::Safe,
         }
     }
@@ -175,6 +176,7 @@ impl L1Info for OneBatch {
             gas_limit: 21_000,
             max_fee_per_gas: 9,
             max_priority_fee_per_gas: 1,
+            max_fee_per_blob_gas: Some(7),
             sent_at: 0x6500_0000,
             status: AttemptStatus::Included,
             l1_block_number: Some(9),
