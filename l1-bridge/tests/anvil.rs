@@ -15,8 +15,8 @@ use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, calldata, deposit_eth, derivation, derive_all, key, origin_source,
-    policy, poster, retry, submit_all,
+    Anvil, GENESIS_TIMESTAMP, TestChain, calldata, deposit_eth, derivation, derive_all, key,
+    origin_source, policy, poster, retry, submit_all,
 };
 use weft_batcher::{
     BatchBlock, BatchHeader, BatchPoster, ChainSource, EventSink, Submitter, SubmitterError,

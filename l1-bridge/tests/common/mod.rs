@@ -31,8 +31,9 @@ use weft_batcher::{
 };
 use weft_l1_bridge::{
     ContractPoster, DeployParameters, DeploymentPlan, Derivation, DerivationConfig, DerivedBatch,
-    L1Client, L1ClientConfig, MAX_BATCH_BLOBS, OriginAdvance, OriginConfig, OriginSource, PostableData, ResumePoint, RollupInfo,
-    SendError, TransactionManager, TxManagerConfig, deploy, genesis,
+    L1Client, L1ClientConfig, MAX_BATCH_BLOBS, OriginAdvance, OriginConfig, OriginSource,
+    PostableData, ResumePoint, RollupInfo, SendError, TransactionManager, TxManagerConfig, deploy,
+    genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,

@@ -55,7 +55,6 @@ impl LedgerInfo {
             header: BatchHeaderJson::from(&batch.header()),
             l1_transaction_hash: batch.l1_tx_hash,
             l1_block_number: batch.l1_block_number,
-            blob_count: batch.blob_count,
             status,
         }
     }

@@ -1,29 +1,12 @@
 use alloy_primitives::B256;
 use weft_batcher::{ChainSource, ChainSourceError};
-use weft_executor_core::StateView;
-use weft_primitives::{L1Origin, SealedBlock, predeploys};
+use weft_primitives::{L1Origin, SealedBlock};
 
-use crate::chain::{ChainHandle, WithdrawalIndexError};
+use crate::chain::{ChainHandle, withdrawals_root_at};
 
 /// The chain as the batcher reads it: durable blocks only.
 #[derive(Debug)]
 pub(super) struct DurableBlocks(pub(super) ChainHandle);
-
-impl DurableBlocks {
-    /// The predeploy holds the root. Where the state after a block is not kept any more, the root
-    /// follows from the logs up to it, which always are.
-    fn root_after(&self, number: u64) -> Result<B256, WithdrawalIndexError> {
-        let store = self.0.store();
-        match store.state_at(number)? {
-            Some(mut state) => {
-                let root =
-                    state.storage(predeploys::WITHDRAWALS, predeploys::WITHDRAWALS_ROOT_SLOT)?;
-                Ok(root.into())
-            }
-            None => self.0.withdrawals().root_after(store, number),
-        }
-    }
-}
 
 impl ChainSource for DurableBlocks {
     fn head(&self) -> u64 {
@@ -39,7 +22,15 @@ impl ChainSource for DurableBlocks {
     }
 
     fn withdrawals_root(&self, number: u64) -> Result<B256, ChainSourceError> {
-        self.root_after(number).map_err(boxed)
+        // The predeploy holds the root. Where the state after a block is not kept any more, the root
+        // follows from the logs up to it, which always are.
+        match withdrawals_root_at(&self.0, number).map_err(boxed)? {
+            Some(root) => Ok(root),
+            None => {
+                let known = self.0.withdrawals();
+                known.root_after(self.0.store(), number).map_err(boxed)
+            }
+        }
     }
 
     fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {

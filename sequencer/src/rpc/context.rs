@@ -105,9 +105,6 @@ pub struct BatchInfo {
     /// L1 block of that transaction.
     #[serde(with = "alloy_serde::quantity")]
     pub l1_block_number: u64,
-    /// Number of blobs that hold its data; 0 for calldata.
-    #[serde(with = "alloy_serde::quantity")]
-    pub blob_count: u8,
     /// How far L1 has taken it in.
     pub status: BatchStatus,
 }

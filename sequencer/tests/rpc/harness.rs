@@ -144,7 +144,6 @@ impl OneBatch {
                 .into(),
             l1_transaction_hash: B256::repeat_byte(3),
             l1_block_number: 9,
-            blob_count: 2,
             status: BatchStatus::Safe,
         }
     }
