@@ -16,6 +16,7 @@ use weft_sequencer::{
 };
 
 use crate::{
+    blobs::BlobArguments,
     logging::{self, LogFormat},
     stop::stop_on_signal,
 };
@@ -59,6 +60,8 @@ pub(crate) struct Arguments {
     /// out.
     #[arg(long, env = "WEFT_COMPARE_URL", hide_env_values = true)]
     compare: Option<String>,
+    #[command(flatten)]
+    blobs: BlobArguments,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -84,6 +87,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
                 poll_interval: Duration::from_millis(arguments.poll_interval),
                 deposit_confirmations: 0,
                 safe_confirmations: arguments.safe_confirmations,
+                blobs: arguments.blobs.open()?,
                 ledger: None,
                 batcher: None,
             },

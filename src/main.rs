@@ -2,6 +2,7 @@
 
 mod batcher;
 mod bench;
+mod blobs;
 mod bridge;
 mod deploy;
 mod dev;

@@ -11,6 +11,7 @@ use weft_sequencer::{
 };
 
 use crate::{
+    blobs::BlobArguments,
     logging::{self, LogFormat},
     stop::stop_on_signal,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Arguments {
     /// blocks to find the first difference when a batch is wrong.
     #[arg(long, env = "WEFT_COMPARE_URL", hide_env_values = true)]
     compare: Option<String>,
+    #[command(flatten)]
+    blobs: BlobArguments,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -60,6 +63,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     let find = Watcher::new(WatchConfig {
         l1_url: arguments.l1,
         contract: arguments.contract,
+        blobs: arguments.blobs.open()?,
         timeout: Duration::from_secs(10),
         poll_interval: Duration::from_millis(arguments.poll_interval),
         spec: arguments.genesis.as_deref().map(read_spec).transpose()?,

@@ -95,6 +95,12 @@ impl BatchBuilder {
         self.full
     }
 
+    /// Size that the encoded batch does not exceed, in bytes: an estimate that is coarse while the
+    /// batch is small.
+    pub const fn bytes_at_most(&self) -> usize {
+        self.bound
+    }
+
     /// Offers block [`Self::next_block`].
     ///
     /// # Errors

@@ -5,14 +5,17 @@
 
 mod block;
 mod builder;
+mod control;
 mod encoding;
 mod header;
 mod placement;
 mod ports;
+mod status;
 mod submitter;
 
 pub use block::BatchBlock;
 pub use builder::{BatchBuilder, BatchPolicy, ClosedBatch, Offer};
+pub use control::{FlushError, SubmitterControl};
 pub use encoding::{
     BATCH_VERSION, BatchDecodeError, BatchEncodeError, MAX_BATCH_BLOCKS, MAX_BATCH_TRANSACTIONS,
     MAX_ENCODED_BYTES, MAX_PAYLOAD_BYTES, decode_batch, encode_batch,
@@ -20,10 +23,11 @@ pub use encoding::{
 pub use header::BatchHeader;
 pub use placement::{BlobMarket, BlobSpace, L1Market, Placement, PlacementPolicy};
 pub use ports::{
-    BatchPoster, ChainSource, ChainSourceError, EventSink, LastBatch, PostError, Posted,
+    BatchPoster, ChainSource, ChainSourceError, EventSink, LastBatch, PostError, Posted, Prepared,
     SubmitterEvent,
 };
-pub use submitter::{RetryPolicy, Submitter, SubmitterError, SubmitterStatus};
+pub use status::{NextBatch, PendingBatch, PendingTransaction, SubmitterStatus};
+pub use submitter::{RetryPolicy, Submitter, SubmitterError};
 
 /// Most calldata that one batch may bring to L1, in bytes: go-ethereum's transaction pool refuses
 /// transactions above 128 KiB, and the header and the envelope need their part.

@@ -4,13 +4,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use tokio::{sync::watch, task::JoinError};
 use weft_primitives::{L1Origin, SealedBlock};
 
 use crate::{
     BatchBlock, BatchBuilder, BatchEncodeError, BatchHeader, BatchPolicy, BatchPoster, ChainSource,
-    ChainSourceError, EventSink, LastBatch, MAX_POSTED_BYTES, Offer, PostError, SubmitterEvent,
+    ChainSourceError, ClosedBatch, EventSink, L1Market, LastBatch, MAX_POSTED_BYTES, NextBatch,
+    Offer, PendingBatch, Placement, PlacementPolicy, PostError, Prepared, SubmitterControl,
+    SubmitterEvent, SubmitterStatus, control::Orders,
 };
 
 /// How long to wait before another try: doubled from `first` up to `most`.
@@ -29,19 +31,6 @@ impl Default for RetryPolicy {
             most: Duration::from_secs(30),
         }
     }
-}
-
-/// What the submitter is doing, for status calls and metrics.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SubmitterStatus {
-    /// The contract's state when it was last read; `None` before the first reading.
-    pub last_batch: Option<LastBatch>,
-    /// First and last block of the batch that is on its way to L1.
-    pub pending: Option<(u64, u64)>,
-    /// The error that is being waited out.
-    pub last_error: Option<String>,
-    /// Failures since the last success.
-    pub failures: u32,
 }
 
 /// Why the submitter stopped for good.
@@ -76,11 +65,13 @@ pub enum SubmitterError {
     MissingBlock(u64),
     /// A single block is too large to be posted.
     #[error(
-        "block {block} takes {found} bytes as a batch: expected at most {MAX_POSTED_BYTES}, or no L1 node relays it"
+        "block {block} takes {found} bytes as a batch: expected at most {most}, or no L1 node relays it"
     )]
     BlockTooLarge {
         /// Number of the block.
         block: u64,
+        /// Most bytes that L1 takes, in calldata or in blobs.
+        most: usize,
         /// Size of its batch, in bytes.
         found: usize,
     },
@@ -107,18 +98,23 @@ pub struct Submitter<C, P> {
     chain: Arc<C>,
     poster: P,
     policy: BatchPolicy,
+    placement: PlacementPolicy,
     retry: RetryPolicy,
     events: EventSink,
     status: watch::Sender<SubmitterStatus>,
+    orders: watch::Receiver<Orders>,
+    control: SubmitterControl,
+    /// Where the last batch went.
+    current: Option<Placement>,
 }
 
 /// How often L1 is read again while the chain makes no blocks.
 const IDLE_RECHECK: Duration = Duration::from_secs(30);
 
 /// A batch that is due.
-struct Ready {
+struct Ready<D> {
     header: BatchHeader,
-    data: Vec<u8>,
+    prepared: Prepared<D>,
     /// The L1 origin of its last block.
     origin: Option<L1Origin>,
 }
@@ -143,7 +139,8 @@ fn step_error(error: PostError) -> StepError {
 }
 
 impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
-    /// Puts a submitter together; [`Self::run`] starts it.
+    /// Puts a submitter together; [`Self::run`] starts it. The policy's `max_bytes` is for batches
+    /// that are posted as calldata; how much blobs hold is the poster's to say.
     pub fn new(
         chain: Arc<C>,
         poster: P,
@@ -151,13 +148,26 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         retry: RetryPolicy,
         events: EventSink,
     ) -> Self {
+        let status = watch::Sender::new(SubmitterStatus::default());
+        let (orders_sender, orders) = watch::channel(Orders::default());
+        let head = {
+            let chain = Arc::clone(&chain);
+            Arc::new(move || chain.head())
+        };
         Self {
             chain,
             poster,
             policy,
+            placement: PlacementPolicy {
+                calldata_bytes: policy.max_bytes,
+                ..PlacementPolicy::default()
+            },
             retry,
-            events,
-            status: watch::Sender::new(SubmitterStatus::default()),
+            events: events.showing(status.clone()),
+            control: SubmitterControl::new(orders_sender, status.clone(), head),
+            status,
+            orders,
+            current: None,
         }
     }
 
@@ -166,13 +176,20 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         self.status.subscribe()
     }
 
+    /// A handle to pause and hurry it while it runs.
+    pub fn control(&self) -> SubmitterControl {
+        self.control.clone()
+    }
+
     /// Posts batches until something is wrong for good. Failures that may pass are waited out.
     ///
     /// # Errors
     /// Always: see [`SubmitterError`].
-    pub async fn run(self) -> Result<Infallible, SubmitterError> {
+    pub async fn run(mut self) -> Result<Infallible, SubmitterError> {
         let mut wait = self.retry.first;
         loop {
+            // `control` keeps the channel open.
+            let _ = self.orders.wait_for(|orders| !orders.paused).await;
             match self.step().await {
                 Ok(()) => {
                     wait = self.retry.first;
@@ -186,10 +203,12 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                     tracing::warn!(%error, retry_in = ?wait, "posting to L1 failed");
                     self.status.send_modify(|status| {
                         status.pending = None;
+                        status.next = None;
                         status.last_error = Some(error.to_string());
                         status.failures = status.failures.saturating_add(1);
                     });
-                    tokio::time::sleep(wait).await;
+                    // Somebody who gives an order is not left waiting for the next try.
+                    let _ = tokio::time::timeout(wait, self.orders.changed()).await;
                     wait = wait.saturating_mul(2).min(self.retry.most);
                 }
             }
@@ -198,7 +217,7 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
 
     /// Reads where L1 is, waits until the next batch is due, and posts it. Does nothing when the
     /// chain has nothing new for a while, so that L1 is read again: it may have reorganised.
-    async fn step(&self) -> Result<(), StepError> {
+    async fn step(&mut self) -> Result<(), StepError> {
         let last = self.poster.last_batch().await.map_err(step_error)?;
         self.status.send_modify(|status| {
             status.last_batch = Some(last);
@@ -206,7 +225,7 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         });
         let Some(Ready {
             header,
-            data,
+            prepared,
             origin,
         }) = self.next_batch(&last).await?
         else {
@@ -217,11 +236,21 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
             self.poster.check_origin(origin).await.map_err(step_error)?;
         }
         let batch_hash = header.hash();
-        self.status
-            .send_modify(|status| status.pending = Some((header.first_block, header.last_block)));
+        let index = last.count;
+        self.status.send_modify(|status| {
+            status.next = None;
+            status.pending = Some(PendingBatch {
+                index,
+                first_block: header.first_block,
+                last_block: header.last_block,
+                placement: prepared.placement,
+                data_bytes: prepared.bytes,
+                transaction: None,
+            });
+        });
         let posted = match self
             .poster
-            .post(last.count, &header, &data, &self.events)
+            .post(index, &header, &prepared, &self.events)
             .await
         {
             Ok(posted) => posted,
@@ -236,18 +265,20 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                 return Err(step_error(error));
             }
         };
+        self.current = Some(prepared.placement);
         tracing::info!(
             first_block = header.first_block,
             last_block = header.last_block,
-            bytes = data.len(),
+            bytes = prepared.bytes,
+            placement = %prepared.placement,
             tx_hash = %posted.tx_hash,
             l1_block = posted.l1_block,
             "batch posted"
         );
         self.status.send_modify(|status| {
-            status.pending = None;
+            status.placement = self.current;
             status.last_batch = Some(LastBatch {
-                count: last.count.saturating_add(1),
+                count: index.saturating_add(1),
                 hash: batch_hash,
                 last_block: header.last_block,
                 last_block_hash: header.last_block_hash,
@@ -263,56 +294,148 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         Ok(())
     }
 
-    /// Waits until the batch after `last` is due and encodes it; `None` when no block came for
-    /// [`IDLE_RECHECK`].
-    async fn next_batch(&self, last: &LastBatch) -> Result<Option<Ready>, StepError> {
+    /// Waits until the batch after `last` is due, chooses its place and encodes it; `None` when no
+    /// block came for [`IDLE_RECHECK`], or the submitter was paused.
+    async fn next_batch(&mut self, last: &LastBatch) -> Result<Option<Ready<P::Data>>, StepError> {
         self.check_same_chain(last).await?;
         let first_block = last.last_block.saturating_add(1);
-        let mut builder = BatchBuilder::new(self.policy, first_block);
+        let market = self.market().await?;
+        // While more comes than is posted, batches get full: so this is what one may grow to.
+        let full = market.blobs.map_or(0, |blobs| blobs.space.capacity());
+        let place = market.choose(full, self.current, &self.placement);
+        let mut builder = BatchBuilder::new(self.policy_for(place, &market), first_block);
         loop {
             builder = self.fill(builder).await?;
+            let orders = *self.orders.borrow_and_update();
+            if orders.paused {
+                self.status.send_modify(|status| status.next = None);
+                return Ok(None);
+            }
+            self.show_next(&builder, first_block, place);
             let due_in = builder.due_in(since_epoch());
-            if builder.is_full() || due_in == Some(Duration::ZERO) {
+            let flushed = !builder.is_empty() && orders.flush_up_to >= first_block;
+            if builder.is_full() || due_in == Some(Duration::ZERO) || flushed {
                 break;
             }
             let more = self.chain.wait_for(builder.next_block());
-            let timed_out = tokio::time::timeout(due_in.unwrap_or(IDLE_RECHECK), more)
-                .await
-                .is_err();
-            if timed_out && builder.is_empty() {
-                return Ok(None);
+            tokio::select! {
+                () = more => {}
+                _ = self.orders.changed() => {}
+                () = tokio::time::sleep(due_in.unwrap_or(IDLE_RECHECK)) => {
+                    if builder.is_empty() {
+                        return Ok(None);
+                    }
+                }
             }
         }
-        let chain = Arc::clone(&self.chain);
-        let previous_batch_hash = last.hash;
-        let batch = tokio::task::spawn_blocking(move || {
-            let batch = builder.close()?;
-            if batch.data.len() > MAX_POSTED_BYTES {
-                return Err(SubmitterError::BlockTooLarge {
-                    block: batch.first_block,
-                    found: batch.data.len(),
-                });
+        // The fees may have moved while the batch was filling.
+        let market = self.market().await?;
+        let (batch, place) = self.close(builder, &market).await?;
+        self.make_ready(last.hash, batch, place).await.map(Some)
+    }
+
+    async fn market(&self) -> Result<L1Market, StepError> {
+        self.poster.market().await.map_err(step_error)
+    }
+
+    /// The policy for batches that go there.
+    fn policy_for(&self, place: Placement, market: &L1Market) -> BatchPolicy {
+        match (place, market.blobs) {
+            (Placement::Blobs, Some(blobs)) => BatchPolicy {
+                max_bytes: blobs.space.capacity(),
+                ..self.policy
+            },
+            _ => self.policy,
+        }
+    }
+
+    fn show_next(&self, builder: &BatchBuilder, first_block: u64, placement: Placement) {
+        let head = self.chain.head();
+        self.status.send_modify(|status| {
+            status.backlog_blocks = head.saturating_sub(first_block.saturating_sub(1));
+            status.next = Some(NextBatch {
+                first_block,
+                blocks: builder.next_block().saturating_sub(first_block),
+                bytes_at_most: builder.bytes_at_most(),
+                placement,
+            });
+        });
+    }
+
+    /// Encodes the batch, and says where it goes now that its size is known. One that was to lie in
+    /// blobs and is cheaper as calldata now is cut down to what calldata takes.
+    async fn close(
+        &self,
+        builder: BatchBuilder,
+        market: &L1Market,
+    ) -> Result<(ClosedBatch, Placement), StepError> {
+        let mut batch = close(builder).await?;
+        let mut place = market.choose(batch.data.len(), self.current, &self.placement);
+        if place == Placement::Calldata
+            && batch.data.len() > self.policy.max_bytes
+            && batch.last_block > batch.first_block
+        {
+            let smaller = BatchBuilder::new(self.policy, batch.first_block);
+            batch = close(self.fill(smaller).await?).await?;
+        }
+        let blobs = market.blobs.map(|blobs| blobs.space.capacity());
+        if place == Placement::Calldata
+            && batch.data.len() > MAX_POSTED_BYTES
+            && blobs.is_some()
+            && market.pending.is_none()
+        {
+            place = Placement::Blobs;
+        }
+        let most = match place {
+            Placement::Calldata => MAX_POSTED_BYTES,
+            Placement::Blobs => blobs.unwrap_or(0),
+        };
+        if batch.data.len() > most {
+            return Err(SubmitterError::BlockTooLarge {
+                block: batch.first_block,
+                most,
+                found: batch.data.len(),
             }
-            let last = read_block(chain.as_ref(), batch.last_block)?;
+            .into());
+        }
+        Ok((batch, place))
+    }
+
+    async fn make_ready(
+        &self,
+        previous_batch_hash: B256,
+        batch: ClosedBatch,
+        place: Placement,
+    ) -> Result<Ready<P::Data>, StepError> {
+        let ClosedBatch {
+            first_block,
+            last_block,
+            data,
+        } = batch;
+        let prepared = self.poster.prepare(place, data).await.map_err(step_error)?;
+        let chain = Arc::clone(&self.chain);
+        let (blob_count, data_hash) = (prepared.blob_count, prepared.data_hash);
+        let (header, origin) = tokio::task::spawn_blocking(move || {
+            let last = read_block(chain.as_ref(), last_block)?;
             let header = BatchHeader {
                 previous_batch_hash,
-                first_block: batch.first_block,
-                last_block: batch.last_block,
+                first_block,
+                last_block,
                 last_block_hash: last.hash(),
                 state_root: last.header.state_root,
-                withdrawals_root: B256::ZERO,
-                deposits_consumed: chain.deposit_count(batch.last_block)?,
-                blob_count: 0,
-                data_hash: keccak256(&batch.data),
+                withdrawals_root: chain.withdrawals_root(last_block)?,
+                deposits_consumed: chain.deposit_count(last_block)?,
+                blob_count,
+                data_hash,
             };
-            Ok(Ready {
-                header,
-                data: batch.data,
-                origin: chain.l1_origin(batch.last_block)?,
-            })
+            Ok::<_, SubmitterError>((header, chain.l1_origin(last_block)?))
         })
         .await??;
-        Ok(Some(batch))
+        Ok(Ready {
+            header,
+            prepared,
+            origin,
+        })
     }
 
     /// Offers the builder all blocks that there are, until it is full.
@@ -360,6 +483,11 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         .await??;
         Ok(())
     }
+}
+
+/// Encodes outside of tokio's threads.
+async fn close(builder: BatchBuilder) -> Result<ClosedBatch, StepError> {
+    Ok(tokio::task::spawn_blocking(move || builder.close()).await??)
 }
 
 fn read_block(chain: &impl ChainSource, number: u64) -> Result<SealedBlock, SubmitterError> {

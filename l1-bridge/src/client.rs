@@ -16,7 +16,7 @@ use reqwest::Url;
 use weft_primitives::L1Origin;
 
 use crate::{
-    L1Error,
+    BlobReader, L1Error,
     error::{causes, shorten},
     transport::{BoundedHttp, ResponseTooLarge},
 };
@@ -51,6 +51,7 @@ pub type L1Block = L1Origin;
 pub struct L1Client {
     provider: RootProvider,
     config: L1ClientConfig,
+    blobs: BlobReader,
 }
 
 impl L1Client {
@@ -73,7 +74,19 @@ impl L1Client {
         Ok(Self {
             provider: RootProvider::new(RpcClient::new(transport, true)),
             config,
+            blobs: BlobReader::default(),
         })
+    }
+
+    /// A client that reads blobs from these sources: the node at its URL, of the execution layer, has
+    /// none.
+    pub fn with_blobs(self, blobs: BlobReader) -> Self {
+        Self { blobs, ..self }
+    }
+
+    /// Where blobs are read.
+    pub const fn blobs(&self) -> &BlobReader {
+        &self.blobs
     }
 
     /// The bounds that this client keeps to.

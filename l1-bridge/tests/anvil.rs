@@ -15,8 +15,8 @@ use alloy_consensus::transaction::SignerRecoverable;
 use alloy_eips::BlockId;
 use alloy_primitives::{Address, U256, keccak256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, deposit_eth, derivation, derive_all, key, origin_source,
-    policy, poster, retry, submit_all,
+    Anvil, GENESIS_TIMESTAMP, TestChain, calldata, deposit_eth, derivation, derive_all, key,
+    origin_source, policy, poster, retry, submit_all,
 };
 use weft_batcher::{
     BatchBlock, BatchHeader, BatchPoster, ChainSource, EventSink, Submitter, SubmitterError,
@@ -288,7 +288,7 @@ async fn wrong_batches_do_not_verify() {
             data_hash: keccak256(&data),
         };
         poster(&anvil, &info)
-            .post(0, &header, &data, &EventSink::default())
+            .post(0, &header, &calldata(&data), &EventSink::default())
             .await
             .unwrap();
         let mut derivation = derivation(
@@ -318,7 +318,7 @@ async fn submitter_refuses_a_foreign_contract() {
     let foreign = TestChain::new(5);
     foreign.extend(None, 0);
     let run = |chain, sender| {
-        let poster = ContractPoster::new(anvil.client(), sender, info.contract);
+        let poster = ContractPoster::new(anvil.client(), sender, info.contract, 0);
         Submitter::new(chain, poster, policy(1), retry(), EventSink::default()).run()
     };
     assert!(matches!(

@@ -37,6 +37,9 @@ pub enum NodeError {
     /// The chain cannot be derived from what is on L1.
     #[error(transparent)]
     Derivation(#[from] weft_l1_bridge::DerivationError),
+    /// A source of blobs cannot be used.
+    #[error(transparent)]
+    Blobs(#[from] weft_l1_bridge::BlobSourceError),
     /// The genesis cannot be used.
     #[error(transparent)]
     Spec(#[from] weft_primitives::ChainSpecError),

@@ -24,5 +24,6 @@ pub mod verify;
 pub mod watcher;
 
 pub use error::{Mismatch, NodeError};
+pub use weft_l1_bridge::{BlobReader, BlobSourceError};
 pub use weft_primitives::ChainSpec;
 pub use weft_state::History;

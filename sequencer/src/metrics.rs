@@ -10,7 +10,7 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
-use weft_batcher::SubmitterStatus;
+use weft_batcher::{Placement, SubmitterStatus};
 use weft_state::BlockBundle;
 
 use table::{Kind, METRICS};
@@ -391,6 +391,12 @@ pub(crate) fn submitter(status: &SubmitterStatus) {
         gauge!("weft_batches_posted").set(last.count as f64);
     }
     gauge!("weft_batch_failures").set(f64::from(status.failures));
+    let is = |condition: bool| f64::from(u8::from(condition));
+    gauge!("weft_batcher_paused").set(is(status.paused));
+    gauge!("weft_batcher_alarm").set(is(status.alarm.is_some()));
+    if let Some(placement) = status.placement {
+        gauge!("weft_batch_in_blobs").set(is(placement == Placement::Blobs));
+    }
 }
 
 /// Reports the mempool's size at regular intervals.

@@ -68,7 +68,7 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
     };
     let batcher = if config.batcher.enabled {
         let section = config.batcher.clone();
-        let policy = section.policy();
+        let (policy, max_blobs) = (section.policy(), section.max_blobs);
         // Opening a keystore is slow on purpose.
         let signer =
             tokio::task::spawn_blocking(move || section.signer(|name| std::env::var(name).ok()))
@@ -77,6 +77,7 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
         Some(BatcherConfig {
             signer: signer.into(),
             policy,
+            max_blobs,
         })
     } else {
         None
@@ -88,6 +89,7 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
         poll_interval: Duration::from_millis(config.l1.poll_interval_ms),
         deposit_confirmations: config.l1.deposit_confirmations,
         safe_confirmations: config.l1.safe_confirmations,
+        blobs: config.l1.blobs()?,
         ledger: config
             .ledger
             .url

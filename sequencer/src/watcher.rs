@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use weft_l1_bridge::RollupInfo;
+use weft_l1_bridge::{BlobReader, RollupInfo};
 use weft_primitives::ChainSpec;
 use weft_state::Store;
 
@@ -29,6 +29,8 @@ pub struct WatchConfig {
     pub l1_url: String,
     /// The rollup's contract.
     pub contract: Address,
+    /// Where batches in blobs are read.
+    pub blobs: BlobReader,
     /// How long a request to L1 may take.
     pub timeout: Duration,
     /// How often L1 is asked for news.
@@ -135,7 +137,7 @@ impl Watcher {
     /// # Errors
     /// When L1 or the contract cannot be read.
     pub async fn new(mut config: WatchConfig) -> Result<Self, NodeError> {
-        let client = l1::client(&config.l1_url, config.timeout)?;
+        let client = l1::client(&config.l1_url, config.timeout)?.with_blobs(config.blobs.clone());
         let info = RollupInfo::load(&client, config.contract).await?;
         let spec = Arc::new(chain_spec(config.spec.take(), &info)?);
         let folder =

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod compose;
 pub mod faults;
 pub mod load;
+pub mod lying_beacon;
 pub mod ports;
 pub mod postgres;
 pub mod power;

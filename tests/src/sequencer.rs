@@ -11,6 +11,7 @@ use eyre::{Context, ContextCompat, ensure, eyre};
 use serde_json::{Value, json};
 
 use crate::{
+    anvil::Anvil,
     faults::FaultyDisk,
     load::L2_CHAIN_ID,
     process::Process,
@@ -59,12 +60,31 @@ impl Place {
         Self::on_l1(&dev.info.l1_rpc, folder, &[]).await
     }
 
-    /// A chain whose batches go to an L1 that has funded the first account of the tests, on a
-    /// contract of its own, deployed with these options.
+    /// A chain whose batches go to this anvil.
     ///
     /// # Errors
     /// When the contract cannot be deployed.
-    pub async fn on_l1(l1: &str, folder: &Path, options: &[&str]) -> eyre::Result<Self> {
+    pub async fn on_anvil(anvil: &Anvil, folder: &Path) -> eyre::Result<Self> {
+        Self::on_anvil_with(anvil, folder, &[]).await
+    }
+
+    /// A chain whose batches go to this anvil, deployed with these options.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_anvil_with(
+        anvil: &Anvil,
+        folder: &Path,
+        options: &[&str],
+    ) -> eyre::Result<Self> {
+        let operator = operator()?.address;
+        let funds = json!([operator, "0x56bc75e2d63100000"]);
+        let _: Value = anvil.rpc.call("anvil_setBalance", funds).await?;
+        Self::on_l1(anvil.rpc.url(), folder, options).await
+    }
+
+    /// A chain on an L1 that has funded the first account of the tests.
+    async fn on_l1(l1: &str, folder: &Path, options: &[&str]) -> eyre::Result<Self> {
         let mut place = Self::new(folder)?;
         let chain = folder.join("deployed.json");
         let output = tokio::process::Command::new(binary().await?)

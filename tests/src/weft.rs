@@ -288,9 +288,22 @@ pub struct WatchReport {
 /// # Errors
 /// When it prints no JSON object with the keys that it promises.
 pub async fn watch(l1_rpc: &str, contract: Address) -> eyre::Result<WatchReport> {
+    watch_with(l1_rpc, contract, &[]).await
+}
+
+/// As [`watch`], with more options.
+///
+/// # Errors
+/// As [`watch`].
+pub async fn watch_with(
+    l1_rpc: &str,
+    contract: Address,
+    options: &[&str],
+) -> eyre::Result<WatchReport> {
     let output = tokio::process::Command::new(binary().await?)
         .args(["watch", "--l1", l1_rpc, "--contract", &contract.to_string()])
         .args(["--once", "--json"])
+        .args(options)
         .kill_on_drop(true)
         .output()
         .await?;

@@ -277,7 +277,7 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
     let folder = TempDir::new()?;
     let proxy = Proxy::start(host_and_port(&anvil.rpc)?).await?;
     let windows = ["--challenge-window", "5", "--resolution-time", "5"];
-    let place = Place::on_l1(anvil.rpc.url(), folder.path(), &windows)
+    let place = Place::on_anvil_with(&anvil, folder.path(), &windows)
         .await?
         .through(proxy.url())?
         .set("l1.deposit_confirmations=2")

@@ -5,11 +5,11 @@ use std::{net::Ipv4Addr, path::Path, time::Duration};
 use alloy_primitives::{Address, B256};
 use tokio_util::sync::CancellationToken;
 use weft_batcher::{
-    BatchBlock, BatchBuilder, BatchHeader, BatchPolicy, BatchPoster, EventSink, Offer,
+    BatchBlock, BatchBuilder, BatchHeader, BatchPolicy, BatchPoster, EventSink, Offer, Placement,
 };
 use weft_l1_bridge::{
-    ContractPoster, DeployParameters, DeploymentPlan, L1Client, L1ClientConfig, TransactionManager,
-    TxManagerConfig, deploy,
+    BlobReader, ContractPoster, DeployParameters, DeploymentPlan, L1Client, L1ClientConfig,
+    TransactionManager, TxManagerConfig, deploy,
 };
 use weft_primitives::ChainSpec;
 use weft_sequencer::{chain::ChainHandle, dev, l1::L1Config, node::Node};
@@ -78,7 +78,7 @@ impl BenchL1 {
         Ok(Self {
             url,
             contract: deployment.contract,
-            poster: ContractPoster::new(client, sender, deployment.contract),
+            poster: ContractPoster::new(client, sender, deployment.contract, 0),
             _node: node,
         })
     }
@@ -92,6 +92,7 @@ impl BenchL1 {
             poll_interval: Duration::from_millis(100),
             deposit_confirmations: 0,
             safe_confirmations: 1,
+            blobs: BlobReader::default(),
             ledger: None,
             batcher: None,
         }
@@ -117,6 +118,11 @@ impl BenchL1 {
             let Some(last) = store.header(closed.last_block)? else {
                 break;
             };
+            posted.bytes += closed.data.len() as u64;
+            let prepared = self
+                .poster
+                .prepare(Placement::Calldata, closed.data)
+                .await?;
             let header = BatchHeader {
                 previous_batch_hash: previous,
                 first_block: closed.first_block,
@@ -125,15 +131,14 @@ impl BenchL1 {
                 state_root: last.state_root,
                 withdrawals_root: B256::ZERO,
                 deposits_consumed: 0,
-                blob_count: 0,
-                data_hash: alloy_primitives::keccak256(&closed.data),
+                blob_count: prepared.blob_count,
+                data_hash: prepared.data_hash,
             };
             self.poster
-                .post(posted.batches, &header, &closed.data, &EventSink::default())
+                .post(posted.batches, &header, &prepared, &EventSink::default())
                 .await?;
             previous = header.hash();
             posted.batches += 1;
-            posted.bytes += closed.data.len() as u64;
             next = closed.last_block + 1;
         }
         Ok(posted)

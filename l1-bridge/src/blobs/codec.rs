@@ -22,13 +22,13 @@ pub const MAX_BATCH_BLOBS: usize = 6;
 pub const BLOB_ENCODING_VERSION: u8 = 0;
 
 /// Bytes of the stream that one blob holds.
-const STREAM_BYTES_PER_BLOB: usize = GROUPS_PER_BLOB * GROUP_BYTES;
+pub(crate) const STREAM_BYTES_PER_BLOB: usize = GROUPS_PER_BLOB * GROUP_BYTES;
 
 /// Most bytes of data that the blobs of a batch hold.
 const MAX_DATA_BYTES: usize = blob_capacity(MAX_BATCH_BLOBS);
 
 /// Bytes in front of the data.
-const HEADER_BYTES: usize = 4;
+pub(crate) const HEADER_BYTES: usize = 4;
 
 const ELEMENT_BYTES: usize = 32;
 const ELEMENTS_PER_GROUP: usize = 4;

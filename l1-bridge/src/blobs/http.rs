@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use reqwest::{Client, Method, StatusCode, Url};
 
@@ -9,10 +9,18 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A server of blobs, with answers that are bounded in time and size (I7). Its URL may hold an access
 /// key, so errors show the path below it only.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct BlobServer {
     client: Client,
     base: Url,
+}
+
+impl fmt::Debug for BlobServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobServer")
+            .field("host", &self.base.host_str())
+            .finish_non_exhaustive()
+    }
 }
 
 /// An answer: its status, and its body when the status is a success.

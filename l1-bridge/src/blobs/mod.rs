@@ -19,6 +19,7 @@ pub use codec::{
     BLOB_ENCODING_VERSION, BlobDecodeError, BlobEncodeError, MAX_BATCH_BLOBS, blob_capacity,
     blobs_needed, decode_blobs, encode_blobs,
 };
+pub(crate) use codec::{HEADER_BYTES as BLOB_OVERHEAD_BYTES, STREAM_BYTES_PER_BLOB as BLOB_BYTES};
 pub use kzg::{KzgError, blob_commitment, blobs_data_hash, versioned_hash};
 pub use reader::{BlobPlace, BlobReader};
 

@@ -142,23 +142,38 @@ async fn ask_beacon(
     };
     let mut troubles = Vec::new();
     for id in ids {
-        let wanted = missing(hashes, found);
-        match beacon.blobs(&id, &wanted).await {
-            Ok(blobs) => {
-                let count = blobs.len();
-                take(blobs, &wanted, found).await;
-                let left = missing(hashes, found).len();
-                if left == 0 {
-                    return None;
-                }
-                troubles.push(format!(
-                    "block {id}: {left} blobs are not among the {count} that it sent"
-                ));
-            }
-            Err(error) => troubles.push(error),
+        if let Err(trouble) = ask_for_block(beacon, &id, hashes, found).await {
+            troubles.push(trouble);
+        }
+        if missing(hashes, found).is_empty() {
+            return None;
         }
     }
     Some(troubles.join(", "))
+}
+
+/// Asks for a block's blobs as long as that brings some: there are nodes that understand a filter for
+/// one blob only.
+async fn ask_for_block(
+    beacon: &BeaconClient,
+    id: &str,
+    hashes: &[B256],
+    found: &mut Found,
+) -> Result<(), String> {
+    loop {
+        let wanted = missing(hashes, found);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let blobs = beacon.blobs(id, &wanted).await?;
+        let count = blobs.len();
+        if !take(blobs, &wanted, found).await {
+            return Err(format!(
+                "block {id}: {} blobs are not among the {count} that it sent",
+                wanted.len()
+            ));
+        }
+    }
 }
 
 /// Takes those blobs over that are wanted, by the hash of each; whether there was any.

@@ -1,14 +1,25 @@
 use alloy_primitives::B256;
 use weft_batcher::BatchDecodeError;
 
-use crate::L1Error;
+use crate::{BlobDecodeError, BlobSourceError, L1Error};
 
 /// What is wrong with a batch that is on L1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchFault {
-    /// The transaction is not a call of `postBatch` with the event's header.
-    #[error("its transaction is no call of postBatch with this header: {0}")]
-    Calldata(String),
+    /// The transaction is not a call of `postBatch` or `postBatchBlobs` with the event's header.
+    #[error("its transaction is no call that posts a batch with this header: {0}")]
+    Call(String),
+    /// The transaction has more or fewer blobs than the header says.
+    #[error("expected {expected} blobs, found {found}")]
+    BlobCount {
+        /// Blobs by the header.
+        expected: u8,
+        /// Blobs of the transaction.
+        found: usize,
+    },
+    /// The blobs hold no data.
+    #[error(transparent)]
+    Blobs(#[from] BlobDecodeError),
     /// The data is not what the header says.
     #[error("expected data with hash {expected}, found {found}")]
     DataHash {
@@ -96,6 +107,9 @@ pub enum DerivationError {
     /// L1 did not answer properly; another try may succeed.
     #[error(transparent)]
     L1(#[from] L1Error),
+    /// A blob cannot be read; another try, or another source, may succeed.
+    #[error(transparent)]
+    Blobs(#[from] BlobSourceError),
     /// L1 has reorganised below what was read already. Derivation must start again from a point
     /// that L1 still has.
     #[error("L1 reorganised: expected block {number} to be {expected}, found {found}")]
@@ -125,6 +139,7 @@ impl DerivationError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::L1(error) => error.is_retryable(),
+            Self::Blobs(error) => error.is_retryable(),
             Self::Reorg { .. } | Self::Batch { .. } | Self::Interrupted => false,
         }
     }

@@ -156,6 +156,26 @@ impl TransactionManager {
         }
     }
 
+    /// What L1 asks for now; the blob base fee only `with_blobs`.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn market(&self, with_blobs: bool) -> Result<Market, L1Error> {
+        market::market(&self.client, with_blobs).await
+    }
+
+    /// Whether the transaction that holds a slot carries blobs; `None` when L1 shows none there.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn pending_has_blobs(&self, slot: Slot) -> Result<Option<bool>, L1Error> {
+        let pending = Pending::read(&self.client, self.address()).await?;
+        Ok(match pending.holder(slot.nonce) {
+            Holder::Transaction(transaction) => Some(transaction.is_eip4844()),
+            Holder::Hidden | Holder::Nobody => None,
+        })
+    }
+
     /// Sends a transaction without blobs and waits for its receipt, as whoever has nothing else to
     /// do wants it.
     ///

@@ -135,6 +135,11 @@ impl BlobPayload {
         }
     }
 
+    /// The blobs, in order.
+    pub fn blobs(&self) -> &[Blob] {
+        &self.blobs
+    }
+
     /// The blobs' versioned hashes (EIP-4844), in order.
     pub fn versioned_hashes(&self) -> &[B256] {
         &self.versioned_hashes

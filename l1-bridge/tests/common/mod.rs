@@ -25,11 +25,15 @@ use tokio::{
     process::{Child, Command},
     sync::watch,
 };
-use weft_batcher::{BatchPolicy, ChainSource, ChainSourceError, EventSink, RetryPolicy, Submitter};
+use weft_batcher::{
+    BatchPolicy, ChainSource, ChainSourceError, EventSink, Placement, Prepared, RetryPolicy,
+    Submitter,
+};
 use weft_l1_bridge::{
     ContractPoster, DeployParameters, DeploymentPlan, Derivation, DerivationConfig, DerivedBatch,
-    L1Client, L1ClientConfig, OriginAdvance, OriginConfig, OriginSource, ResumePoint, RollupInfo,
-    SendError, TransactionManager, TxManagerConfig, deploy, genesis,
+    L1Client, L1ClientConfig, MAX_BATCH_BLOBS, OriginAdvance, OriginConfig, OriginSource,
+    PostableData, ResumePoint, RollupInfo, SendError, TransactionManager, TxManagerConfig, deploy,
+    genesis,
 };
 use weft_primitives::{
     Block, BlockAttributes, ChainSpec, L1Origin, SealedBlock, Transaction, attributes_deposit,
@@ -301,6 +305,10 @@ impl ChainSource for TestChain {
         Ok((transactions.filter(|tx| tx.is_deposit()).count() - system) as u64)
     }
 
+    fn withdrawals_root(&self, number: u64) -> Result<B256, ChainSourceError> {
+        Ok(withdrawals_root(number))
+    }
+
     fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {
         let blocks = self.blocks.read().unwrap();
         let up_to = blocks[..=number as usize].iter().rev();
@@ -311,6 +319,11 @@ impl ChainSource for TestChain {
         let mut head = self.head.subscribe();
         head.wait_for(|head| *head >= number).await.unwrap();
     }
+}
+
+/// Any value will do: the bridge passes it on.
+pub(crate) fn withdrawals_root(block: u64) -> B256 {
+    keccak256([b"withdrawals".as_slice(), &block.to_be_bytes()].concat())
 }
 
 pub(crate) const GENESIS_TIMESTAMP: u64 = 1_700_000_000;
@@ -347,7 +360,23 @@ pub(crate) fn policy(max_blocks: usize) -> BatchPolicy {
 }
 
 pub(crate) fn poster(anvil: &Anvil, info: &RollupInfo) -> ContractPoster {
-    ContractPoster::new(anvil.client(), anvil.sender(1), info.contract)
+    ContractPoster::new(
+        anvil.client(),
+        anvil.sender(1),
+        info.contract,
+        MAX_BATCH_BLOBS,
+    )
+}
+
+/// Data that is posted as calldata, whatever it is.
+pub(crate) fn calldata(data: &[u8]) -> Prepared<PostableData> {
+    Prepared {
+        placement: Placement::Calldata,
+        blob_count: 0,
+        data_hash: keccak256(data),
+        bytes: data.len(),
+        data: PostableData::Calldata(data.to_vec().into()),
+    }
 }
 
 /// Runs a submitter until the chain's head is on L1, then drops it.
@@ -357,9 +386,14 @@ pub(crate) async fn submit_all(
     chain: &Arc<TestChain>,
     max_blocks: usize,
 ) {
+    submit_with(poster(anvil, info), chain, max_blocks).await;
+}
+
+/// As [`submit_all`], through this poster.
+pub(crate) async fn submit_with(poster: ContractPoster, chain: &Arc<TestChain>, max_blocks: usize) {
     let submitter = Submitter::new(
         Arc::clone(chain),
-        poster(anvil, info),
+        poster,
         policy(max_blocks),
         retry(),
         EventSink::default(),

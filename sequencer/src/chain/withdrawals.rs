@@ -152,6 +152,18 @@ impl WithdrawalIndex {
         Ok(known.tree.proof(index, count).zip(known.tree.root(count)))
     }
 
+    /// The tree's root after `block`, or after the head when that is lower; zero before the first
+    /// withdrawal.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn root_after(&self, store: &Store, block: u64) -> Result<B256, WithdrawalIndexError> {
+        let known = self.read_on(store)?;
+        let count = known.places.partition_point(|place| place.block <= block) as u64;
+        // The tree has a root for every size that it has had.
+        Ok(known.tree.root(count).unwrap_or_default())
+    }
+
     fn read_on(
         &self,
         store: &Store,

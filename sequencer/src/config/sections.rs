@@ -3,6 +3,7 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
+use weft_l1_bridge::{BlobReader, BlobSourceError, MAX_BATCH_BLOBS};
 use weft_state::{History, StoreOptions};
 
 use super::{SecretUrl, optional};
@@ -204,6 +205,13 @@ pub struct L1Section {
     /// The rollup's contract. Must be set with an L1.
     #[serde(with = "optional")]
     pub contract: Option<Address>,
+    /// URL of a consensus node (Beacon API) of L1, where blobs are read.
+    #[serde(with = "optional")]
+    pub beacon_url: Option<SecretUrl>,
+    /// Archive of blobs: the path of a folder, or the URL of a server. Without this and
+    /// `beacon_url` no blobs are posted.
+    #[serde(with = "optional")]
+    pub blob_archive: Option<SecretUrl>,
     /// Blocks on top of an L1 block before its deposits are taken in.
     pub deposit_confirmations: u64,
     /// Confirmations after which a batch counts as safe; 1 is to be in a block.
@@ -231,6 +239,8 @@ impl Default for L1Section {
         Self {
             rpc_url: None,
             contract: None,
+            beacon_url: None,
+            blob_archive: None,
             deposit_confirmations: 4,
             safe_confirmations: 2,
             poll_interval_ms: 2000,
@@ -242,6 +252,19 @@ impl Default for L1Section {
             slow_at_base_fee_wei: 0,
             slowest_at_base_fee_wei: 0,
         }
+    }
+}
+
+impl L1Section {
+    /// Where batches in blobs are read.
+    ///
+    /// # Errors
+    /// When a URL cannot be used.
+    pub fn blobs(&self) -> Result<BlobReader, BlobSourceError> {
+        BlobReader::open(
+            self.beacon_url.as_ref().map(SecretUrl::expose),
+            self.blob_archive.as_ref().map(SecretUrl::expose),
+        )
     }
 }
 
@@ -264,8 +287,10 @@ pub struct BatcherSection {
     pub max_age_s: u64,
     /// Most blocks in a batch.
     pub max_blocks: usize,
-    /// Size that an encoded batch should keep below, in bytes as posted.
+    /// Size that an encoded batch should keep below when it is posted as calldata, in bytes.
     pub max_bytes: usize,
+    /// Most blobs that one batch may take; 0 posts everything as calldata.
+    pub max_blobs: usize,
     /// zstd level of what is posted, from 1 to 19.
     pub compression_level: u8,
 }
@@ -281,6 +306,7 @@ impl Default for BatcherSection {
             max_age_s: policy.max_age.as_secs(),
             max_blocks: policy.max_blocks,
             max_bytes: policy.max_bytes,
+            max_blobs: MAX_BATCH_BLOBS,
             compression_level: u8::try_from(policy.compression_level).unwrap_or(u8::MAX),
         }
     }

@@ -1,5 +1,5 @@
 use weft_batcher::{MAX_BLOCK_TRANSACTION_BYTES, MAX_POSTED_BYTES};
-use weft_l1_bridge::MAX_DEPOSIT_GAS;
+use weft_l1_bridge::{MAX_BATCH_BLOBS, MAX_DEPOSIT_GAS};
 use weft_primitives::ATTRIBUTES_GAS_LIMIT;
 
 use super::{
@@ -192,6 +192,20 @@ impl Config {
         if own.iter().any(|own| own == url.authority()) {
             return Err(ConfigError::OwnL1);
         }
+        for (name, source) in [
+            ("l1.beacon_url", &l1.beacon_url),
+            ("l1.blob_archive", &l1.blob_archive),
+        ] {
+            let Some(source) = source else { continue };
+            let is_url = matches!(source.scheme(), "http" | "https");
+            let may_be_path = name == "l1.blob_archive" && source.scheme().is_empty();
+            if !(may_be_path || is_url && !source.authority().is_empty()) {
+                return Err(ConfigError::Kind {
+                    name: name.to_owned(),
+                    expected: "an http:// or https:// URL, or for an archive the path of a folder",
+                });
+            }
+        }
         if l1.contract.is_none() {
             return Err(ConfigError::Missing {
                 key: "l1.contract",
@@ -285,6 +299,12 @@ impl Config {
             "batcher.max_bytes",
             batcher.max_bytes as u64,
             MAX_POSTED_BYTES as u64,
+            " (what L1 takes in one transaction)",
+        )?;
+        at_most(
+            "batcher.max_blobs",
+            batcher.max_blobs as u64,
+            MAX_BATCH_BLOBS as u64,
             " (what L1 takes in one transaction)",
         )?;
         if !(1..=19).contains(&batcher.compression_level) {

@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
+use weft_l1_bridge::BlobReader;
 use weft_state::History;
 
 use crate::{
@@ -150,6 +151,7 @@ impl Dev {
             poll_interval: POLL_INTERVAL,
             deposit_confirmations: 0,
             safe_confirmations: 1,
+            blobs: BlobReader::default(),
             ledger: config.ledger.clone(),
             batcher: Some(BatcherConfig {
                 signer: accounts::operator()?.into(),
@@ -157,6 +159,7 @@ impl Dev {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()
                 },
+                max_blobs: 0,
             }),
         };
         let l2 = Node::start(

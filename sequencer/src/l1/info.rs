@@ -1,7 +1,7 @@
 use alloy_primitives::{Address, B256};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use weft_batcher::SubmitterStatus;
+use weft_batcher::{SubmitterControl, SubmitterStatus};
 use weft_l1_bridge::bridge::BatchHeaderJson;
 
 use crate::{
@@ -19,7 +19,7 @@ pub(super) struct LedgerInfo {
     chain: ChainHandle,
     ledger: Ledger,
     contract: Address,
-    submitter: watch::Receiver<SubmitterStatus>,
+    submitter: watch::Receiver<Option<SubmitterControl>>,
 }
 
 impl LedgerInfo {
@@ -27,7 +27,7 @@ impl LedgerInfo {
         chain: ChainHandle,
         ledger: Ledger,
         contract: Address,
-        submitter: watch::Receiver<SubmitterStatus>,
+        submitter: watch::Receiver<Option<SubmitterControl>>,
     ) -> Self {
         Self {
             chain,
@@ -59,6 +59,20 @@ impl LedgerInfo {
         }
     }
 
+    /// What keeps batches from being posted.
+    fn problem(&self) -> Option<String> {
+        let control = self.submitter.borrow().clone()?;
+        let status = control.status();
+        let SubmitterStatus {
+            alarm,
+            last_error,
+            paused,
+            ..
+        } = &*status.borrow();
+        let paused = paused.then(|| "the batcher is paused".to_owned());
+        alarm.clone().or_else(|| last_error.clone()).or(paused)
+    }
+
     fn answer(
         &self,
         found: Result<Option<BatchRecord>, LedgerError>,
@@ -86,6 +100,7 @@ fn describe_attempt(attempt: L1Attempt) -> AttemptInfo {
         gas_limit: attempt.gas_limit,
         max_fee_per_gas: attempt.max_fee_per_gas,
         max_priority_fee_per_gas: attempt.max_priority_fee_per_gas,
+        max_fee_per_blob_gas: attempt.max_fee_per_blob_gas,
         sent_at: attempt.sent_at,
         status,
         l1_block_number,
@@ -139,7 +154,7 @@ impl L1Info for LedgerInfo {
                 contract: Some(self.contract),
                 head: cursor.map(|cursor| cursor.number),
                 batches: Some(counts.batches),
-                problem: self.submitter.borrow().last_error.clone(),
+                problem: self.problem(),
             })
         })
     }

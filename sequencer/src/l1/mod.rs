@@ -14,11 +14,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use alloy_primitives::Address;
 use tokio::sync::{mpsc, watch};
 use weft_batcher::{
-    BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterEvent, SubmitterStatus,
+    BatchPolicy, EventSink, RetryPolicy, Submitter, SubmitterControl, SubmitterEvent,
 };
 use weft_l1_bridge::{
-    ContractPoster, L1Client, L1ClientConfig, L1LabelSource, L1Signer, OriginConfig, OriginSource,
-    RollupInfo, TransactionManager, TxManagerConfig,
+    BlobReader, ContractPoster, L1Client, L1ClientConfig, L1LabelSource, L1Signer, OriginConfig,
+    OriginSource, RollupInfo, TransactionManager, TxManagerConfig,
 };
 use weft_state::Store;
 
@@ -45,6 +45,8 @@ pub struct L1Config {
     pub deposit_confirmations: u64,
     /// Confirmations after which a batch counts as safe; 1 is to be in a block.
     pub safe_confirmations: u64,
+    /// Where batches in blobs are read. Without a source none are posted.
+    pub blobs: BlobReader,
     /// URL of the ledger; `None` is a file in the data folder.
     pub ledger: Option<String>,
     /// Posts batches; `None` on a follower.
@@ -54,11 +56,11 @@ pub struct L1Config {
 impl L1Config {
     /// A client of this L1.
     pub(crate) fn client(&self) -> Result<L1Client, NodeError> {
-        client(&self.url, self.timeout)
+        Ok(client(&self.url, self.timeout)?.with_blobs(self.blobs.clone()))
     }
 }
 
-/// A client of the L1 at `url`, which waits `timeout` for an answer.
+/// A client of the L1 at `url`, which waits `timeout` for an answer. It reads no blobs.
 pub(crate) fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError> {
     let config = L1ClientConfig {
         timeout,
@@ -74,6 +76,8 @@ pub struct BatcherConfig {
     pub signer: L1Signer,
     /// When a batch closes.
     pub policy: BatchPolicy,
+    /// Most blobs that one batch may take; 0 posts everything as calldata.
+    pub max_blobs: usize,
 }
 
 /// A checked connection to the L1 of a chain, before its parts run.
@@ -85,7 +89,8 @@ pub(crate) struct L1Link {
     ledger: Ledger,
     labels: watch::Sender<L1Labels>,
     origins: watch::Sender<Option<Arc<OriginUpdate>>>,
-    submitter_status: watch::Sender<SubmitterStatus>,
+    /// `None` until the submitter runs, and on a follower.
+    submitter: watch::Sender<Option<SubmitterControl>>,
 }
 
 /// Submitter events that may wait for the ledger.
@@ -137,7 +142,7 @@ impl L1Link {
             ledger,
             labels: watch::Sender::new(labels),
             origins: watch::Sender::default(),
-            submitter_status: watch::Sender::default(),
+            submitter: watch::Sender::default(),
         })
     }
 
@@ -151,13 +156,18 @@ impl L1Link {
         self.origins.subscribe()
     }
 
+    /// A handle of the submitter, once it runs; `None` on a follower.
+    pub(crate) fn submitter(&self) -> watch::Receiver<Option<SubmitterControl>> {
+        self.submitter.subscribe()
+    }
+
     /// What RPC says about L1.
     pub(crate) fn info(&self, chain: ChainHandle) -> Arc<dyn L1Info> {
         Arc::new(info::LedgerInfo::new(
             chain,
             self.ledger.clone(),
             self.config.contract,
-            self.submitter_status.subscribe(),
+            self.submitter(),
         ))
     }
 
@@ -196,7 +206,12 @@ impl L1Link {
                     ..TxManagerConfig::default()
                 },
             );
-            let poster = ContractPoster::new(self.client.clone(), manager, self.config.contract);
+            let poster = ContractPoster::new(
+                self.client.clone(),
+                manager,
+                self.config.contract,
+                batcher.max_blobs,
+            );
             let submitter = Submitter::new(
                 Arc::new(source::DurableBlocks(chain.clone())),
                 poster,
@@ -204,7 +219,8 @@ impl L1Link {
                 RetryPolicy::default(),
                 EventSink::new(events),
             );
-            let (mut status, shown) = (submitter.status(), self.submitter_status);
+            let mut status = submitter.status();
+            self.submitter.send_replace(Some(submitter.control()));
             tasks.spawn_droppable("submitter", async move {
                 match submitter.run().await {
                     Ok(never) => match never {},
@@ -213,9 +229,7 @@ impl L1Link {
             });
             tasks.spawn_droppable("submitter status", async move {
                 loop {
-                    let now = status.borrow_and_update().clone();
-                    crate::metrics::submitter(&now);
-                    shown.send_replace(now);
+                    crate::metrics::submitter(&status.borrow_and_update());
                     if status.changed().await.is_err() {
                         return Ok(());
                     }

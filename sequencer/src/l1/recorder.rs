@@ -1,6 +1,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_consensus::Transaction as _;
+use alloy_eips::eip4844::BYTES_PER_BLOB;
 use alloy_primitives::B256;
 use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
@@ -206,7 +207,10 @@ impl Recorder {
             .client
             .transaction(batch.tx_hash)
             .await?
-            .map_or(0, |transaction| transaction.inner.input().len() as u64);
+            .map_or(0, |transaction| {
+                let blobs = u64::from(batch.header.blob_count) * BYTES_PER_BLOB as u64;
+                blobs.saturating_add(transaction.inner.input().len() as u64)
+            });
         self.ledger
             .record_batch(&BatchRecord {
                 index: batch.index,
@@ -267,6 +271,7 @@ impl Recorder {
                 gas_limit,
                 max_fee_per_gas,
                 max_priority_fee_per_gas,
+                max_fee_per_blob_gas,
                 ..
             } => {
                 if let Some((last_nonce, last_hash)) = self.attempt
@@ -288,6 +293,7 @@ impl Recorder {
                         gas_limit,
                         max_fee_per_gas,
                         max_priority_fee_per_gas,
+                        max_fee_per_blob_gas,
                         sent_at: SystemTime::now()
                             .duration_since(UNIX_EPOCH)
                             .map_or(0, |elapsed| elapsed.as_secs()),
@@ -295,6 +301,7 @@ impl Recorder {
                     })
                     .await
             }
+            SubmitterEvent::Alarm { .. } => Ok(()),
             SubmitterEvent::Included { posted, .. } => {
                 self.attempt = None;
                 let state = AttemptState::Included {

@@ -1,7 +1,8 @@
+use alloy_primitives::B256;
 use weft_batcher::{ChainSource, ChainSourceError};
 use weft_primitives::{L1Origin, SealedBlock};
 
-use crate::chain::ChainHandle;
+use crate::chain::{ChainHandle, withdrawals_root_at};
 
 /// The chain as the batcher reads it: durable blocks only.
 #[derive(Debug)]
@@ -18,6 +19,18 @@ impl ChainSource for DurableBlocks {
 
     fn deposit_count(&self, number: u64) -> Result<u64, ChainSourceError> {
         self.0.store().deposit_count(number).map_err(boxed)
+    }
+
+    fn withdrawals_root(&self, number: u64) -> Result<B256, ChainSourceError> {
+        // The predeploy holds the root. Where the state after a block is not kept any more, the root
+        // follows from the logs up to it, which always are.
+        match withdrawals_root_at(&self.0, number).map_err(boxed)? {
+            Some(root) => Ok(root),
+            None => {
+                let known = self.0.withdrawals();
+                known.root_after(self.0.store(), number).map_err(boxed)
+            }
+        }
     }
 
     fn l1_origin(&self, number: u64) -> Result<Option<L1Origin>, ChainSourceError> {

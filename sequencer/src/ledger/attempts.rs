@@ -5,7 +5,7 @@ use super::{
     AttemptState, L1Attempt, Ledger, LedgerError, MAX_ERROR_CHARS, MAX_ROWS,
     columns::{
         address, hash, number, optional_number, read_address, read_hash, read_number,
-        read_optional_number, read_wei,
+        read_optional_number, read_optional_wei, read_wei,
     },
 };
 
@@ -37,8 +37,9 @@ impl Ledger {
         .await?;
         sqlx::query(
             "INSERT INTO l1_attempts (tx_hash, sender, nonce, gas_limit, max_fee_per_gas, \
-             max_priority_fee_per_gas, sent_at, state, error, l1_block_number) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (tx_hash) DO NOTHING",
+             max_priority_fee_per_gas, sent_at, state, error, l1_block_number, \
+             max_fee_per_blob_gas) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (tx_hash) DO NOTHING",
         )
         .bind(hash(attempt.tx_hash))
         .bind(address(attempt.sender))
@@ -50,6 +51,7 @@ impl Ledger {
         .bind(state.name)
         .bind(state.error)
         .bind(state.l1_block_number)
+        .bind(attempt.max_fee_per_blob_gas.map(|fee| fee.to_string()))
         .execute(&mut *transaction)
         .await?;
         let row = sqlx::query(SELECT_BY_HASH)
@@ -166,6 +168,7 @@ fn read_attempt(row: &AnyRow) -> Result<L1Attempt, LedgerError> {
         gas_limit: read_number(row, "gas_limit")?,
         max_fee_per_gas: read_wei(row, "max_fee_per_gas")?,
         max_priority_fee_per_gas: read_wei(row, "max_priority_fee_per_gas")?,
+        max_fee_per_blob_gas: read_optional_wei(row, "max_fee_per_blob_gas")?,
         sent_at: read_number(row, "sent_at")?,
         state: read_state(row)?,
     })

@@ -77,6 +77,16 @@ pub(super) fn read_wei<T: FromStr>(row: &AnyRow, column: &'static str) -> Result
     read_text(row, column, "an amount of wei in decimal")
 }
 
+pub(super) fn read_optional_wei<T: FromStr>(
+    row: &AnyRow,
+    column: &'static str,
+) -> Result<Option<T>, LedgerError> {
+    match row.try_get::<Option<String>, _>(column)? {
+        None => Ok(None),
+        Some(_) => read_wei(row, column).map(Some),
+    }
+}
+
 fn read_text<T: FromStr>(
     row: &AnyRow,
     column: &'static str,

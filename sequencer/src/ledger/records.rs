@@ -26,7 +26,7 @@ pub struct BatchRecord {
     pub blob_count: u8,
     /// Hash of the posted data, as in the header.
     pub data_hash: B256,
-    /// Size of the posted data, in bytes.
+    /// Size of what was posted, calldata and blobs, in bytes.
     pub posted_bytes: u64,
     /// L1 block that holds it.
     pub l1_block_number: u64,
@@ -101,6 +101,8 @@ pub struct L1Attempt {
     pub max_fee_per_gas: u128,
     /// `maxPriorityFeePerGas`, in wei.
     pub max_priority_fee_per_gas: u128,
+    /// `maxFeePerBlobGas`, in wei; `None` for a transaction without blobs.
+    pub max_fee_per_blob_gas: Option<u128>,
     /// When it was first sent, in seconds since the Unix epoch.
     pub sent_at: u64,
     /// What has become of it.

@@ -206,6 +206,24 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Attempts to post a batch that failed since the last one that did not",
     ),
     (
+        Kind::Gauge,
+        "weft_batch_in_blobs",
+        Unit::Count,
+        "1 when the last batch of this process was posted in blobs, 0 when as calldata",
+    ),
+    (
+        Kind::Gauge,
+        "weft_batcher_paused",
+        Unit::Count,
+        "1 while the batcher begins no further batch, because it was told so",
+    ),
+    (
+        Kind::Gauge,
+        "weft_batcher_alarm",
+        Unit::Count,
+        "1 while a batch waits for something that does not pass by itself: fees above the caps, or a transaction that L1 does not take",
+    ),
+    (
         Kind::Counter,
         "weft_l1_errors_total",
         Unit::Count,

@@ -150,6 +150,9 @@ pub struct AttemptInfo {
     /// In wei.
     #[serde(with = "alloy_serde::quantity")]
     pub max_priority_fee_per_gas: u128,
+    /// In wei per blob gas; `null` for a transaction without blobs.
+    #[serde(with = "alloy_serde::quantity::opt")]
+    pub max_fee_per_blob_gas: Option<u128>,
     /// When it was first sent, in seconds since the Unix epoch.
     #[serde(with = "alloy_serde::quantity")]
     pub sent_at: u64,

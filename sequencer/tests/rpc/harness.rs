@@ -175,6 +175,7 @@ impl L1Info for OneBatch {
             gas_limit: 21_000,
             max_fee_per_gas: 9,
             max_priority_fee_per_gas: 1,
+            max_fee_per_blob_gas: Some(7),
             sent_at: 0x6500_0000,
             status: AttemptStatus::Included,
             l1_block_number: Some(9),

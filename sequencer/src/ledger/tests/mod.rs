@@ -62,6 +62,9 @@ fn attempt(nonce: u64, number: u64) -> L1Attempt {
         gas_limit: 500_000,
         max_fee_per_gas: u128::from(u64::MAX) * 3,
         max_priority_fee_per_gas: u128::from(number),
+        max_fee_per_blob_gas: nonce
+            .is_multiple_of(2)
+            .then_some(u128::MAX - u128::from(number)),
         sent_at: 1_790_000_000 + number,
         state: AttemptState::Sent,
     }
