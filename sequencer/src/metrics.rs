@@ -11,6 +11,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
 use weft_batcher::SubmitterStatus;
+use weft_l1_bridge::{Alarm, LaneStatus};
 use weft_state::BlockBundle;
 
 use table::{Kind, METRICS};
@@ -391,6 +392,16 @@ pub(crate) fn submitter(status: &SubmitterStatus) {
         gauge!("weft_batches_posted").set(last.count as f64);
     }
     gauge!("weft_batch_failures").set(f64::from(status.failures));
+}
+
+/// Records what the batcher's account has on its way to L1.
+pub(crate) fn l1_lane(status: &LaneStatus) {
+    gauge!("weft_l1_transaction_attempts").set(f64::from(status.attempts));
+    let kind = status.alarm.as_ref().map(Alarm::kind);
+    for one in Alarm::KINDS {
+        gauge!("weft_l1_transaction_alarm", "kind" => one)
+            .set(f64::from(u8::from(kind == Some(one))));
+    }
 }
 
 /// Reports the mempool's size at regular intervals.

@@ -206,6 +206,18 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Attempts to post a batch that failed since the last one that did not",
     ),
     (
+        Kind::Gauge,
+        "weft_l1_transaction_attempts",
+        Unit::Count,
+        "Attempts so far to bring the batcher's present transaction into L1; 0 while it has none",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_transaction_alarm",
+        Unit::Count,
+        "1 while the batcher's transaction waits and cannot be helped, by kind: `fee_cap` (L1 asks for more than may be paid) or `stuck` (not in a block for `batcher.stuck_after_s`)",
+    ),
+    (
         Kind::Counter,
         "weft_l1_errors_total",
         Unit::Count,
