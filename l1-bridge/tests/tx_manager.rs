@@ -380,3 +380,71 @@ async fn reverts_are_told_before_and_after() {
     let (outcome, _) = send_all(&poor, poor.settle().await.unwrap(), payload).await;
     assert!(matches!(outcome, Err(SendError::L1(_))), "{outcome:?}");
 }
+
+/// A node that shows nothing of its pool: what holds the nonce is outbid step by step, and the same
+/// content is included once.
+#[tokio::test]
+async fn a_pool_that_is_not_shown_is_outbid() {
+    let Some(anvil) = Anvil::start(&["--no-mining"]).await else {
+        return;
+    };
+    let proxy = RpcProxy::start(&anvil.url, |method, params| match method {
+        "txpool_contentFrom" => Fate::Refuse("the method does not exist"),
+        "eth_getBlockByNumber" if params[0] == "pending" => Fate::Answer(json!(null)),
+        _ => Fate::Pass,
+    })
+    .await;
+    let first = TransactionManager::new(client(&proxy.url), key(0), hasty());
+    let slot = first.settle().await.unwrap();
+    let mut sending = start(&first, slot, transfer(1));
+    let mut last = sending.attempts.recv().await.unwrap();
+    for _ in 0..5 {
+        last = sending.attempts.recv().await.unwrap();
+    }
+    drop(sending);
+    for seed in [1, 2] {
+        let successor = TransactionManager::new(client(&proxy.url), key(0), hasty());
+        let slot = successor.settle().await.unwrap();
+        let mut sending = start(&successor, slot, transfer(seed));
+        let next = sending.attempts.recv().await.unwrap();
+        assert!(outbids(&next, &last), "{last:?} {next:?}");
+        last = next;
+    }
+    anvil.mine(1).await;
+    assert_eq!(anvil.nonce(key(0).address()).await, 1);
+    assert_eq!(anvil.balance(recipient(1)).await, U256::ZERO);
+    assert_eq!(anvil.balance(recipient(2)).await, U256::from(1));
+}
+
+/// The content is pending behind a nonce that nobody uses, as after a reorganisation: the gap is
+/// filled, and the content is not sent a second time.
+#[tokio::test]
+async fn a_gap_below_the_content_is_filled() {
+    let Some(anvil) = Anvil::start(&["--no-mining"]).await else {
+        return;
+    };
+    let ahead = RpcProxy::start(&anvil.url, |method, _| match method {
+        "eth_getTransactionCount" => Fate::Answer(json!("0x1")),
+        _ => Fate::Pass,
+    })
+    .await;
+    let first = TransactionManager::new(client(&ahead.url), key(0), hasty());
+    let mut sending = start(&first, first.settle().await.unwrap(), transfer(1));
+    let queued = sending.attempts.recv().await.unwrap();
+    assert_eq!(queued.nonce, 1);
+    drop(sending);
+
+    let manager = TransactionManager::new(anvil.client(), key(0), hasty());
+    let slot = manager.settle().await.unwrap();
+    assert_eq!(slot.nonce(), 0);
+    let mut sending = start(&manager, slot, transfer(1));
+    let receipt = anvil
+        .mine_until(&mut sending.outcome)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(sending.attempts.recv().await.unwrap(), queued);
+    assert!(receipt.status());
+    assert_eq!(anvil.nonce(key(0).address()).await, 2);
+    assert_eq!(anvil.balance(recipient(1)).await, U256::from(1));
+}

@@ -416,7 +416,7 @@ impl<'a> Lane<'a> {
     /// Another manager with this key may have sent the same content with higher fees.
     async fn adopt_same(&mut self) -> Result<bool, SendError> {
         let manager = self.manager;
-        let pending = Pending::read(&manager.client, manager.address()).await?;
+        let pending = Pending::read(&manager.client, manager.address(), self.draft.nonce).await?;
         let Holder::Transaction(held) = pending.holder(self.draft.nonce) else {
             return Ok(false);
         };
