@@ -10,14 +10,17 @@
 mod common;
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use alloy_primitives::U256;
+use alloy_consensus::{Transaction as _, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Bytes, U256};
 use common::{
     Anvil, key,
     rpc_proxy::{Fate, RpcProxy},
@@ -128,26 +131,26 @@ async fn what_stands_in_the_way_is_cancelled_by_its_own_kind() {
             return;
         };
         let account = key(0).address();
-        // As go-ethereum's pools do it.
-        let pending = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&pending);
+        // As go-ethereum's pools do it: the kind of what is pending at a nonce does not change.
+        let pending = Mutex::new(HashMap::new());
         let proxy = RpcProxy::start(&anvil.url, move |method, params| {
-            let raw = params[0].as_str().unwrap_or_default();
             if method != "eth_sendRawTransaction" {
                 return Fate::Pass;
             }
-            let kind = if raw.starts_with("0x03") { 3 } else { 2 };
-            match seen.swap(kind, Ordering::SeqCst) {
-                0 => Fate::Pass,
-                before if before == kind => Fate::Pass,
-                before => {
-                    seen.store(before, Ordering::SeqCst);
-                    Fate::Refuse("address already reserved")
-                }
+            let raw: Bytes = serde_json::from_value(params[0].clone()).unwrap();
+            let sent = TxEnvelope::decode_2718(&mut raw.as_ref()).unwrap();
+            let kind = sent.tx_type();
+            match *pending.lock().unwrap().entry(sent.nonce()).or_insert(kind) == kind {
+                true => Fate::Pass,
+                false => Fate::Refuse("address already reserved"),
             }
         })
         .await;
-        let manager = TransactionManager::new(client(&proxy.url), key(0), hasty());
+        let patient = TxManagerConfig {
+            resend_after: Duration::from_secs(300),
+            ..hasty()
+        };
+        let manager = TransactionManager::new(client(&proxy.url), key(0), patient);
         let slot = manager.settle().await.unwrap();
         let mut sending = start(&manager, slot, first);
         let first = sending.attempts.recv().await.unwrap();
@@ -161,7 +164,6 @@ async fn what_stands_in_the_way_is_cancelled_by_its_own_kind() {
             assert!(tokio::time::Instant::now() < deadline, "not cancelled");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        pending.store(0, Ordering::SeqCst);
         let mut sending = sending;
         let receipt = anvil
             .mine_until(&mut sending.outcome)
@@ -288,5 +290,4 @@ async fn blob_fees_that_rise_are_followed() {
         .unwrap()
         .unwrap();
     assert!(receipt.status());
-    let _: TxManagerConfig = config;
 }
