@@ -255,7 +255,7 @@ fn values_must_make_a_node() {
         ),
         (
             minimal(&format!("{l1}[batcher]\nprivate_key_env = \"\"\n")),
-            "batcher.private_key_env must be set: the batcher needs this or batcher.keystore_path".to_owned(),
+            "batcher.private_key_env must be set: the batcher needs this, batcher.keystore_path or batcher.remote_signer_url".to_owned(),
         ),
         (
             minimal(&format!("{l1}[batcher]\nkeystore_path = \"key.json\"\n")),
@@ -406,7 +406,7 @@ fn a_remote_signer_needs_its_account_and_takes_the_place_of_a_key() {
     }
 
     let chain = "[l1]\nrpc_url = \"http://l1.example\"\ncontract = \"0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b\"\n[batcher]\n";
-    let with = |keys: &str| load(&format!("{chain}{keys}"), &[], &[]);
+    let with = |keys: &str| load(&minimal(&format!("{chain}{keys}")), &[], &[]);
     let remote = format!("remote_signer_url = \"{url}\"\n");
     assert!(matches!(
         with(&remote),
