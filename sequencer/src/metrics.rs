@@ -11,6 +11,7 @@ use metrics::{
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
 use weft_batcher::{Placement, SubmitterStatus};
+use weft_l1_bridge::{Alarm, LaneStatus};
 use weft_state::BlockBundle;
 
 use table::{Kind, METRICS};
@@ -393,9 +394,18 @@ pub(crate) fn submitter(status: &SubmitterStatus) {
     gauge!("weft_batch_failures").set(f64::from(status.failures));
     let is = |condition: bool| f64::from(u8::from(condition));
     gauge!("weft_batcher_paused").set(is(status.paused));
-    gauge!("weft_batcher_alarm").set(is(status.alarm.is_some()));
     if let Some(placement) = status.placement {
         gauge!("weft_batch_in_blobs").set(is(placement == Placement::Blobs));
+    }
+}
+
+/// Records what the batcher's account has on its way to L1.
+pub(crate) fn l1_lane(status: &LaneStatus) {
+    gauge!("weft_l1_transaction_attempts").set(f64::from(status.attempts));
+    let kind = status.alarm.as_ref().map(Alarm::kind);
+    for one in Alarm::KINDS {
+        gauge!("weft_l1_transaction_alarm", "kind" => one)
+            .set(f64::from(u8::from(kind == Some(one))));
     }
 }
 

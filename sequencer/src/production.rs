@@ -75,7 +75,10 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
                 .await
                 .map_err(|error| NodeError::Setup(format!("reading the key: {error}")))??;
         Some(BatcherConfig {
-            signer: signer.into(),
+            signer,
+            transactions: config
+                .batcher
+                .transactions(Duration::from_millis(config.l1.poll_interval_ms)),
             policy,
             max_blobs,
         })

@@ -78,7 +78,7 @@ pub struct TransactionManager {
 /// What is to be done about a slot now.
 enum Turn {
     /// This transaction has the content; it is on its way.
-    Adopt(TxEnvelope),
+    Adopt(Box<TxEnvelope>),
     /// Nobody holds the nonce.
     Send(Rival),
     /// The nonce has to be used up first, with a transaction of this kind that outbids the rival.
@@ -236,7 +236,7 @@ impl TransactionManager {
                 tokio::time::sleep(self.config.poll_interval).await;
                 continue;
             }
-            let pending = Pending::read(&self.client, self.address()).await?;
+            let pending = Pending::read(&self.client, self.address(), nonce).await?;
             let same = pending.find(nonce, |other| is_payload_of(&payload, chain_id, other));
             let turn = self.turn(nonce, &payload, &pending, same, held, out_of_patience);
             let draft = |payload: Payload, gas_limit| Draft {
@@ -253,7 +253,7 @@ impl TransactionManager {
                 Turn::Adopt(same) => {
                     let draft = draft(payload.clone(), same.gas_limit());
                     Lane::new(self, draft, Rival::None)
-                        .run(Some(same), &mut on_attempt)
+                        .run(Some(*same), &mut on_attempt)
                         .await
                 }
                 Turn::Send(rival) => {
@@ -296,7 +296,7 @@ impl TransactionManager {
     ) -> Turn {
         let with_blobs = payload.blobs.is_some();
         match (pending.holder(nonce), same) {
-            (_, Some(same)) if same.nonce() == nonce => Turn::Adopt(same.clone()),
+            (_, Some(same)) if same.nonce() == nonce => Turn::Adopt(Box::new(same.clone())),
             // A gap below what is pending: nothing will fill it by itself.
             (Holder::Nobody, Some(same)) => Turn::Clear {
                 of_blobs: same.is_eip4844(),

@@ -45,9 +45,14 @@ struct PendingBlock {
 }
 
 impl Pending {
-    /// Asks for everything that is pending. Only the nonce is certain: go-ethereum's pool does not
+    /// Asks for everything that is pending from nonce `next` on, the next one to be used in a block.
+    /// Only the nonce is certain: go-ethereum's pool does not
     /// list blob transactions, many hosted nodes do not list anything.
-    pub(super) async fn read(client: &L1Client, account: Address) -> Result<Self, L1Error> {
+    pub(super) async fn read(
+        client: &L1Client,
+        account: Address,
+        next: u64,
+    ) -> Result<Self, L1Error> {
         let mut pending = Self {
             next_nonce: client.nonce(account, BlockNumberOrTag::Pending).await?,
             ..Self::default()
@@ -61,7 +66,7 @@ impl Pending {
                 .chain(content.queued.into_values());
             pending.add(account, shown);
         }
-        if pending.by_nonce.is_empty() && pending.next_nonce > 0 {
+        if pending.by_nonce.is_empty() && pending.next_nonce > next {
             let block: Result<Option<PendingBlock>, _> = client
                 .request("eth_getBlockByNumber", (BlockNumberOrTag::Pending, true))
                 .await;

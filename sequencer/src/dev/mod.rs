@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
-use weft_l1_bridge::BlobReader;
+use weft_l1_bridge::{BlobReader, TxManagerConfig};
 use weft_state::History;
 
 use crate::{
@@ -155,6 +155,11 @@ impl Dev {
             ledger: config.ledger.clone(),
             batcher: Some(BatcherConfig {
                 signer: accounts::operator()?.into(),
+                transactions: TxManagerConfig {
+                    poll_interval: POLL_INTERVAL,
+                    give_up_after: None,
+                    ..TxManagerConfig::default()
+                },
                 policy: BatchPolicy {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()

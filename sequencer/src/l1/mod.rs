@@ -72,8 +72,10 @@ pub(crate) fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError
 /// How batches are posted.
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
-    /// The batcher's key on L1.
+    /// Whoever signs for the batcher's account on L1.
     pub signer: L1Signer,
+    /// How its transactions are brought into L1.
+    pub transactions: TxManagerConfig,
     /// When a batch closes.
     pub policy: BatchPolicy,
     /// Most blobs that one batch may take; 0 posts everything as calldata.
@@ -197,15 +199,17 @@ impl L1Link {
                 "origins",
                 origins::follow(source, chain.clone(), self.origins, poll),
             );
-            let manager = TransactionManager::new(
-                self.client.clone(),
-                batcher.signer,
-                TxManagerConfig {
-                    poll_interval: poll,
-                    give_up_after: None,
-                    ..TxManagerConfig::default()
-                },
-            );
+            let manager =
+                TransactionManager::new(self.client.clone(), batcher.signer, batcher.transactions);
+            let mut lane = manager.status();
+            tasks.spawn_droppable("L1 transactions", async move {
+                loop {
+                    crate::metrics::l1_lane(&lane.borrow_and_update());
+                    if lane.changed().await.is_err() {
+                        return Ok(());
+                    }
+                }
+            });
             let poster = ContractPoster::new(
                 self.client.clone(),
                 manager,

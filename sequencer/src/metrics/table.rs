@@ -219,9 +219,15 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
     ),
     (
         Kind::Gauge,
-        "weft_batcher_alarm",
+        "weft_l1_transaction_attempts",
         Unit::Count,
-        "1 while a batch waits for something that does not pass by itself: fees above the caps, or a transaction that L1 does not take",
+        "Attempts so far to bring the batcher's present transaction into L1; 0 while it has none",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_transaction_alarm",
+        Unit::Count,
+        "1 while the batcher's transaction waits and cannot be helped, by kind: `fee_cap` (L1 asks for more than may be paid) or `stuck` (not in a block for `batcher.stuck_after_s`)",
     ),
     (
         Kind::Counter,
