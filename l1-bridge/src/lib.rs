@@ -35,7 +35,7 @@ pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::PlacedDeposit;
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::ContractPoster;
-pub use rollup::{DeployParameters, Deployment, RollupError, RollupInfo, deploy};
+pub use rollup::{DeployParameters, Deployment, PostedBlock, RollupError, RollupInfo, deploy};
 pub use tx_manager::{
     Alarm, BlobError, BlobPayload, CapReached, FeeCaps, FeeKind, Fees, L1Signer, LaneStatus,
     Market, Payload, RemoteSigner, SendError, SentTransaction, SidecarForm, SignerError, Slot,

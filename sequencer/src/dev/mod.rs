@@ -24,7 +24,7 @@ use crate::{
     config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
-    l1::{BatcherConfig, L1Config},
+    l1::{BatcherConfig, L1Config, OnDeepReorg},
     mempool::MempoolLimits,
     node::{Node, NodeConfig},
     rpc::RpcConfig,
@@ -155,6 +155,7 @@ impl Dev {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()
                 },
+                on_deep_reorg: OnDeepReorg::Stop,
             }),
         };
         let l2 = Node::start(

@@ -16,6 +16,7 @@ pub(super) struct LedgerInfo {
     ledger: Ledger,
     contract: Address,
     submitter: watch::Receiver<SubmitterStatus>,
+    origin_problem: watch::Receiver<Option<String>>,
 }
 
 impl LedgerInfo {
@@ -24,12 +25,14 @@ impl LedgerInfo {
         ledger: Ledger,
         contract: Address,
         submitter: watch::Receiver<SubmitterStatus>,
+        origin_problem: watch::Receiver<Option<String>>,
     ) -> Self {
         Self {
             chain,
             ledger,
             contract,
             submitter,
+            origin_problem,
         }
     }
 
@@ -121,6 +124,7 @@ impl L1Info for LedgerInfo {
                 head: cursor.map(|cursor| cursor.number),
                 batches: Some(counts.batches),
                 problem: self.submitter.borrow().last_error.clone(),
+                origin_problem: self.origin_problem.borrow().clone(),
             })
         })
     }

@@ -2,6 +2,7 @@
 //! keeps record.
 
 mod binding;
+mod deep_reorg;
 mod info;
 mod labels;
 mod origins;
@@ -20,6 +21,8 @@ use weft_l1_bridge::{
     RollupInfo, TransactionManager, TxManagerConfig,
 };
 use weft_state::Store;
+
+pub use deep_reorg::{DeepReorg, OnDeepReorg};
 
 use crate::{
     chain::{ChainHandle, L1Labels, OriginUpdate},
@@ -73,6 +76,8 @@ pub struct BatcherConfig {
     pub signer: L1Signer,
     /// When a batch closes.
     pub policy: BatchPolicy,
+    /// What is done when L1 drops the block that the chain has as its origin.
+    pub on_deep_reorg: OnDeepReorg,
 }
 
 /// A checked connection to the L1 of a chain, before its parts run.
@@ -85,6 +90,7 @@ pub(crate) struct L1Link {
     labels: watch::Sender<L1Labels>,
     origins: watch::Sender<Option<Arc<OriginUpdate>>>,
     submitter_status: watch::Sender<SubmitterStatus>,
+    origin_problem: watch::Sender<Option<String>>,
 }
 
 /// Submitter events that may wait for the ledger.
@@ -137,6 +143,7 @@ impl L1Link {
             labels: watch::Sender::new(labels),
             origins: watch::Sender::default(),
             submitter_status: watch::Sender::default(),
+            origin_problem: watch::Sender::default(),
         })
     }
 
@@ -157,6 +164,7 @@ impl L1Link {
             self.ledger.clone(),
             self.config.contract,
             self.submitter_status.subscribe(),
+            self.origin_problem.subscribe(),
         ))
     }
 
@@ -182,9 +190,20 @@ impl L1Link {
                     ..OriginConfig::default()
                 },
             );
+            let alarm = origins::Alarm {
+                problem: self.origin_problem,
+                reorgs: match batcher.on_deep_reorg {
+                    OnDeepReorg::Stop => None,
+                    OnDeepReorg::Unwind => Some(deep_reorg::ReorgWatch::new(
+                        self.client.clone(),
+                        self.info.clone(),
+                        self.config.deposit_confirmations,
+                    )),
+                },
+            };
             tasks.spawn_droppable(
                 "origins",
-                origins::follow(source, chain.clone(), self.origins, poll),
+                origins::follow(source, chain.clone(), self.origins, alarm, poll),
             );
             let manager = TransactionManager::new(
                 self.client.clone(),
