@@ -57,7 +57,10 @@ pub(crate) fn write_down<'a>(
             .try_for_each(&mut put)?;
     }
     if let Some(mut before) = Returned::open(data_dir)? {
-        while let Some(transaction) = before.next()? {
+        while let Some(transaction) = before.next().unwrap_or_else(|error| {
+            tracing::error!(%error, "transactions that waited to be in blocks again are lost");
+            None
+        }) {
             put(&transaction)?;
         }
     }
@@ -138,16 +141,31 @@ impl Returned {
 }
 
 /// Puts what waits on disk into the mempool, and removes it from disk when it is in blocks again, or
-/// cannot be. May be dropped at any time: the next start goes on.
+/// cannot be. A damaged file ends it, and not the node. May be dropped at any time: the next start goes
+/// on.
 pub(crate) async fn put_back(
     data_dir: PathBuf,
     chain: ChainHandle,
     mempool: Mempool,
 ) -> Result<(), NodeError> {
+    match put_back_all(&data_dir, &chain, &mempool).await {
+        Err(error @ NodeError::File { .. }) => {
+            tracing::error!(%error, "transactions that waited to be in blocks again are left there");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn put_back_all(
+    data_dir: &Path,
+    chain: &ChainHandle,
+    mempool: &Mempool,
+) -> Result<(), NodeError> {
     let mut included = 0;
     // A transaction that lives on what another one pays is refused until that one is in a block.
     loop {
-        let Some(pass) = Pass::run(&data_dir, &chain, &mempool).await? else {
+        let Some(pass) = Pass::run(data_dir, chain, mempool).await? else {
             return Ok(());
         };
         tracing::info!(
@@ -279,8 +297,7 @@ async fn offer(
                     MempoolError::WaitsForL1 { .. }
                     | MempoolError::Full
                     | MempoolError::Underpriced
-                    | MempoolError::FeeFloor { .. }
-                    | MempoolError::AccountLimit { .. },
+                    | MempoolError::FeeFloor { .. },
                 )) => {
                     let _ = time::timeout(RETRY, head.changed()).await;
                 }

@@ -56,11 +56,20 @@ impl Place {
     /// # Errors
     /// When the contract cannot be deployed.
     pub async fn on_l1_of(dev: &Dev, folder: &Path) -> eyre::Result<Self> {
+        let deployer = dev.info.accounts.first().wrap_err("no account")?;
+        Self::on_l1(&dev.info.l1_rpc, deployer, folder).await
+    }
+
+    /// A chain whose batches go to the L1 at a URL, on a contract that `deployer` pays for. The batcher
+    /// is [`operator`], and needs ether there.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_l1(url: &str, deployer: &Account, folder: &Path) -> eyre::Result<Self> {
         let mut place = Self::new(folder)?;
         let chain = folder.join("deployed.json");
-        let deployer = dev.info.accounts.first().wrap_err("no account")?;
         let output = tokio::process::Command::new(binary().await?)
-            .args(["deploy", "--l1", &dev.info.l1_rpc, "--genesis"])
+            .args(["deploy", "--l1", url, "--genesis"])
             .arg(&place.genesis)
             .arg("--out")
             .arg(&chain)
@@ -72,10 +81,7 @@ impl Place {
         let summary: Value = serde_json::from_slice(&output.stdout)?;
         let contract = summary.get("contract").wrap_err("no contract")?;
         place.genesis = chain;
-        place.l1 = Some((
-            dev.info.l1_rpc.clone(),
-            serde_json::from_value(contract.clone())?,
-        ));
+        place.l1 = Some((url.to_owned(), serde_json::from_value(contract.clone())?));
         Ok(place)
     }
 
