@@ -34,7 +34,7 @@ pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::{ContractPoster, PostableData};
-pub use rollup::{DeployParameters, Deployment, DeploymentPlan, RollupError, RollupInfo, deploy};
+pub use rollup::{DeployParameters, Deployment, DeploymentPlan, PostedBlock, RollupError, RollupInfo, deploy};
 pub use tx_manager::{
     Alarm, BlobError, BlobPayload, CapReached, FeeCaps, FeeKind, Fees, L1Signer, LaneStatus,
     Market, Payload, RemoteSigner, SendError, SentTransaction, SidecarForm, SignerError, Slot,

@@ -25,6 +25,9 @@ pub enum NodeError {
     /// A batch that L1 holds is wrong.
     #[error("{0}")]
     Wrong(Box<Difference>),
+    /// The chain goes back to a lower block, because L1 has dropped what the blocks above took in.
+    #[error(transparent)]
+    DeepReorg(crate::l1::DeepReorg),
     /// L1 could not be read.
     #[error(transparent)]
     L1(#[from] weft_l1_bridge::L1Error),

@@ -15,6 +15,7 @@ pub mod node;
 pub mod open_files;
 mod ops;
 pub mod production;
+mod returned;
 pub mod rpc;
 pub mod signal;
 mod store_check;

@@ -386,6 +386,17 @@ pub(crate) fn l1_error() {
     counter!("weft_l1_errors_total").increment(1);
 }
 
+/// Records whether L1 has dropped the block that a chain has as its origin.
+pub(crate) fn origin_dropped(chain_id: u64, dropped: bool) {
+    let dropped = if dropped { 1.0 } else { 0.0 };
+    gauge!("weft_l1_origin_dropped", "chain_id" => chain_id.to_string()).set(dropped);
+}
+
+/// Records blocks that a chain took back.
+pub(crate) fn blocks_unwound(chain_id: u64, blocks: u64) {
+    counter!("weft_blocks_unwound_total", "chain_id" => chain_id.to_string()).increment(blocks);
+}
+
 /// Records what the submitter is doing.
 pub(crate) fn submitter(status: &SubmitterStatus) {
     if let Some(last) = status.last_batch {

@@ -7,7 +7,10 @@ use weft_l1_bridge::{BlobReader, BlobSourceError, FeeCaps, MAX_BATCH_BLOBS, TxMa
 use weft_state::{History, StoreOptions};
 
 use super::{SecretUrl, optional};
-use crate::chain::{ElasticConfig, ExecutionMode, ProducerConfig, Ramp};
+use crate::{
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig, Ramp},
+    l1::OnDeepReorg,
+};
 
 /// `[chain]`: the chain and where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +217,8 @@ pub struct L1Section {
     pub blob_archive: Option<SecretUrl>,
     /// Blocks on top of an L1 block before its deposits are taken in.
     pub deposit_confirmations: u64,
+    /// What the node does when L1 drops the block that the chain has as its origin.
+    pub on_deep_reorg: OnDeepReorg,
     /// Confirmations after which a batch counts as safe; 1 is to be in a block.
     pub safe_confirmations: u64,
     /// How often L1 is asked for news, in milliseconds.
@@ -242,6 +247,7 @@ impl Default for L1Section {
             beacon_url: None,
             blob_archive: None,
             deposit_confirmations: 4,
+            on_deep_reorg: OnDeepReorg::Stop,
             safe_confirmations: 2,
             poll_interval_ms: 2000,
             timeout_ms: 15_000,

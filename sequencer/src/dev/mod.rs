@@ -25,7 +25,7 @@ use crate::{
     config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
-    l1::{BatcherConfig, L1Config},
+    l1::{BatcherConfig, L1Config, OnDeepReorg},
     mempool::MempoolLimits,
     node::{Node, NodeConfig},
     rpc::RpcConfig,
@@ -165,6 +165,7 @@ impl Dev {
                     ..BatchPolicy::default()
                 },
                 max_blobs: 0,
+                on_deep_reorg: OnDeepReorg::Stop,
             }),
         };
         let l2 = Node::start(

@@ -74,6 +74,18 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Number of the L1 origin block",
     ),
     (
+        Kind::Gauge,
+        "weft_l1_origin_dropped",
+        Unit::Count,
+        "1 while L1 does not have the chain's L1 origin any more, 0 otherwise",
+    ),
+    (
+        Kind::Counter,
+        "weft_blocks_unwound_total",
+        Unit::Count,
+        "Blocks that the chain took back after a deep reorganisation of L1",
+    ),
+    (
         Kind::Histogram,
         "weft_stage_seconds",
         Unit::Seconds,
