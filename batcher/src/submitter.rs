@@ -286,7 +286,8 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         let chain = Arc::clone(&self.chain);
         let previous_batch_hash = last.hash;
         let batch = tokio::task::spawn_blocking(move || {
-            let batch = builder.close()?;
+            let backlog = (chain.head().saturating_add(1)).saturating_sub(builder.next_block());
+            let batch = builder.close(backlog)?;
             if batch.data.len() > MAX_POSTED_BYTES {
                 return Err(SubmitterError::BlockTooLarge {
                     block: batch.first_block,

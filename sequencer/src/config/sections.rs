@@ -266,7 +266,7 @@ pub struct BatcherSection {
     pub max_blocks: usize,
     /// Size that an encoded batch should keep below, in bytes as posted.
     pub max_bytes: usize,
-    /// zstd level of what is posted, from 1 to 19.
+    /// Effort of the encoding of what is posted, from 1 (fast) to 19 (small).
     pub compression_level: u8,
 }
 
@@ -294,6 +294,7 @@ impl BatcherSection {
             max_blocks: self.max_blocks,
             max_bytes: self.max_bytes,
             compression_level: i32::from(self.compression_level),
+            ..BatchPolicy::default()
         }
     }
 }
