@@ -438,7 +438,7 @@ fn models_that_are_misled_cost_nothing() {
         .iter()
         .map(Encodable2718::encode_2718_len)
         .sum();
-    let encoded = encode_batch(&[block.clone()], 9).unwrap();
+    let encoded = encode_batch(std::slice::from_ref(&block), 9).unwrap();
     assert!(encoded.len() < plain + 64);
     assert_eq!(decode_batch(&encoded).unwrap(), [block]);
 }
