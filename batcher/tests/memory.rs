@@ -1,5 +1,7 @@
 //! How much memory decoding takes at most, counted by the allocator, whatever the bytes are.
 
+#![allow(clippy::unwrap_used, reason = "in tests")]
+
 use alloy_consensus::{SignableTransaction, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{
     eip2930::{AccessList, AccessListItem},
