@@ -39,6 +39,21 @@ enum Command {
     /// Make a chain, post it to the embedded L1 in batches, derive it from there into an empty folder,
     /// and compare how fast both are.
     Derive(DeriveArguments),
+    /// Encode real blocks as batches for L1: bytes for each transaction, and how fast.
+    Encode(EncodeArguments),
+}
+
+#[derive(Debug, Args)]
+struct EncodeArguments {
+    /// Folder with real blocks (NUMBER.json.gz).
+    #[arg(long)]
+    fixtures: PathBuf,
+    /// Runs at each level, of which the fastest counts.
+    #[arg(long, default_value = "9")]
+    runs: NonZeroUsize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -228,6 +243,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Programs(arguments) => tokio::task::spawn_blocking(|| programs(arguments)).await?,
         Command::State(arguments) => tokio::task::spawn_blocking(|| state(arguments)).await?,
         Command::Derive(arguments) => tokio::task::spawn_blocking(|| derive(arguments)).await?,
+        Command::Encode(arguments) => tokio::task::spawn_blocking(|| encode(arguments)).await?,
         // It has a thread and a runtime of its own.
         Command::Ingest(arguments) => tokio::task::spawn_blocking(|| ingest(*arguments)).await?,
     }
@@ -336,6 +352,16 @@ fn derive(arguments: DeriveArguments) -> Result<()> {
         seed: arguments.seed,
         data_dir: arguments.data_dir,
     })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+fn encode(arguments: EncodeArguments) -> Result<()> {
+    let report = weft_bench::run_encode(&arguments.fixtures, arguments.runs)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use alloy_consensus::Transaction as _;
 
-use crate::{BatchBlock, BatchEncodeError, encode_batch};
+use crate::{BatchBlock, BatchEncodeError, MAX_INPUT_BYTES, encode_batch};
 
 /// When a batch closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +14,11 @@ pub struct BatchPolicy {
     /// Size that an encoded batch should keep below, in bytes as posted. A single block that is
     /// larger still gets a batch of its own.
     pub max_bytes: usize,
-    /// zstd level of what is posted, from 1 to 19.
+    /// Effort with which a batch is encoded while the chain is not behind, from 1 (fast) to 19
+    /// (small).
     pub compression_level: i32,
+    /// Blocks waiting for L1 from which on batches are encoded as fast as possible.
+    pub fast_backlog: u64,
 }
 
 impl Default for BatchPolicy {
@@ -25,9 +28,35 @@ impl Default for BatchPolicy {
             max_blocks: 4096,
             max_bytes: 120_000,
             compression_level: 9,
+            fast_backlog: 4096,
         }
     }
 }
+
+impl BatchPolicy {
+    /// Effort for a batch behind which `backlog_blocks` blocks wait: the whole effort up to a quarter
+    /// of [`Self::fast_backlog`], then less and less.
+    pub fn level(&self, backlog_blocks: u64) -> i32 {
+        let patient = self.fast_backlog / 4;
+        let most = self.compression_level.clamp(FASTEST, MOST_EFFORT);
+        if backlog_blocks >= self.fast_backlog {
+            return FASTEST;
+        }
+        // Not 0: the backlog is below `fast_backlog`.
+        let span = self.fast_backlog - patient;
+        let late = backlog_blocks.saturating_sub(patient);
+        let range = u64::from(most.abs_diff(FASTEST));
+        let less = u128::from(range) * u128::from(late) / u128::from(span);
+        most - i32::try_from(less).unwrap_or(0)
+    }
+}
+
+/// The least effort. Sizes are measured with it: its result is seldom smaller than that of the level
+/// which is posted.
+const FASTEST: i32 = 1;
+
+/// The most effort.
+const MOST_EFFORT: i32 = 19;
 
 /// What became of a block that was offered to a [`BatchBuilder`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,15 +87,48 @@ pub struct BatchBuilder {
     policy: BatchPolicy,
     first_block: u64,
     blocks: Vec<BatchBlock>,
-    /// Encoded size at the last measurement plus the raw size of what came since: an upper bound,
-    /// save for a few bytes of framing.
-    bound: usize,
+    sizes: Sizes,
     full: bool,
 }
 
-/// Level at which sizes are measured: the fastest, whose result is seldom smaller than that of the
-/// level which is posted.
-const MEASURE_LEVEL: i32 = 1;
+/// How large the batch is, about. Every block is encoded once when the raw sizes no longer tell, and
+/// all together only when the batch has grown by half since the last time: the work stays in
+/// proportion to the blocks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sizes {
+    /// Raw size of all blocks, in bytes.
+    raw: usize,
+    /// Raw size when all were last encoded together.
+    raw_together: usize,
+    /// Blocks that were encoded.
+    measured_blocks: usize,
+    /// Encoded size of these, in bytes.
+    measured: usize,
+    /// Raw size of the others.
+    raw_since: usize,
+}
+
+impl Sizes {
+    /// An upper bound, save for a few bytes.
+    const fn bound(&self) -> usize {
+        self.measured.saturating_add(self.raw_since)
+    }
+
+    fn measure(&mut self, blocks: &[BatchBlock]) -> Result<(), BatchEncodeError> {
+        let grown = self.raw_together.saturating_add(self.raw_together / 2);
+        if self.raw >= grown {
+            self.measured = encode_batch(blocks, FASTEST)?.len();
+            self.raw_together = self.raw;
+        } else if let Some(new @ [_, ..]) = blocks.get(self.measured_blocks..) {
+            self.measured = self
+                .measured
+                .saturating_add(encode_batch(new, FASTEST)?.len());
+        }
+        self.measured_blocks = blocks.len();
+        self.raw_since = 0;
+        Ok(())
+    }
+}
 
 impl BatchBuilder {
     /// A batch that starts at block `first_block`.
@@ -75,7 +137,13 @@ impl BatchBuilder {
             policy,
             first_block,
             blocks: Vec::new(),
-            bound: 0,
+            sizes: Sizes {
+                raw: 0,
+                raw_together: 0,
+                measured_blocks: 0,
+                measured: 0,
+                raw_since: 0,
+            },
             full: false,
         }
     }
@@ -109,17 +177,27 @@ impl BatchBuilder {
         if self.full {
             return Ok(Offer::Refused);
         }
-        self.bound = self.bound.saturating_add(raw_size(&block));
+        let raw = raw_size(&block);
+        // What unfolds to more than a decoder takes cannot be posted, however small it is.
+        let unfolded = self.sizes.raw.saturating_add(raw);
+        if unfolded > MAX_INPUT_BYTES && !self.blocks.is_empty() {
+            self.full = true;
+            return Ok(Offer::Refused);
+        }
         self.blocks.push(block);
+        let before = self.sizes;
+        self.sizes.raw = unfolded;
+        self.sizes.raw_since = self.sizes.raw_since.saturating_add(raw);
         // Nearly full is full: measuring again for each of the last few blocks is not worth it.
         let nearly = self.policy.max_bytes / 10 * 9;
-        if self.bound > nearly {
-            self.bound = encode_batch(&self.blocks, MEASURE_LEVEL)?.len();
-            self.full = self.bound > nearly;
+        if self.sizes.bound() > nearly {
+            self.sizes.measure(&self.blocks)?;
+            self.full = self.sizes.bound() > nearly;
         }
         self.full |= self.blocks.len() >= self.policy.max_blocks;
-        if self.bound > self.policy.max_bytes && self.blocks.len() > 1 {
+        if self.sizes.bound() > self.policy.max_bytes && self.blocks.len() > 1 {
             self.blocks.pop();
+            self.sizes = before;
             return Ok(Offer::Refused);
         }
         Ok(if self.full {
@@ -137,14 +215,15 @@ impl BatchBuilder {
         Some(due.saturating_sub(now))
     }
 
-    /// Encodes the batch. When its blocks together turn out larger than the policy's size, those at
+    /// Encodes the batch, with less effort the more blocks wait behind it. When its blocks together turn out larger than the policy's size, those at
     /// the end are left for the next batch.
     ///
     /// # Errors
     /// When the batch is empty or its blocks cannot be encoded.
-    pub fn close(mut self) -> Result<ClosedBatch, BatchEncodeError> {
+    pub fn close(mut self, backlog_blocks: u64) -> Result<ClosedBatch, BatchEncodeError> {
+        let level = self.policy.level(backlog_blocks);
         loop {
-            let data = encode_batch(&self.blocks, self.policy.compression_level)?;
+            let data = encode_batch(&self.blocks, level)?;
             let count = self.blocks.len();
             if data.len() > self.policy.max_bytes && count > 1 {
                 self.blocks
@@ -160,17 +239,18 @@ impl BatchBuilder {
     }
 }
 
-/// About what a block takes in a batch before compression, in bytes, rounded up.
+/// About what a block takes in a batch before compression and in memory after it, in bytes, rounded
+/// up.
 fn raw_size(block: &BatchBlock) -> usize {
     const BLOCK: usize = 64;
     const TRANSACTION: usize = 160;
     let transactions = block.transactions.iter().map(|transaction| {
         let list = transaction.access_list().map_or(0, |list| {
             list.iter()
-                .map(|item| 24 + 32 * item.storage_keys.len())
+                .map(|item| 48 + 32 * item.storage_keys.len())
                 .sum()
         });
-        let authorizations = transaction.authorization_list().map_or(0, <[_]>::len) * 136;
+        let authorizations = transaction.authorization_list().map_or(0, <[_]>::len) * 200;
         TRANSACTION + transaction.input().len() + list + authorizations
     });
     BLOCK + transactions.sum::<usize>()

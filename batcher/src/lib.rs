@@ -18,7 +18,7 @@ pub use builder::{BatchBuilder, BatchPolicy, ClosedBatch, Offer};
 pub use control::{FlushError, SubmitterControl};
 pub use encoding::{
     BATCH_VERSION, BatchDecodeError, BatchEncodeError, MAX_BATCH_BLOCKS, MAX_BATCH_TRANSACTIONS,
-    MAX_ENCODED_BYTES, MAX_PAYLOAD_BYTES, decode_batch, encode_batch,
+    MAX_ENCODED_BYTES, MAX_INPUT_BYTES, MAX_PAYLOAD_BYTES, decode_batch, encode_batch,
 };
 pub use header::BatchHeader;
 pub use placement::{BlobMarket, BlobSpace, L1Market, Placement, PlacementPolicy};

@@ -369,14 +369,14 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         builder: BatchBuilder,
         market: &L1Market,
     ) -> Result<(ClosedBatch, Placement), StepError> {
-        let mut batch = close(builder).await?;
+        let mut batch = close(builder, self.chain.head()).await?;
         let mut place = market.choose(batch.data.len(), self.current, &self.placement);
         if place == Placement::Calldata
             && batch.data.len() > self.policy.max_bytes
             && batch.last_block > batch.first_block
         {
             let smaller = BatchBuilder::new(self.policy, batch.first_block);
-            batch = close(self.fill(smaller).await?).await?;
+            batch = close(self.fill(smaller).await?, self.chain.head()).await?;
         }
         let blobs = market.blobs.map(|blobs| blobs.space.capacity());
         if place == Placement::Calldata
@@ -486,8 +486,10 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
 }
 
 /// Encodes outside of tokio's threads.
-async fn close(builder: BatchBuilder) -> Result<ClosedBatch, StepError> {
-    Ok(tokio::task::spawn_blocking(move || builder.close()).await??)
+/// `head` is the chain's last block: the further it is ahead, the less effort goes into the encoding.
+async fn close(builder: BatchBuilder, head: u64) -> Result<ClosedBatch, StepError> {
+    let backlog = head.saturating_add(1).saturating_sub(builder.next_block());
+    Ok(tokio::task::spawn_blocking(move || builder.close(backlog)).await??)
 }
 
 fn read_block(chain: &impl ChainSource, number: u64) -> Result<SealedBlock, SubmitterError> {

@@ -66,6 +66,9 @@ pub enum BenchError {
     /// `fixtures` was asked for without a folder.
     #[error("fixtures are asked for, but not where they are: give --fixtures DIR")]
     NoFixturesFolder,
+    /// Blocks cannot be encoded as a batch, or a batch is not what was encoded.
+    #[error("batch: {0}")]
+    Batch(String),
     /// A fixture cannot be read.
     #[error("fixture {path}: {reason}")]
     Fixture {

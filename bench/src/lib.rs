@@ -6,7 +6,8 @@
 //!
 //! [`programs`] compares contracts that are WASM programs with their twins on the EVM.
 //!
-//! [`ingest`] measures a whole node, over sockets; [`derive`] how fast a chain is rebuilt from L1.
+//! [`ingest`] measures a whole node, over sockets; [`derive`] how fast a chain is rebuilt from L1;
+//! [`run_encode`] what transactions take on L1.
 
 mod accounts;
 mod amm;
@@ -15,6 +16,7 @@ mod check;
 mod contracts;
 mod crafted;
 pub mod derive;
+mod encode;
 mod environment;
 mod erc20;
 mod error;
@@ -33,6 +35,7 @@ mod workload;
 
 pub use check::{check_execution, check_plain};
 pub use crafted::Crafted;
+pub use encode::{EncodeReport, LevelReport, run_encode};
 pub use error::{BenchError, Mismatch};
 pub use fixtures::{Fixture, fixture_files};
 pub use plain::{PlainBlock, PlainExecution};

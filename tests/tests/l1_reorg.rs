@@ -202,9 +202,7 @@ impl Vanishing {
             return Ok(None);
         };
         let folder = TempDir::new()?;
-        let funds = json!([operator()?.address, "0x8ac7230489e80000"]);
-        let () = anvil.rpc.call("anvil_setBalance", funds).await?;
-        let place = Place::on_l1(anvil.rpc.url(), &test_account(0)?, folder.path())
+        let place = Place::on_anvil(&anvil, folder.path())
             .await?
             .set(&format!("l1.on_deep_reorg={setting}"));
         let sequencer = place.start().await?;

@@ -48,7 +48,7 @@ fn batches(policy: BatchPolicy, chain: &[BatchBlock], now: Duration) -> Vec<Clos
         if !builder.is_full() && !due {
             return closed;
         }
-        let batch = builder.close().unwrap();
+        let batch = builder.close(0).unwrap();
         next = batch.last_block + 1;
         closed.push(batch);
     }
@@ -65,7 +65,7 @@ proptest! {
         max_blocks in 1usize..20,
         max_bytes in 500usize..12_000,
     ) {
-        let policy = BatchPolicy { max_age: Duration::ZERO, max_blocks, max_bytes, compression_level: 3 };
+        let policy = BatchPolicy { max_age: Duration::ZERO, max_blocks, max_bytes, compression_level: 3, fast_backlog: 10 };
         let chain: Vec<_> = inputs
             .iter()
             .enumerate()
@@ -104,7 +104,7 @@ fn a_young_batch_waits_for_its_age() {
         builder.due_in(Duration::from_secs(111)),
         Some(Duration::ZERO)
     );
-    let batch = builder.close().unwrap();
+    let batch = builder.close(0).unwrap();
     assert_eq!((batch.first_block, batch.last_block), (7, 8));
 }
 
@@ -117,17 +117,17 @@ fn a_large_block_goes_alone() {
     let mut builder = BatchBuilder::new(policy, 1);
     assert_eq!(builder.offer(block(0, 0, 10)).unwrap(), Offer::Taken);
     assert_eq!(builder.offer(block(0, 1, 5_000)).unwrap(), Offer::Refused);
-    assert_eq!(builder.close().unwrap().last_block, 1);
+    assert_eq!(builder.close(0).unwrap().last_block, 1);
     let mut builder = BatchBuilder::new(policy, 2);
     assert_eq!(builder.offer(block(0, 1, 5_000)).unwrap(), Offer::TakenLast);
     assert_eq!(builder.offer(block(0, 2, 10)).unwrap(), Offer::Refused);
-    let batch = builder.close().unwrap();
+    let batch = builder.close(0).unwrap();
     assert_eq!((batch.first_block, batch.last_block), (2, 2));
     assert!(batch.data.len() > 5_000);
 }
 
-/// The bound that producers keep to is enough for a block of small transactions and for one large
-/// one, when nothing compresses.
+/// The bound that producers keep to is enough for a block of small transactions, for one large one,
+/// and for the smallest there are, when nothing compresses.
 #[test]
 fn a_block_within_the_producers_bound_can_be_posted() {
     use alloy_eips::eip2718::Encodable2718;
@@ -148,9 +148,88 @@ fn a_block_within_the_producers_bound_can_be_posted() {
         }
         many.transactions.append(&mut next.transactions);
     }
-    for block in [one, many] {
+    let tiny = {
+        let tiny = Transaction::Legacy(
+            TxLegacy {
+                to: alloy_primitives::TxKind::Create,
+                ..TxLegacy::default()
+            }
+            .into_signed(Signature::new(U256::from(1), U256::from(1), false)),
+        );
+        let count = crate::MAX_BLOCK_TRANSACTION_BYTES / tiny.encode_2718_len();
+        let mut block = block(1, 1, 0);
+        block.transactions = vec![tiny; count];
+        block
+    };
+    for block in [one, many, tiny] {
         assert!(size(&block) <= crate::MAX_BLOCK_TRANSACTION_BYTES);
         let encoded = encode_batch(&[block], 1).unwrap();
         assert!(encoded.len() <= crate::MAX_POSTED_BYTES);
     }
+}
+
+#[test]
+fn the_level_falls_with_the_backlog() {
+    let policy = BatchPolicy {
+        compression_level: 9,
+        fast_backlog: 100,
+        ..BatchPolicy::default()
+    };
+    for (backlog, level) in [
+        (0, 9),
+        (25, 9),
+        (35, 8),
+        (63, 5),
+        (99, 2),
+        (100, 1),
+        (u64::MAX, 1),
+    ] {
+        assert_eq!(policy.level(backlog), level, "{backlog} blocks");
+    }
+    let at_once = BatchPolicy {
+        fast_backlog: 0,
+        ..policy
+    };
+    assert_eq!(at_once.level(0), 1);
+}
+
+proptest! {
+    #[test]
+    fn a_larger_backlog_never_means_more_effort(
+        compression_level in -5i32..40,
+        fast_backlog in any::<u64>(),
+        backlog in any::<u64>(),
+        more in any::<u64>(),
+    ) {
+        let policy = BatchPolicy { compression_level, fast_backlog, ..BatchPolicy::default() };
+        let level = policy.level(backlog);
+        prop_assert!((1..=19).contains(&level));
+        prop_assert!(policy.level(backlog.saturating_add(more)) <= level);
+    }
+}
+
+/// Blocks that compress to next to nothing: the batch ends at what a decoder takes.
+#[test]
+fn a_batch_never_unfolds_to_more_than_a_decoder_takes() {
+    let policy = BatchPolicy {
+        max_blocks: usize::MAX,
+        ..BatchPolicy::default()
+    };
+    let mut zeros = block(0, 0, 0);
+    for _ in 0..10 {
+        let tx = TxLegacy {
+            input: Bytes::from(vec![0; 100_000]),
+            ..TxLegacy::default()
+        };
+        let signature = Signature::new(U256::from(1), U256::from(1), false);
+        zeros
+            .transactions
+            .push(Transaction::Legacy(tx.into_signed(signature)));
+    }
+    let mut builder = BatchBuilder::new(policy, 1);
+    while builder.offer(zeros.clone()).unwrap() == Offer::Taken {}
+    assert!(builder.is_full());
+    let batch = builder.close(0).unwrap();
+    assert_eq!(batch.last_block, 8);
+    assert_eq!(decode_batch(&batch.data).unwrap(), vec![zeros; 8]);
 }

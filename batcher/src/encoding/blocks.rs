@@ -11,9 +11,6 @@ use crate::BatchBlock;
 /// Least bytes that one block takes: its timestamp and its count of transactions.
 const BLOCK_BYTES: usize = 2;
 
-/// Least bytes that one transaction takes: its signature's scalars.
-const TRANSACTION_BYTES: usize = 64;
-
 pub(super) fn encode(out: &mut Vec<u8>, blocks: &[BatchBlock]) -> Result<(), BatchEncodeError> {
     put_length(out, blocks.len());
     let mut previous = 0;
@@ -60,9 +57,11 @@ pub(super) fn encode(out: &mut Vec<u8>, blocks: &[BatchBlock]) -> Result<(), Bat
     Ok(())
 }
 
-/// The blocks, still without transactions, and how many transactions each has.
+/// The blocks, still without transactions, and how many transactions each has. A transaction takes
+/// at least `transaction_bytes` of what follows.
 pub(super) fn decode(
     reader: &mut Reader<'_>,
+    transaction_bytes: usize,
 ) -> Result<(Vec<BatchBlock>, Vec<usize>), BatchDecodeError> {
     let count = reader.count(BLOCK_BYTES)?;
     if count == 0 {
@@ -92,14 +91,14 @@ pub(super) fn decode(
     let mut total = 0usize;
     let mut counts = Vec::with_capacity(count);
     for _ in 0..count {
-        let transactions = reader.count(TRANSACTION_BYTES)?;
+        let transactions = reader.count(transaction_bytes)?;
         total = total.saturating_add(transactions);
         if total > MAX_BATCH_TRANSACTIONS {
             return Err(reader.invalid("too many transactions"));
         }
         counts.push(transactions);
     }
-    reader.has_room_for(total, TRANSACTION_BYTES)?;
+    reader.has_room_for(total, transaction_bytes)?;
 
     reader.enter("block gas limits");
     reader.runs(&mut blocks, Reader::varint, |block, limit| {

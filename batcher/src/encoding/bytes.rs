@@ -23,33 +23,6 @@ pub(super) fn put_length(out: &mut Vec<u8>, length: usize) {
     put_varint(out, length as u64);
 }
 
-/// Appends a 256-bit number: one byte with its length in bytes, then the bytes, big-endian without
-/// leading zeros.
-pub(super) fn put_uint(out: &mut Vec<u8>, value: U256) {
-    let bytes = value.to_be_bytes_trimmed_vec();
-    // At most 32.
-    out.push(bytes.len() as u8);
-    out.extend_from_slice(&bytes);
-}
-
-/// Appends one bit a value, the first in the lowest bit of the first byte.
-pub(super) fn put_bits(out: &mut Vec<u8>, bits: impl Iterator<Item = bool>) {
-    let mut byte = 0u8;
-    let mut used = 0u32;
-    for bit in bits {
-        byte |= u8::from(bit) << used;
-        used += 1;
-        if used == 8 {
-            out.push(byte);
-            byte = 0;
-            used = 0;
-        }
-    }
-    if used > 0 {
-        out.push(byte);
-    }
-}
-
 /// Appends equal neighbours once: pairs of a run's length and its value.
 pub(super) fn put_runs<T: PartialEq + Copy>(
     out: &mut Vec<u8>,
@@ -200,7 +173,7 @@ impl<'a> Reader<'a> {
         Ok(U256::from_be_slice(bytes))
     }
 
-    /// `count` bits as [`put_bits`] writes them.
+    /// `count` bits, the first in the lowest bit of the first byte.
     pub(super) fn bits(
         &mut self,
         count: usize,
@@ -235,6 +208,11 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Everything that was not read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(super) const fn end(&self) -> Result<(), BatchDecodeError> {

@@ -1,30 +1,31 @@
-//! The encoding of a batch, version 1. `docs/batch-format.md` says what every byte means.
+//! The encoding of a batch. `docs/batch-format.md` says what every byte means.
 //!
 //! Decoding is total: any bytes give blocks or an error. Memory is bounded by the limits below, and
 //! nothing is allocated for a count before the bytes that could hold so many things are there.
 
-mod access_lists;
-mod authorizations;
 mod blocks;
+mod budget;
 mod bytes;
-mod fields;
 mod parts;
-mod recipients;
-mod signatures;
-
-use std::io::Read;
+mod version1;
+mod version2;
 
 use crate::BatchBlock;
-use bytes::Reader;
-use parts::TransactionParts;
 
-/// First byte of a batch of this encoding.
-pub const BATCH_VERSION: u8 = 1;
+/// First byte of a batch that is written; batches of version 1 are read as well.
+pub const BATCH_VERSION: u8 = 2;
+
+/// First byte of a batch of the encoding before.
+const VERSION_1: u8 = 1;
 
 /// Largest batch that is decoded, in bytes as posted.
 pub const MAX_ENCODED_BYTES: usize = 1 << 20;
 
-/// Largest payload of a batch after decompression, in bytes.
+/// Most bytes of inputs, access lists and authorizations in a batch of version 2, as they lie in
+/// memory.
+pub const MAX_INPUT_BYTES: usize = 8 << 20;
+
+/// Largest payload of a batch of version 1 after decompression, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 32 << 20;
 
 /// Most blocks in a batch.
@@ -72,9 +73,9 @@ pub enum BatchEncodeError {
         /// Number of the block's origin.
         found: u64,
     },
-    /// Above [`MAX_PAYLOAD_BYTES`] before compression.
-    #[error("batch: expected at most {MAX_PAYLOAD_BYTES} bytes before compression, found {0}")]
-    Payload(usize),
+    /// Above [`MAX_INPUT_BYTES`].
+    #[error("batch: expected at most {MAX_INPUT_BYTES} bytes of inputs and lists")]
+    Inputs,
     /// Above [`MAX_ENCODED_BYTES`] after compression.
     #[error("batch: expected at most {MAX_ENCODED_BYTES} encoded bytes, found {0}")]
     Encoded(usize),
@@ -90,7 +91,7 @@ pub enum BatchDecodeError {
     #[error("batch: no bytes")]
     Empty,
     /// The bytes are of another version of the encoding.
-    #[error("batch: expected version {BATCH_VERSION}, found {0}")]
+    #[error("batch: expected version {VERSION_1} or {BATCH_VERSION}, found {0}")]
     Version(u8),
     /// Above [`MAX_ENCODED_BYTES`].
     #[error("batch: expected at most {MAX_ENCODED_BYTES} encoded bytes, found {0}")]
@@ -98,6 +99,9 @@ pub enum BatchDecodeError {
     /// Above [`MAX_PAYLOAD_BYTES`].
     #[error("batch: more than {MAX_PAYLOAD_BYTES} bytes after decompression")]
     Payload,
+    /// Above [`MAX_INPUT_BYTES`].
+    #[error("batch: more than {MAX_INPUT_BYTES} bytes of inputs and lists")]
+    Inputs,
     /// The bytes after the version are not one whole zstd frame.
     #[error("batch: zstd: {0}")]
     Compression(String),
@@ -122,67 +126,11 @@ pub enum BatchDecodeError {
 
 /// Encodes consecutive blocks.
 ///
-/// `level` is zstd's, from 1 (fast) to 19 (small); others are brought into this range.
+/// `level` is the effort, from 1 (fast) to 19 (small); others are brought into this range.
 ///
 /// # Errors
 /// When the blocks break a limit of the encoding or hold a deposit or a blob transaction.
 pub fn encode_batch(blocks: &[BatchBlock], level: i32) -> Result<Vec<u8>, BatchEncodeError> {
-    let payload = encode_payload(blocks)?;
-    if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(BatchEncodeError::Payload(payload.len()));
-    }
-    // Levels up to 19 keep to windows of 8 MiB.
-    let frame = zstd::bulk::compress(&payload, level.clamp(1, 19))
-        .map_err(|error| BatchEncodeError::Compression(error.to_string()))?;
-    let mut encoded = Vec::with_capacity(1 + frame.len());
-    encoded.push(BATCH_VERSION);
-    encoded.extend_from_slice(&frame);
-    if encoded.len() > MAX_ENCODED_BYTES {
-        return Err(BatchEncodeError::Encoded(encoded.len()));
-    }
-    Ok(encoded)
-}
-
-/// Decodes what [`encode_batch`] made.
-///
-/// # Errors
-/// For any other bytes.
-pub fn decode_batch(encoded: &[u8]) -> Result<Vec<BatchBlock>, BatchDecodeError> {
-    if encoded.len() > MAX_ENCODED_BYTES {
-        return Err(BatchDecodeError::Encoded(encoded.len()));
-    }
-    match encoded.split_first() {
-        None => Err(BatchDecodeError::Empty),
-        Some((&BATCH_VERSION, frame)) => decode_payload(&decompress(frame)?),
-        Some((&version, _)) => Err(BatchDecodeError::Version(version)),
-    }
-}
-
-fn decompress(frame: &[u8]) -> Result<Vec<u8>, BatchDecodeError> {
-    let broken = |error: std::io::Error| BatchDecodeError::Compression(error.to_string());
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)
-        .map_err(broken)?
-        .single_frame();
-    decoder.window_log_max(WINDOW_LOG).map_err(broken)?;
-    let mut payload = Vec::new();
-    // One byte above the limit tells a payload at the limit from one beyond it.
-    decoder
-        .by_ref()
-        .take(MAX_PAYLOAD_BYTES as u64 + 1)
-        .read_to_end(&mut payload)
-        .map_err(broken)?;
-    if payload.len() > MAX_PAYLOAD_BYTES {
-        return Err(BatchDecodeError::Payload);
-    }
-    let rest = decoder.finish();
-    if rest.is_empty() {
-        Ok(payload)
-    } else {
-        Err(BatchDecodeError::TrailingBytes(rest.len()))
-    }
-}
-
-fn encode_payload(blocks: &[BatchBlock]) -> Result<Vec<u8>, BatchEncodeError> {
     if blocks.is_empty() {
         return Err(BatchEncodeError::Empty);
     }
@@ -193,65 +141,28 @@ fn encode_payload(blocks: &[BatchBlock]) -> Result<Vec<u8>, BatchEncodeError> {
     if count > MAX_BATCH_TRANSACTIONS {
         return Err(BatchEncodeError::Transactions(count));
     }
-    let transactions = blocks
-        .iter()
-        .flat_map(|block| &block.transactions)
-        .map(TransactionParts::of)
-        .collect::<Result<Vec<_>, _>>()?;
-
-    let mut out = Vec::new();
-    blocks::encode(&mut out, blocks)?;
-    for (_, column) in COLUMNS {
-        (column.encode)(&mut out, &transactions);
+    let encoded = version2::encode(blocks, level.clamp(1, 19))?;
+    if encoded.len() > MAX_ENCODED_BYTES {
+        return Err(BatchEncodeError::Encoded(encoded.len()));
     }
-    Ok(out)
+    Ok(encoded)
 }
 
-fn decode_payload(payload: &[u8]) -> Result<Vec<BatchBlock>, BatchDecodeError> {
-    let mut reader = Reader::new(payload);
-    let (mut blocks, counts) = blocks::decode(&mut reader)?;
-    let count = counts.iter().sum();
-    let mut transactions = Vec::with_capacity(count);
-    transactions.resize_with(count, TransactionParts::default);
-    for (name, column) in COLUMNS {
-        reader.enter(name);
-        (column.decode)(&mut reader, &mut transactions)?;
+/// Decodes what [`encode_batch`] made, and batches of version 1.
+///
+/// # Errors
+/// For any other bytes.
+pub fn decode_batch(encoded: &[u8]) -> Result<Vec<BatchBlock>, BatchDecodeError> {
+    if encoded.len() > MAX_ENCODED_BYTES {
+        return Err(BatchDecodeError::Encoded(encoded.len()));
     }
-    reader.end()?;
-
-    let mut transactions = transactions.into_iter();
-    for (block, count) in blocks.iter_mut().zip(counts) {
-        block.transactions = transactions
-            .by_ref()
-            .take(count)
-            .map(TransactionParts::into_transaction)
-            .collect::<Result<_, _>>()?;
+    match encoded.split_first() {
+        None => Err(BatchDecodeError::Empty),
+        Some((&VERSION_1, frame)) => version1::decode(frame),
+        Some((&BATCH_VERSION, rest)) => version2::decode(rest),
+        Some((&version, _)) => Err(BatchDecodeError::Version(version)),
     }
-    Ok(blocks)
 }
-
-/// One column of the transactions.
-struct Column {
-    encode: fn(&mut Vec<u8>, &[TransactionParts]),
-    decode: fn(&mut Reader<'_>, &mut [TransactionParts]) -> Result<(), BatchDecodeError>,
-}
-
-/// The transactions' columns in the order in which they are written, with their names. Types come
-/// first because later columns leave out what a type does not have.
-const COLUMNS: [(&str, Column); 12] = [
-    ("transaction types", fields::TYPES),
-    ("y parities", signatures::PARITIES),
-    ("signatures", signatures::SCALARS),
-    ("chain ids", fields::CHAIN_IDS),
-    ("nonces", fields::NONCES),
-    ("gas limits", fields::GAS_LIMITS),
-    ("fees", fields::FEES),
-    ("recipients", recipients::RECIPIENTS),
-    ("values", fields::VALUES),
-    ("inputs", fields::INPUTS),
-    ("access lists", access_lists::ACCESS_LISTS),
-    ("authorizations", authorizations::AUTHORIZATIONS),
-];
 
 #[cfg(test)]
 mod tests;

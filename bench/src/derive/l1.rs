@@ -114,7 +114,7 @@ impl BenchL1 {
                     break;
                 }
             }
-            let closed = builder.close()?;
+            let closed = builder.close(0)?;
             let Some(last) = store.header(closed.last_block)? else {
                 break;
             };

@@ -312,7 +312,7 @@ pub struct BatcherSection {
     pub max_bytes: usize,
     /// Most blobs that one batch may take; 0 posts everything as calldata.
     pub max_blobs: usize,
-    /// zstd level of what is posted, from 1 to 19.
+    /// Effort of the encoding of what is posted, from 1 (fast) to 19 (small).
     pub compression_level: u8,
 }
 
@@ -363,6 +363,7 @@ impl BatcherSection {
             max_blocks: self.max_blocks,
             max_bytes: self.max_bytes,
             compression_level: i32::from(self.compression_level),
+            ..BatchPolicy::default()
         }
     }
 }
