@@ -8,6 +8,7 @@ pub mod bridge;
 mod client;
 mod contract;
 mod derivation;
+mod dispute;
 mod error;
 pub mod genesis;
 mod labels;
@@ -26,9 +27,11 @@ pub use blobs::{
 pub use client::{L1Block, L1Client, L1ClientConfig};
 pub use contract::{Revert, Severity};
 pub use derivation::{
-    BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
-    PostedBatch, ReadAheadConfig, ResumePoint, posted_batches,
+    BatchEvent, BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch,
+    DerivedBlock, PlacedBatchEvent, PostedBatch, ReadAheadConfig, ResumePoint, batch_events,
+    posted_batches,
 };
+pub use dispute::{BatchStanding, Disputes};
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};

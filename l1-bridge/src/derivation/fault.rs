@@ -1,7 +1,7 @@
 use alloy_primitives::B256;
 use weft_batcher::BatchDecodeError;
 
-use crate::L1Error;
+use crate::{BlobSourceError, L1Error};
 
 /// What is wrong with a batch that is on L1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,6 +96,9 @@ pub enum DerivationError {
     /// L1 did not answer properly; another try may succeed.
     #[error(transparent)]
     L1(#[from] L1Error),
+    /// A blob cannot be read; another try, or another source, may succeed.
+    #[error(transparent)]
+    Blobs(#[from] BlobSourceError),
     /// L1 has reorganised below what was read already. Derivation must start again from a point
     /// that L1 still has.
     #[error("L1 reorganised: expected block {number} to be {expected}, found {found}")]
@@ -106,6 +109,14 @@ pub enum DerivationError {
         expected: B256,
         /// Its hash now.
         found: B256,
+    },
+    /// Batches were removed that were read already. Derivation must start again before them.
+    #[error("batch {from_index} and all after it were rejected in L1 block {l1_block}")]
+    Rejected {
+        /// Index of the first batch that was removed.
+        from_index: u64,
+        /// L1 block in which it was.
+        l1_block: u64,
     },
     /// What was posted does not verify.
     #[error("batch {index} does not verify: {fault}")]
@@ -125,7 +136,10 @@ impl DerivationError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::L1(error) => error.is_retryable(),
-            Self::Reorg { .. } | Self::Batch { .. } | Self::Interrupted => false,
+            Self::Blobs(error) => error.is_retryable(),
+            Self::Reorg { .. } | Self::Rejected { .. } | Self::Batch { .. } | Self::Interrupted => {
+                false
+            }
         }
     }
 }
