@@ -92,6 +92,13 @@ impl Place {
         Ok(place)
     }
 
+    /// The same chain without an L1.
+    pub fn without_l1(mut self) -> Self {
+        self.l1 = None;
+        self.options.clear();
+        self
+    }
+
     /// Puts the data folder on a faulty disk.
     pub fn on_disk(mut self, disk: &FaultyDisk) -> Self {
         self.data_dir = disk.below().to_path_buf();

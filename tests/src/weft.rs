@@ -210,6 +210,9 @@ impl Follower {
         data_dir: &Path,
         options: &[&str],
     ) -> eyre::Result<Self> {
+        let log = log_beside(data_dir, "follow");
+        // An earlier run's URL would be taken for this one's.
+        let before = fs::read(&log).map_or(0, |log| log.len());
         let mut process = Process::spawn(
             Command::new(binary().await?)
                 .args([
@@ -222,12 +225,12 @@ impl Follower {
                 .args(["--port", "0", "--data-dir"])
                 .arg(data_dir)
                 .args(options),
-            &log_beside(data_dir, "follow"),
+            &log,
         )?;
         let rpc = until("weft follow to answer", READY, || {
             let look = process
                 .check_running()
-                .map(|()| printed_url(&process.log()));
+                .map(|()| printed_url(process.log().get(before..).unwrap_or_default()));
             async move { look?.map(|url| Rpc::new(&url)).transpose() }
         })
         .await?;
@@ -288,9 +291,22 @@ pub struct WatchReport {
 /// # Errors
 /// When it prints no JSON object with the keys that it promises.
 pub async fn watch(l1_rpc: &str, contract: Address) -> eyre::Result<WatchReport> {
+    watch_with(l1_rpc, contract, &[]).await
+}
+
+/// As [`watch`], with more options.
+///
+/// # Errors
+/// As [`watch`].
+pub async fn watch_with(
+    l1_rpc: &str,
+    contract: Address,
+    options: &[&str],
+) -> eyre::Result<WatchReport> {
     let output = tokio::process::Command::new(binary().await?)
         .args(["watch", "--l1", l1_rpc, "--contract", &contract.to_string()])
         .args(["--once", "--json"])
+        .args(options)
         .kill_on_drop(true)
         .output()
         .await?;

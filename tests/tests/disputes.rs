@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes, U64, U256};
 use eyre::{ContextCompat, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weft_tests::{
     anvil::Anvil,
+    load::{L2_CHAIN_ID, Sender, all_included, send_all},
     rollup::{
         BatchHeader, batch_calldata, batchCountCall, challengeBondCall, check_tiling,
         disputeCountCall, operator, post_batch, posted_batches, rejectBatchCall, settleCall,
@@ -16,7 +17,7 @@ use weft_tests::{
     rpc::Rpc,
     sequencer::{Place, accounts},
     wait::until,
-    weft::{Follower, RunningWatch, STOPPED},
+    weft::{Follower, RunningWatch, STOPPED, watch_with},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -190,5 +191,103 @@ async fn a_wrong_batch_is_disputed_removed_and_replaced() -> eyre::Result<()> {
     let mut late = Follower::start(l1.url(), contract, &late).await?;
     ensure!(late.hash_at(head, LIMIT).await? == hash);
     ensure!(watch.told("challenged").len() == 4);
+    Ok(())
+}
+
+/// With the poster's node at hand, the report names block, transaction and account.
+#[tokio::test]
+async fn the_first_difference_to_the_posters_node_is_named() -> eyre::Result<()> {
+    let Some(anvil) = Anvil::start().await? else {
+        return Ok(());
+    };
+    let l1 = &anvil.rpc;
+    let folder = TempDir::new()?;
+    let accounts = accounts()?;
+    let [admin, user, ..] = accounts.as_slice() else {
+        bail!("too few accounts");
+    };
+    let ether = U256::from(10).pow(U256::from(20));
+    let operator = operator()?.address;
+    let () = l1
+        .call("anvil_setBalance", json!([operator, ether]))
+        .await?;
+    let place = Place::on_l1(l1.url(), admin, folder.path(), &[]).await?;
+    let contract = place.contract()?;
+    // No deposits: both chains can have the same blocks.
+    let posting = place.clone().set("l1.deposit_confirmations=1000");
+    let snapshot: U256 = l1.call("evm_snapshot", json!([])).await?;
+    let mut honest = posting.start().await?;
+    for _ in 0..3 {
+        honest.include_and_post(user, 20, LIMIT).await?;
+    }
+    honest.process.interrupt(STOPPED).await?;
+    let batches = posted_batches(l1, contract).await?;
+    let first = batch_calldata(l1, batches.first().wrap_err("no batch")?).await?;
+    let reverted: bool = l1.call("evm_revert", json!([snapshot])).await?;
+    ensure!(reverted, "anvil did not revert");
+
+    // Another chain from the same genesis, with at least as many blocks.
+    let other = place.without_l1().at(&folder.path().join("other"));
+    let other = other.start().await?;
+    let last = first.header.lastBlock;
+    let mut sender = Sender::new(user, L2_CHAIN_ID, &other.rpc).await?;
+    while other.rpc.block_number("latest").await? < last {
+        let signed = vec![sender.transfer(admin.address, U256::from(5))?];
+        send_all(&other.rpc, &signed).await?;
+        all_included(&other.rpc, &signed, LIMIT).await?;
+    }
+    let block: Value = other
+        .rpc
+        .call("eth_getBlockByNumber", json!([U64::from(last), false]))
+        .await?;
+    let field = |name: &str| -> eyre::Result<B256> {
+        let value = block.get(name).cloned().wrap_err("no such field")?;
+        Ok(serde_json::from_value(value)?)
+    };
+    let header = BatchHeader {
+        lastBlockHash: field("hash")?,
+        stateRoot: field("stateRoot")?,
+        ..first.header.clone()
+    };
+    post_batch(l1, contract, header, first.data.clone()).await?;
+    let options = ["--compare", other.rpc.url()];
+    let report = watch_with(l1.url(), contract, &options).await?;
+    ensure!(!report.verified && !report.success, "{}", report.json);
+    let part = |path: &str| report.json.pointer(&format!("/difference/{path}")).cloned();
+    ensure!(part("kind") == Some(json!("state_root")), "{}", report.json);
+    ensure!(part("block") == Some(json!(1)), "{}", report.json);
+    ensure!(part("transaction") == Some(json!(0)), "{}", report.json);
+    ensure!(
+        part("node/outcome") == Some(json!("differs"))
+            && part("node/block") == Some(json!(1))
+            && part("node/has_posted_block") == Some(json!(true)),
+        "{}",
+        report.json
+    );
+    // The first transfer goes to another account with another value.
+    ensure!(
+        part("node/transaction/index") == Some(json!(0))
+            && part("node/transaction/receipt/0/field") == Some(json!("transactionHash")),
+        "{}",
+        report.json
+    );
+    let state = part("node/state").wrap_err("no state")?;
+    ensure!(
+        state.get("transaction") == Some(&json!(0))
+            && state.get("value") == Some(&json!("balance"))
+            && state.get("derived") != state.get("claimed"),
+        "{state}"
+    );
+    // A node that has what the data gives: the header alone is wrong.
+    let honest = posting.clone().set("batcher.enabled=false");
+    let honest = honest.start().await?;
+    let options = ["--compare", honest.rpc.url()];
+    let report = watch_with(l1.url(), contract, &options).await?;
+    let outcome = report.json.pointer("/difference/node/outcome");
+    ensure!(outcome == Some(&json!("same_blocks")), "{}", report.json);
+    let options = ["--compare", "http://127.0.0.1:9"];
+    let report = watch_with(l1.url(), contract, &options).await?;
+    let outcome = report.json.pointer("/difference/node/outcome");
+    ensure!(outcome == Some(&json!("unreadable")), "{}", report.json);
     Ok(())
 }
