@@ -152,7 +152,7 @@ impl L1Client {
             Rollup::WithdrawalProven::SIGNATURE_HASH,
             Rollup::WithdrawalFinalized::SIGNATURE_HASH,
         ] {
-            for log in self.logs(contract, topic, from, to).await? {
+            for log in self.logs(contract, &[topic], from, to).await? {
                 let not_one = |error: String| {
                     L1Error::answer(
                         format!("log {} in L1 block {}", log.log_index, log.block_number),

@@ -6,10 +6,10 @@ use super::PostedBatch;
 use crate::{L1Client, L1Error, RollupInfo, contract::Rollup, logs::PlacedLog};
 
 /// What the contract says about batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BatchEvent {
     /// A batch was taken.
-    Posted(PostedBatch),
+    Posted(Box<PostedBatch>),
     /// Somebody says that a batch is wrong.
     Challenged {
         /// Number of the dispute.
@@ -43,7 +43,7 @@ pub enum BatchEvent {
 }
 
 /// An event with its place on L1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlacedBatchEvent {
     /// Number of the L1 block.
     pub l1_block: u64,
@@ -94,7 +94,7 @@ pub async fn posted_batches(
     let mut batches: Vec<PostedBatch> = Vec::new();
     for placed in batch_events(client, info, from, to).await? {
         match placed.event {
-            BatchEvent::Posted(batch) => batches.push(batch),
+            BatchEvent::Posted(batch) => batches.push(*batch),
             BatchEvent::Rejected { from_index, .. } => {
                 batches.retain(|batch| batch.index < from_index);
             }
@@ -147,7 +147,7 @@ fn placed_event(log: &PlacedLog) -> Result<PlacedBatchEvent, L1Error> {
         }
         _ => {
             let event = Rollup::BatchPosted::decode_log(content).map_err(malformed)?;
-            BatchEvent::Posted(PostedBatch {
+            BatchEvent::Posted(Box::new(PostedBatch {
                 index: number(event.index)?,
                 batch_hash: event.batchHash,
                 header: BatchHeader::from(&event.header),
@@ -155,7 +155,7 @@ fn placed_event(log: &PlacedLog) -> Result<PlacedBatchEvent, L1Error> {
                 l1_block_hash: log.block_hash,
                 log_index: log.log_index,
                 tx_hash: log.tx_hash,
-            })
+            }))
         }
     };
     Ok(PlacedBatchEvent {

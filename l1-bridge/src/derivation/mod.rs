@@ -263,7 +263,7 @@ impl Derivation {
             let pinned = self.client.existing_block(end).await?;
             let events = batch_events(&self.client, &self.info, next, end).await?;
             for placed in events {
-                self.take(&placed)?;
+                self.take(placed)?;
             }
             self.scanned = Some(pinned);
             next = end.saturating_add(1);
@@ -271,7 +271,7 @@ impl Derivation {
         Ok(())
     }
 
-    fn take(&mut self, placed: &PlacedBatchEvent) -> Result<(), DerivationError> {
+    fn take(&mut self, placed: PlacedBatchEvent) -> Result<(), DerivationError> {
         let is_before = placed.l1_block == self.at.l1_block
             && self.at.after_log.is_some_and(|at| placed.log_index <= at);
         if is_before {
@@ -294,7 +294,7 @@ impl Derivation {
                     )
                     .into());
                 }
-                self.found.push_back(batch);
+                self.found.push_back(*batch);
             }
             BatchEvent::Rejected { from_index, .. } if from_index < self.at.next_index => {
                 return Err(DerivationError::Rejected {
