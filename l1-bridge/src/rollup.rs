@@ -287,7 +287,7 @@ impl RollupInfo {
         let logs = client
             .logs(
                 contract,
-                Rollup::ChainCreated::SIGNATURE_HASH,
+                &[Rollup::ChainCreated::SIGNATURE_HASH],
                 deployment_block,
                 deployment_block,
             )
