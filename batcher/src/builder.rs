@@ -166,7 +166,7 @@ impl BatchBuilder {
     /// Size that the encoded batch does not exceed, in bytes: an estimate that is coarse while the
     /// batch is small.
     pub const fn bytes_at_most(&self) -> usize {
-        self.bound
+        self.sizes.bound()
     }
 
     /// Offers block [`Self::next_block`].

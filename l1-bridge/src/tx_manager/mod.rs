@@ -169,7 +169,7 @@ impl TransactionManager {
     /// # Errors
     /// When L1 does not answer properly.
     pub async fn pending_has_blobs(&self, slot: Slot) -> Result<Option<bool>, L1Error> {
-        let pending = Pending::read(&self.client, self.address()).await?;
+        let pending = Pending::read(&self.client, self.address(), slot.nonce).await?;
         Ok(match pending.holder(slot.nonce) {
             Holder::Transaction(transaction) => Some(transaction.is_eip4844()),
             Holder::Hidden | Holder::Nobody => None,
