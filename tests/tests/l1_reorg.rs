@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use weft_tests::{
     anvil::Anvil,
     load::{L2_CHAIN_ID, Sender, Signed, all_included, send_all, sink, transfers},
-    rollup::{L1_CHAIN_ID, check_tiling, deposit, operator, posted_batches, test_account},
+    rollup::{L1_CHAIN_ID, check_tiling, deposit, posted_batches, test_account},
     rpc::Rpc,
     sequencer::{Place, Sequencer, accounts},
     wait::until,
