@@ -231,11 +231,14 @@ impl ContractPoster {
             })
         };
         let payload = self.payload(header, &prepared.data);
+        let mut reported = None;
         let receipt = tokio::select! {
             receipt = self.manager.send_in(slot, payload, attempt) => receipt,
-            never = self.report_alarms(events) => match never {},
+            never = self.report_alarms(events, &mut reported) => match never {},
         };
-        events.send(SubmitterEvent::Alarm { alarm: None }).await;
+        if reported.is_some() {
+            events.send(SubmitterEvent::Alarm { alarm: None }).await;
+        }
         let receipt = receipt?;
         let (Some(l1_block), Some(l1_block_hash)) = (receipt.block_number, receipt.block_hash)
         else {
@@ -254,15 +257,18 @@ impl ContractPoster {
     }
 
     /// Passes on what keeps the manager waiting, whenever that changes.
-    async fn report_alarms(&self, events: &EventSink) -> std::convert::Infallible {
+    async fn report_alarms(
+        &self,
+        events: &EventSink,
+        reported: &mut Option<String>,
+    ) -> std::convert::Infallible {
         let mut status = self.manager.status();
-        let mut reported = None;
         loop {
             let alarm = status
                 .borrow_and_update()
                 .alarm
                 .map(|alarm| alarm.to_string());
-            if alarm != reported {
+            if alarm != *reported {
                 reported.clone_from(&alarm);
                 events.send(SubmitterEvent::Alarm { alarm }).await;
             }
