@@ -216,13 +216,20 @@ impl TransactionManager {
         let mut nonce = slot.nonce;
         let mut patience = Instant::now() + self.config.resend_after;
         let mut held = None;
+        // Once it was seen, it is the only one that may carry the content.
+        let mut known: Option<TxEnvelope> = None;
         loop {
             let next = self.next_nonce().await?;
-            if next > nonce {
-                return Err(SendError::NonceTaken {
-                    account: self.address(),
-                    nonce,
-                });
+            match &known {
+                // What is below it may be used by anybody.
+                Some(known) => nonce = nonce.max(next.min(known.nonce())),
+                None if next > nonce => {
+                    return Err(SendError::NonceTaken {
+                        account: self.address(),
+                        nonce,
+                    });
+                }
+                None => {}
             }
             let out_of_patience = Instant::now() >= patience;
             if next < nonce {
@@ -238,7 +245,15 @@ impl TransactionManager {
             }
             let pending = Pending::read(&self.client, self.address(), nonce).await?;
             let same = pending.find(nonce, |other| is_payload_of(&payload, chain_id, other));
-            let turn = self.turn(nonce, &payload, &pending, same, held, out_of_patience);
+            known = same.cloned().or(known);
+            let turn = self.turn(
+                nonce,
+                &payload,
+                &pending,
+                known.as_ref(),
+                held,
+                out_of_patience,
+            );
             let draft = |payload: Payload, gas_limit| Draft {
                 payload,
                 chain_id,
