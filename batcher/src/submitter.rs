@@ -369,14 +369,14 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         builder: BatchBuilder,
         market: &L1Market,
     ) -> Result<(ClosedBatch, Placement), StepError> {
-        let mut batch = close(builder, self.chain.head()).await?;
+        let mut batch = self.encode(builder).await?;
         let mut place = market.choose(batch.data.len(), self.current, &self.placement);
         if place == Placement::Calldata
             && batch.data.len() > self.policy.max_bytes
             && batch.last_block > batch.first_block
         {
             let smaller = BatchBuilder::new(self.policy, batch.first_block);
-            batch = close(self.fill(smaller).await?, self.chain.head()).await?;
+            batch = self.encode(self.fill(smaller).await?).await?;
         }
         let blobs = market.blobs.map(|blobs| blobs.space.capacity());
         if place == Placement::Calldata
@@ -399,6 +399,13 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
             .into());
         }
         Ok((batch, place))
+    }
+
+    /// Encodes outside of tokio's threads, with less effort the more blocks wait behind the batch.
+    async fn encode(&self, builder: BatchBuilder) -> Result<ClosedBatch, StepError> {
+        let next_block = builder.next_block();
+        let backlog = self.chain.head().saturating_add(1).saturating_sub(next_block);
+        Ok(tokio::task::spawn_blocking(move || builder.close(backlog)).await??)
     }
 
     async fn make_ready(
@@ -483,13 +490,6 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         .await??;
         Ok(())
     }
-}
-
-/// Encodes outside of tokio's threads.
-/// `head` is the chain's last block: the further it is ahead, the less effort goes into the encoding.
-async fn close(builder: BatchBuilder, head: u64) -> Result<ClosedBatch, StepError> {
-    let backlog = head.saturating_add(1).saturating_sub(builder.next_block());
-    Ok(tokio::task::spawn_blocking(move || builder.close(backlog)).await??)
 }
 
 fn read_block(chain: &impl ChainSource, number: u64) -> Result<SealedBlock, SubmitterError> {
