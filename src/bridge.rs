@@ -32,6 +32,8 @@ enum Command {
     Finalize(WithdrawalArguments),
     /// Put a transaction into the queue on L1: L2 executes it, whatever the sequencer wants.
     Force(ForceArguments),
+    /// Take out of a chain that has stopped what the sender held when its last batch was made.
+    Escape(EscapeArguments),
     /// Say how far a deposit or a withdrawal is.
     Status(StatusArguments),
 }
@@ -164,6 +166,27 @@ struct ForceArguments {
     gas_limit: u64,
 }
 
+/// Arguments of `weft bridge escape`.
+#[derive(Debug, Args)]
+struct EscapeArguments {
+    #[command(flatten)]
+    l1: L1,
+    /// RPC URL of a node that has the state of the last posted block: a follower, for instance.
+    #[command(flatten)]
+    l2: L2,
+    #[command(flatten)]
+    key: Key,
+    /// Account that gets it on L1; the sender when left out.
+    #[arg(long)]
+    to: Option<Address>,
+    /// The ERC-20 token, by its address on L1; ether when left out.
+    #[arg(long, requires = "token_bridge")]
+    token: Option<Address>,
+    /// The token bridge's contract on L1, as `weft deploy` printed it.
+    #[arg(long)]
+    token_bridge: Option<Address>,
+}
+
 /// Arguments of `weft bridge status`.
 #[derive(Debug, Args)]
 struct StatusArguments {
@@ -206,6 +229,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
             print(&bridge.finalize(id, wait).await?)
         }
         Command::Force(arguments) => force(arguments).await,
+        Command::Escape(arguments) => {
+            let bridge = Bridge::new(BridgeConfig {
+                l2_url: Some(arguments.l2.url),
+                ..on_l1(&arguments.l1, Some(&arguments.key))?
+            })?;
+            let asset = asset(arguments.token, arguments.token_bridge);
+            print(&bridge.escape(asset, arguments.to).await?)
+        }
         Command::Status(arguments) => status(arguments).await,
     }
 }
@@ -227,18 +258,21 @@ fn on_l1(l1: &L1, key: Option<&Key>) -> Result<BridgeConfig> {
 
 async fn deposit(arguments: DepositArguments) -> Result<()> {
     let bridge = Bridge::new(on_l1(&arguments.l1, Some(&arguments.key))?)?;
-    let asset = match (arguments.token, arguments.token_bridge) {
-        (Some(token), Some(bridge)) => Asset::Token { token, bridge },
-        _ => Asset::Ether,
-    };
     let receipt = bridge
         .deposit(Deposit {
-            asset,
+            asset: asset(arguments.token, arguments.token_bridge),
             amount: arguments.amount,
             to: arguments.to,
         })
         .await?;
     print(&receipt)
+}
+
+const fn asset(token: Option<Address>, bridge: Option<Address>) -> Asset {
+    match (token, bridge) {
+        (Some(token), Some(bridge)) => Asset::Token { token, bridge },
+        _ => Asset::Ether,
+    }
 }
 
 async fn withdraw(arguments: WithdrawArguments) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The `weft` command.
 
+mod batcher;
 mod bench;
 mod blobs;
 mod bridge;
@@ -40,6 +41,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Put the contracts on an L1 and print their addresses.
     Deploy(deploy::Arguments),
+    /// Tell and steer the batcher of a running node.
+    Batcher(batcher::Arguments),
     /// Move value between L1 and L2.
     Bridge(bridge::Arguments),
     /// Measure how fast blocks are executed, and how fast a node takes transactions in.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
             Command::Follow(arguments) => follow::run(arguments).await,
             Command::Watch(arguments) => return watch::run(arguments).await,
             Command::Deploy(arguments) => deploy::run(arguments).await,
+            Command::Batcher(arguments) => batcher::run(arguments).await,
             Command::Bridge(arguments) => bridge::run(arguments).await,
             Command::Bench(arguments) => bench::run(arguments).await,
             Command::Health(arguments) => health::run(arguments).await,

@@ -36,10 +36,5 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
     let metrics = config.metrics.enabled.then(metrics::install).transpose()?;
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone());
-    let start = production::start(config, metrics, stop.clone());
-    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else {
-        return Ok(());
-    };
-    tracing::info!(address = %node.address(), "JSON-RPC");
-    Ok(node.join().await?)
+    Ok(production::run(config, metrics, stop).await?)
 }

@@ -28,7 +28,8 @@ pub(crate) struct Arguments {
     /// Check what is posted now, then end. Without it, go on with what comes.
     #[arg(long)]
     once: bool,
-    /// Print JSON: one object for each batch, or with --once one object in all.
+    /// Print JSON: one object for each event and one at the end, or with --once one object in
+    /// all.
     #[arg(long)]
     json: bool,
     /// The chain's genesis.json, when it was too large to be posted to L1.
@@ -46,6 +47,17 @@ pub(crate) struct Arguments {
     compare: Option<String>,
     #[command(flatten)]
     blobs: BlobArguments,
+    /// Dispute the first batch that does not verify, on L1 and with the bond that the contract asks
+    /// for, and have the bond paid back when the batch is removed. Not with --once.
+    #[arg(long, conflicts_with = "once")]
+    challenge: bool,
+    /// Environment variable that holds the private key that disputes.
+    #[arg(long, default_value = "WEFT_PRIVATE_KEY")]
+    private_key_env: String,
+    /// With --challenge: how long the data of a batch may be nowhere to be had before the batch is
+    /// disputed for that, in seconds.
+    #[arg(long, default_value_t = 3600)]
+    unavailable_after: u64,
     /// How often L1 is asked for news, in milliseconds.
     #[arg(long, default_value_t = 1000)]
     poll_interval: u64,
@@ -71,6 +83,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
         threads: arguments.threads,
         once: arguments.once,
         compare: arguments.compare,
+        challenger_key_env: arguments.challenge.then_some(arguments.private_key_env),
+        unavailable_after: Duration::from_secs(arguments.unavailable_after),
     });
     let Some(watcher) = stop.run_until_cancelled(find).await.transpose()? else {
         return Ok(ExitCode::FAILURE);

@@ -316,13 +316,13 @@ impl L1Client {
     pub(crate) async fn raw_logs(
         &self,
         contract: Address,
-        topic: B256,
+        topics: &[B256],
         from: u64,
         to: u64,
     ) -> Result<Vec<Log>, L1Error> {
         let filter = Filter::new()
             .address(contract)
-            .event_signature(topic)
+            .event_signature(topics.to_vec())
             .from_block(from)
             .to_block(to);
         self.ask("eth_getLogs", (filter,), || {

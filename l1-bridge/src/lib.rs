@@ -8,6 +8,7 @@ pub mod bridge;
 mod client;
 mod contract;
 mod derivation;
+mod dispute;
 mod error;
 pub mod genesis;
 mod labels;
@@ -26,15 +27,19 @@ pub use blobs::{
 pub use client::{L1Block, L1Client, L1ClientConfig};
 pub use contract::{Revert, Severity};
 pub use derivation::{
-    BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch, DerivedBlock,
-    PostedBatch, ReadAheadConfig, ResumePoint, posted_batches,
+    BatchEvent, BatchFault, Derivation, DerivationConfig, DerivationError, DerivedBatch,
+    DerivedBlock, PlacedBatchEvent, PostedBatch, ReadAheadConfig, ResumePoint, batch_events,
+    posted_batches,
 };
+pub use dispute::{BatchStanding, Disputes};
 pub use error::L1Error;
 pub use labels::{L1LabelSource, PostedLabels};
 pub use logs::{PlacedDeposit, PlacedWithdrawalEvent, WithdrawalEvent};
 pub use origin::{MAX_DEPOSIT_GAS, OriginAdvance, OriginConfig, OriginError, OriginSource};
 pub use poster::{ContractPoster, PostableData};
-pub use rollup::{DeployParameters, Deployment, DeploymentPlan, RollupError, RollupInfo, deploy};
+pub use rollup::{
+    DeployParameters, Deployment, DeploymentPlan, PostedBlock, RollupError, RollupInfo, deploy,
+};
 pub use tx_manager::{
     Alarm, BlobError, BlobPayload, CapReached, FeeCaps, FeeKind, Fees, L1Signer, LaneStatus,
     Market, Payload, RemoteSigner, SendError, SentTransaction, SidecarForm, SignerError, Slot,

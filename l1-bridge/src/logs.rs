@@ -35,12 +35,12 @@ pub struct PlacedDeposit {
 }
 
 impl L1Client {
-    /// Logs of one event of a contract in L1 blocks `from ..= to`, asked for in pieces of at most
+    /// Logs of these events of a contract in L1 blocks `from ..= to`, asked for in pieces of at most
     /// [`crate::L1ClientConfig::max_log_range`] blocks. A piece that L1 refuses is halved.
     pub(crate) async fn logs(
         &self,
         contract: Address,
-        topic: B256,
+        topics: &[B256],
         from: u64,
         to: u64,
     ) -> Result<Vec<PlacedLog>, L1Error> {
@@ -49,9 +49,9 @@ impl L1Client {
         let mut span = self.config().max_log_range.max(1);
         while next <= to {
             let end = next.saturating_add(span - 1).min(to);
-            match self.raw_logs(contract, topic, next, end).await {
+            match self.raw_logs(contract, topics, next, end).await {
                 Ok(found) => {
-                    logs.extend(checked(found, contract, topic, next, end)?);
+                    logs.extend(checked(found, contract, topics, next, end)?);
                     if logs.len() > MAX_LOGS {
                         return Err(L1Error::answer(
                             format!("eth_getLogs({contract}, blocks {from} to {to})"),
@@ -84,7 +84,7 @@ impl L1Client {
         to: u64,
     ) -> Result<Vec<PlacedDeposit>, L1Error> {
         let topic = Rollup::TransactionDeposited::SIGNATURE_HASH;
-        self.logs(contract, topic, after.saturating_add(1), to)
+        self.logs(contract, &[topic], after.saturating_add(1), to)
             .await?
             .into_iter()
             .map(|log| {
@@ -152,7 +152,7 @@ impl L1Client {
             Rollup::WithdrawalProven::SIGNATURE_HASH,
             Rollup::WithdrawalFinalized::SIGNATURE_HASH,
         ] {
-            for log in self.logs(contract, topic, from, to).await? {
+            for log in self.logs(contract, &[topic], from, to).await? {
                 let not_one = |error: String| {
                     L1Error::answer(
                         format!("log {} in L1 block {}", log.log_index, log.block_number),
@@ -189,7 +189,7 @@ impl L1Client {
 fn checked(
     logs: Vec<alloy_rpc_types_eth::Log>,
     contract: Address,
-    topic: B256,
+    topics: &[B256],
     from: u64,
     to: u64,
 ) -> Result<Vec<PlacedLog>, L1Error> {
@@ -210,10 +210,11 @@ fn checked(
                 "a log that is pending or removed",
             ));
         };
-        if log.inner.address != contract || log.inner.topics().first() != Some(&topic) {
+        let topic = log.inner.topics().first();
+        if log.inner.address != contract || topic.is_none_or(|topic| !topics.contains(topic)) {
             return Err(L1Error::answer(
                 asked(),
-                format!("logs of event {topic}"),
+                format!("logs of events {topics:?}"),
                 format!(
                     "a log of {} with topics {:?}",
                     log.inner.address,

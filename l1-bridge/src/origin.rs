@@ -58,6 +58,14 @@ pub enum OriginError {
 }
 
 impl L1Client {
+    /// Whether L1 holds the block that a chain has as its origin.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly, or is shorter than that.
+    pub async fn holds_origin(&self, origin: &L1Origin) -> Result<bool, L1Error> {
+        Ok(self.existing_block(origin.number).await?.hash == origin.hash)
+    }
+
     /// Checks that L1 still holds the block that a chain has as its origin.
     ///
     /// # Errors

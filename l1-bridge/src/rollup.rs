@@ -199,6 +199,15 @@ fn initcode(parameters: &DeployParameters<'_>, chain_spec: Vec<u8>) -> Vec<u8> {
     initcode
 }
 
+/// The end of what a contract has taken in of its chain; block 0 while it has no batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostedBlock {
+    /// Number of the block.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+}
+
 /// What a contract says about its chain once and for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollupInfo {
@@ -234,6 +243,23 @@ impl RollupInfo {
         client.view(self.contract, &call, BlockId::latest()).await
     }
 
+    /// The last block that the contract has taken in, as of L1's latest block.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly.
+    pub async fn last_posted_block(&self, client: &L1Client) -> Result<PostedBlock, L1Error> {
+        // Both at one block, so that they fit each other.
+        let at = BlockId::number(client.block_number().await?);
+        Ok(PostedBlock {
+            number: client
+                .view(self.contract, &Rollup::lastBlockCall {}, at)
+                .await?,
+            hash: client
+                .view(self.contract, &Rollup::lastBlockHashCall {}, at)
+                .await?,
+        })
+    }
+
     /// Reads a contract.
     ///
     /// # Errors
@@ -261,7 +287,7 @@ impl RollupInfo {
         let logs = client
             .logs(
                 contract,
-                Rollup::ChainCreated::SIGNATURE_HASH,
+                &[Rollup::ChainCreated::SIGNATURE_HASH],
                 deployment_block,
                 deployment_block,
             )

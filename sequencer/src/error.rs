@@ -25,6 +25,9 @@ pub enum NodeError {
     /// A batch that L1 holds is wrong.
     #[error("{0}")]
     Wrong(Box<Difference>),
+    /// The chain goes back to a lower block, because L1 has dropped what the blocks above took in.
+    #[error(transparent)]
+    DeepReorg(crate::l1::DeepReorg),
     /// L1 could not be read.
     #[error(transparent)]
     L1(#[from] weft_l1_bridge::L1Error),
@@ -52,6 +55,9 @@ pub enum NodeError {
     /// The batcher stopped.
     #[error("batcher: {0}")]
     Batcher(#[from] weft_batcher::SubmitterError),
+    /// The operator's RPC server could not start.
+    #[error(transparent)]
+    Admin(#[from] crate::admin::AdminError),
     /// The RPC server could not start.
     #[error("rpc: {0}")]
     Rpc(#[from] RpcServerError),

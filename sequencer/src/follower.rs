@@ -142,6 +142,7 @@ impl Follower {
 
         let (progress_sender, progress) = watch::channel(Progress::default());
         let follow = Follow {
+            chain: chain.clone(),
             verifier: Verifier::new(
                 client,
                 info,
@@ -185,7 +186,8 @@ impl Follower {
     /// engine has learned is written down.
     ///
     /// # Errors
-    /// The failure that stopped it; [`NodeError::Wrong`] when what was posted is wrong.
+    /// The failure that stopped it; [`NodeError::Wrong`] when what was posted is wrong and can no longer be
+    /// removed.
     pub async fn join(mut self) -> Result<(), NodeError> {
         let result = self.tasks.join().await;
         self.predictions.save().await;
@@ -194,6 +196,7 @@ impl Follower {
 }
 
 struct Follow {
+    chain: ChainHandle,
     verifier: Verifier,
     progress: watch::Sender<Progress>,
     ops: Ops,
@@ -203,8 +206,9 @@ struct Follow {
 impl Follow {
     async fn run(mut self) -> Result<(), NodeError> {
         let mut trouble = Trouble::default();
+        let mut wrong = None;
         while let Some(event) = self.verifier.next(&self.stop).await? {
-            if let Event::Unreadable(error) = &event {
+            if let Event::Unreadable { error, .. } = &event {
                 if trouble.is_news(error) {
                     tracing::warn!(%error, "L1 cannot be read; trying again");
                 }
@@ -223,10 +227,21 @@ impl Follow {
                 Event::Changed(error) => {
                     tracing::warn!(%error, "starting again from the last batch that L1 still has");
                 }
-                Event::Wrong(difference) => {
-                    return Err(NodeError::Wrong(difference));
+                Event::Wrong { difference, .. } => {
+                    tracing::error!(
+                        batch = difference.batch,
+                        served_up_to = self.chain.verified(),
+                        "waiting for L1 to remove the wrong batch"
+                    );
+                    self.ops.set_ready(false);
+                    wrong = Some(difference);
                 }
-                Event::StillWrong | Event::Unreadable(_) => {}
+                Event::StillWrong { is_settled: true } => {
+                    if let Some(difference) = wrong {
+                        return Err(NodeError::Wrong(difference));
+                    }
+                }
+                Event::StillWrong { is_settled: false } | Event::Unreadable { .. } => {}
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The node: mempool, block producer, commit pipeline, JSON-RPC, ledger, and what wires them.
 
+pub mod admin;
 pub mod chain;
 pub mod config;
 pub mod deploy;
@@ -14,6 +15,7 @@ pub mod node;
 pub mod open_files;
 mod ops;
 pub mod production;
+mod returned;
 pub mod rpc;
 pub mod signal;
 mod store_check;

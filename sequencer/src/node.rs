@@ -3,12 +3,13 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
 use weft_state::{History, Store};
 
 use crate::{
+    admin::{AdminConfig, AdminServer},
     chain::{
         ChainHandle, ChainWriter, ExecutionMode, LabelSource, Layers, PROGRAMS, Predictions,
         Preloader, Producer, ProducerConfig, admission_rules,
@@ -19,6 +20,7 @@ use crate::{
     mempool::{Mempool, MempoolLimits},
     metrics::BlockSource,
     ops::Ops,
+    returned,
     rpc::{NoL1, RpcConfig, RpcContext, RpcServer},
     store_check::watch_store,
     tasks::Tasks,
@@ -47,6 +49,8 @@ pub struct NodeConfig {
     pub producer: ProducerConfig,
     /// The L1 above; `None` for a chain that has none.
     pub l1: Option<L1Config>,
+    /// Where the operator's JSON-RPC is served; `None` serves none.
+    pub admin: Option<AdminConfig>,
     /// What `/metrics` renders; `None` turns it off.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -55,7 +59,9 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
+    data_dir: PathBuf,
     chain: ChainHandle,
+    mempool: Mempool,
     predictions: Arc<Predictions>,
     tasks: Tasks,
 }
@@ -67,13 +73,25 @@ impl Node {
     /// # Errors
     /// When the data folder, the port, L1 or the ledger cannot be used.
     pub async fn start(config: NodeConfig, stop: CancellationToken) -> Result<Self, NodeError> {
-        let mut tasks = Tasks::new(stop);
-        let spec = Arc::new(config.spec);
         let store = Store::open_with(
             &config.data_dir.join("state"),
-            &spec,
+            &config.spec,
             &config.state.store_options(config.history),
         )?;
+        Self::start_on(config, store, stop).await
+    }
+
+    /// As [`Node::start`], on a store that is open: no other node may be running on it.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_on(
+        config: NodeConfig,
+        store: Store,
+        stop: CancellationToken,
+    ) -> Result<Self, NodeError> {
+        let mut tasks = Tasks::new(stop);
+        let spec = Arc::new(config.spec);
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,
@@ -131,6 +149,18 @@ impl Node {
         producer.spawn_controller(&mut tasks);
         let (runtime, stopping) = (Handle::current(), tasks.stop().clone());
         tasks.spawn_thread("producer", move || producer.run(&runtime, &stopping))?;
+        if let Some(admin) = &config.admin {
+            let batcher = match &link {
+                Some(link) => link.submitter(),
+                None => watch::channel(None).1,
+            };
+            let server = AdminServer::bind(admin, batcher).await?;
+            tracing::info!(address = %server.address(), "admin RPC");
+            let stopping = tasks.stop().clone();
+            tasks.spawn("admin", async move {
+                server.run(stopping).await.map_err(NodeError::from)
+            });
+        }
         if let Some(link) = link {
             link.spawn(&chain, &mut tasks);
         }
@@ -140,7 +170,12 @@ impl Node {
             crate::metrics::watch_history(&mut tasks, &chain);
         }
         crate::metrics::watch_mempool(&mut tasks, &chain, mempool.clone());
-        follow_head(&mut tasks, &chain, mempool);
+        follow_head(&mut tasks, &chain, mempool.clone());
+        let returning = returned::put_back(config.data_dir.clone(), chain.clone(), mempool.clone());
+        tasks.spawn_droppable("returned transactions", async move {
+            returning.await?;
+            std::future::pending().await
+        });
         predictions.spawn(&chain, &mut tasks);
         watch_store(&mut tasks, chain.store().clone());
         let stopping = tasks.stop().clone();
@@ -153,7 +188,9 @@ impl Node {
         });
         Ok(Self {
             address,
+            data_dir: config.data_dir,
             chain,
+            mempool,
             predictions,
             tasks,
         })
@@ -170,14 +207,36 @@ impl Node {
     }
 
     /// Waits until the node has stopped: by its token, or because a part failed. Then what its engine
-    /// has learned is written down.
+    /// has learned is written down. When it stopped because the chain has to go back, the chain has
+    /// gone back then, and the next start puts the transactions of its users into the mempool.
     ///
     /// # Errors
-    /// The failure that stopped it.
+    /// The failure that stopped it; [`NodeError::DeepReorg`] when the node can be started again.
     pub async fn join(mut self) -> Result<(), NodeError> {
         let result = self.tasks.join().await;
         self.predictions.save().await;
-        result
+        match result {
+            Err(NodeError::DeepReorg(reorg)) => {
+                let unwound = spawn_blocking(move || self.unwind_to(reorg.target)).await;
+                unwound
+                    .map_err(|error| NodeError::Setup(format!("unwinding the chain: {error}")))??;
+                Err(reorg.into())
+            }
+            other => other,
+        }
+    }
+
+    /// Takes back the blocks above `number`, after all parts have ended. Their transactions are on disk
+    /// before they are gone from the chain.
+    fn unwind_to(&self, number: u64) -> Result<(), NodeError> {
+        let store = self.chain.store();
+        let (pending, queued) = self.mempool.content();
+        let waiting = pending.iter().chain(&queued).map(|pooled| &**pooled);
+        returned::write_down(&self.data_dir, store, number, waiting)?;
+        let unwound = store.unwind_to(number)?;
+        let blocks = unwound.from.number.saturating_sub(unwound.to.number);
+        crate::metrics::blocks_unwound(self.chain.spec().chain_id(), blocks);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
+use weft_state::Store;
 
 use crate::{
     config::{Config, ConfigError},
@@ -13,15 +14,45 @@ use crate::{
     node::{Node, NodeConfig},
 };
 
-/// Starts the node. When this returns, it answers.
+/// Runs the node until it is stopped or fails. After the chain has gone back because of a deep
+/// reorganisation of L1 it starts again on what is left, at the same address.
 ///
 /// # Errors
-/// When the configuration lacks something, or as [`Node::start`].
-pub async fn start(
-    config: Config,
+/// When the configuration lacks something, or as [`Node::start`] and [`Node::join`].
+pub async fn run(
+    mut config: Config,
+    metrics: Option<PrometheusHandle>,
+    stop: CancellationToken,
+) -> Result<(), NodeError> {
+    let mut store = None;
+    loop {
+        // What stops this node does not stop the next.
+        let stop_node = stop.child_token();
+        let start = start(&config, store.take(), metrics.clone(), stop_node);
+        let Some(node) = stop.run_until_cancelled(start).await.transpose()? else {
+            return Ok(());
+        };
+        tracing::info!(address = %node.address(), "JSON-RPC");
+        config.rpc.port = node.address().port();
+        let opened = node.chain().store().clone();
+        match node.join().await {
+            Err(NodeError::DeepReorg(reorg)) if !stop.is_cancelled() => {
+                tracing::warn!(block = reorg.target, "the chain went back; starting again");
+                store = Some(opened);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Starts the node, on a store that is open already if there is one. When this returns, it answers.
+async fn start(
+    config: &Config,
+    store: Option<Store>,
     metrics: Option<PrometheusHandle>,
     stop: CancellationToken,
 ) -> Result<Node, NodeError> {
+    let config = config.clone();
     let genesis = config
         .chain
         .genesis
@@ -32,23 +63,24 @@ pub async fn start(
         })?;
     let spec = read_spec(genesis)?;
     let l1 = l1_config(&config).await?;
-    Node::start(
-        NodeConfig {
-            spec,
-            data_dir: config.chain.data_dir,
-            history: config.chain.history,
-            execution: config.chain.execution,
-            threads: config.chain.threads,
-            state: config.state,
-            rpc: config.rpc,
-            mempool: config.mempool,
-            producer: config.block.producer(&config.l1),
-            l1,
-            metrics,
-        },
-        stop,
-    )
-    .await
+    let config = NodeConfig {
+        spec,
+        data_dir: config.chain.data_dir,
+        history: config.chain.history,
+        execution: config.chain.execution,
+        threads: config.chain.threads,
+        state: config.state,
+        rpc: config.rpc,
+        mempool: config.mempool,
+        producer: config.block.producer(&config.l1),
+        l1,
+        admin: config.admin.server(|name| std::env::var(name).ok())?,
+        metrics,
+    };
+    match store {
+        Some(store) => Node::start_on(config, store, stop).await,
+        None => Node::start(config, stop).await,
+    }
 }
 
 /// Reads a geth-format `genesis.json`.
@@ -74,9 +106,13 @@ async fn l1_config(config: &Config) -> Result<Option<L1Config>, NodeError> {
                 .await
                 .map_err(|error| NodeError::Setup(format!("reading the key: {error}")))??;
         Some(BatcherConfig {
-            signer: signer.into(),
+            signer,
+            transactions: config
+                .batcher
+                .transactions(Duration::from_millis(config.l1.poll_interval_ms)),
             policy,
             max_blobs,
+            on_deep_reorg: config.l1.on_deep_reorg,
         })
     } else {
         None

@@ -149,6 +149,7 @@ impl Running {
                 elastic: None,
             },
             l1: None,
+            admin: None,
             metrics: None,
         };
         let node = Node::start(config, stop.clone()).await.unwrap();

@@ -1,6 +1,7 @@
 //! Harness of the whole-system tests: real processes, real sockets, real databases.
 
 pub mod anvil;
+pub mod bridge;
 pub mod clients;
 pub mod compose;
 pub mod faults;

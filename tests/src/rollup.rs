@@ -43,8 +43,35 @@ sol! {
     /// A batch was taken.
     event BatchPosted(uint256 indexed index, bytes32 indexed batchHash, BatchHeader header);
 
+    /// A deposit was made.
+    event TransactionDeposited(address indexed from, address indexed to, uint256 indexed version, bytes opaqueData);
+
     /// Posts a batch.
     function postBatch(BatchHeader header, bytes data);
+
+    /// A dispute was opened.
+    event BatchChallenged(uint256 indexed disputeId, uint256 indexed index, bytes32 indexed batchHash, address challenger);
+
+    /// Batches were removed.
+    event BatchesRejected(uint256 indexed disputeId, uint256 indexed fromIndex, uint256 batchCountBefore);
+
+    /// Removes a disputed batch and all later ones.
+    function rejectBatch(uint256 disputeId, BatchHeader previous);
+
+    /// Settles batches.
+    function settle(uint256 maxBatches) returns (uint256 settled);
+
+    /// How many batches cannot be removed any more.
+    function settledBatches() view returns (uint256);
+
+    /// How many batches there are.
+    function batchCount() view returns (uint256);
+
+    /// How many disputes there have been.
+    function disputeCount() view returns (uint256);
+
+    /// What a challenge costs.
+    function challengeBond() view returns (uint128);
 
     /// Makes a deposit.
     function depositTransaction(address to, uint256 value, uint64 gasLimit, bool isCreation, bytes data);
@@ -72,14 +99,45 @@ struct RpcLog {
     transaction_hash: B256,
 }
 
-/// Every batch that the contract has accepted, in order.
+/// Every batch that the contract has accepted and not removed since, in order.
 ///
 /// # Errors
 /// When L1 does not answer, or a log is not what the contract emits.
 pub async fn posted_batches(l1: &Rpc, contract: Address) -> eyre::Result<Vec<PostedBatch>> {
     let filter = json!([{
         "address": contract,
-        "topics": [BatchPosted::SIGNATURE_HASH],
+        "topics": [[BatchPosted::SIGNATURE_HASH, BatchesRejected::SIGNATURE_HASH]],
+        "fromBlock": "0x0",
+        "toBlock": "latest",
+    }]);
+    let logs: Vec<RpcLog> = l1.call("eth_getLogs", filter).await?;
+    let mut batches: Vec<PostedBatch> = Vec::new();
+    for log in logs {
+        let inner = Log::new(log.address, log.topics, log.data).wrap_err("log topics")?;
+        if let Ok(rejected) = BatchesRejected::decode_log(&inner) {
+            let from: u64 = rejected.data.fromIndex.try_into()?;
+            batches.retain(|batch| batch.index < from);
+            continue;
+        }
+        let event = BatchPosted::decode_log(&inner)?.data;
+        batches.push(PostedBatch {
+            index: event.index.try_into()?,
+            hash: event.batchHash,
+            header: event.header,
+            l1_transaction: log.transaction_hash,
+        });
+    }
+    Ok(batches)
+}
+
+/// Receiver on L2 and minted wei of every deposit that L1 holds, in order.
+///
+/// # Errors
+/// When L1 does not answer, or a log is not what the contract emits.
+pub async fn deposited(l1: &Rpc, contract: Address) -> eyre::Result<Vec<(Address, U256)>> {
+    let filter = json!([{
+        "address": contract,
+        "topics": [TransactionDeposited::SIGNATURE_HASH],
         "fromBlock": "0x0",
         "toBlock": "latest",
     }]);
@@ -87,13 +145,9 @@ pub async fn posted_batches(l1: &Rpc, contract: Address) -> eyre::Result<Vec<Pos
     logs.into_iter()
         .map(|log| {
             let inner = Log::new(log.address, log.topics, log.data).wrap_err("log topics")?;
-            let event = BatchPosted::decode_log(&inner)?.data;
-            Ok(PostedBatch {
-                index: event.index.try_into()?,
-                hash: event.batchHash,
-                header: event.header,
-                l1_transaction: log.transaction_hash,
-            })
+            let event = TransactionDeposited::decode_log(&inner)?.data;
+            let mint = event.opaqueData.get(..32).wrap_err("opaque data")?;
+            Ok((event.to, U256::from_be_slice(mint)))
         })
         .collect()
 }
@@ -177,6 +231,34 @@ pub async fn post_batch(
     };
     let input = postBatchCall { header, data }.abi_encode();
     let signed = sender.sign(contract.into(), U256::ZERO, input.into(), 10_000_000)?;
+    crate::load::send_all(l1, std::slice::from_ref(&signed)).await?;
+    crate::load::all_included(l1, &[signed], std::time::Duration::from_secs(30)).await?;
+    Ok(())
+}
+
+/// Calls a view of the contract in L1's newest block.
+///
+/// # Errors
+/// When L1 does not answer, or the call reverts.
+pub async fn view<C: SolCall>(l1: &Rpc, contract: Address, call: &C) -> eyre::Result<C::Return> {
+    let request = json!({"to": contract, "data": Bytes::from(call.abi_encode())});
+    let answer: Bytes = l1.call("eth_call", json!([request, "latest"])).await?;
+    Ok(C::abi_decode_returns(&answer)?)
+}
+
+/// Calls the contract in an L1 transaction of `account` and waits for its receipt.
+///
+/// # Errors
+/// When the contract refuses it.
+pub async fn transact<C: SolCall>(
+    l1: &Rpc,
+    account: &Account,
+    contract: Address,
+    call: &C,
+) -> eyre::Result<()> {
+    let mut sender = Sender::new(account, L1_CHAIN_ID, l1).await?;
+    let input = call.abi_encode().into();
+    let signed = sender.sign(contract.into(), U256::ZERO, input, 5_000_000)?;
     crate::load::send_all(l1, std::slice::from_ref(&signed)).await?;
     crate::load::all_included(l1, &[signed], std::time::Duration::from_secs(30)).await?;
     Ok(())

@@ -4,16 +4,17 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use alloy_primitives::Address;
-use eyre::{Context, ContextCompat, ensure, eyre};
+use eyre::{Context, ContextCompat, bail, ensure, eyre};
 use serde_json::{Value, json};
 
 use crate::{
     anvil::Anvil,
     faults::FaultyDisk,
-    load::L2_CHAIN_ID,
+    load::{L2_CHAIN_ID, Sender, all_included, send_all, transfers},
     process::Process,
     rollup::{operator, test_account},
     rpc::Rpc,
@@ -58,7 +59,7 @@ impl Place {
     /// When the contract cannot be deployed.
     pub async fn on_l1_of(dev: &Dev, folder: &Path) -> eyre::Result<Self> {
         let deployer = dev.info.accounts.first().wrap_err("no account")?;
-        Self::deployed(&dev.info.l1_rpc, deployer, folder).await
+        Self::on_l1(&dev.info.l1_rpc, deployer, folder, &[]).await
     }
 
     /// A chain whose batches go to this anvil.
@@ -66,21 +67,44 @@ impl Place {
     /// # Errors
     /// When the contract cannot be deployed.
     pub async fn on_anvil(anvil: &Anvil, folder: &Path) -> eyre::Result<Self> {
+        Self::on_anvil_with(anvil, folder, &[]).await
+    }
+
+    /// A chain whose batches go to this anvil, deployed with these options.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_anvil_with(
+        anvil: &Anvil,
+        folder: &Path,
+        options: &[&str],
+    ) -> eyre::Result<Self> {
         let operator = operator()?.address;
         let funds = json!([operator, "0x56bc75e2d63100000"]);
         let _: Value = anvil.rpc.call("anvil_setBalance", funds).await?;
-        Self::deployed(anvil.rpc.url(), &test_account(0)?, folder).await
+        Self::on_l1(anvil.rpc.url(), &test_account(0)?, folder, options).await
     }
 
-    async fn deployed(l1: &str, deployer: &Account, folder: &Path) -> eyre::Result<Self> {
+    /// A chain whose batches go to any L1 that funds `deployer`. `options` are further flags of
+    /// `weft deploy`.
+    ///
+    /// # Errors
+    /// When the contract cannot be deployed.
+    pub async fn on_l1(
+        l1_url: &str,
+        deployer: &Account,
+        folder: &Path,
+        options: &[&str],
+    ) -> eyre::Result<Self> {
         let mut place = Self::new(folder)?;
         let chain = folder.join("deployed.json");
         let output = tokio::process::Command::new(binary().await?)
-            .args(["deploy", "--l1", l1, "--genesis"])
+            .args(["deploy", "--l1", l1_url, "--genesis"])
             .arg(&place.genesis)
             .arg("--out")
             .arg(&chain)
             .args(["--batcher", &operator()?.address.to_string()])
+            .args(options)
             .env("WEFT_DEPLOYER_KEY", deployer.private_key.to_string())
             .output()
             .await?;
@@ -88,8 +112,15 @@ impl Place {
         let summary: Value = serde_json::from_slice(&output.stdout)?;
         let contract = summary.get("contract").wrap_err("no contract")?;
         place.genesis = chain;
-        place.l1 = Some((l1.to_owned(), serde_json::from_value(contract.clone())?));
+        place.l1 = Some((l1_url.to_owned(), serde_json::from_value(contract.clone())?));
         Ok(place)
+    }
+
+    /// The same chain without an L1.
+    pub fn without_l1(mut self) -> Self {
+        self.l1 = None;
+        self.options.clear();
+        self
     }
 
     /// Puts the data folder on a faulty disk.
@@ -103,6 +134,16 @@ impl Place {
     pub fn at(mut self, data_dir: &Path) -> Self {
         self.data_dir = data_dir.to_path_buf();
         self
+    }
+
+    /// Reaches the same L1 at another URL.
+    ///
+    /// # Errors
+    /// When the chain has no L1.
+    pub fn through(mut self, url: &str) -> eyre::Result<Self> {
+        let (l1, _) = self.l1.as_mut().wrap_err("the chain has no L1")?;
+        url.clone_into(l1);
+        Ok(self)
     }
 
     /// Overrides one key of the configuration, as `SECTION.KEY=VALUE`.
@@ -210,6 +251,42 @@ pub struct Sequencer {
     pub process: Process,
     /// Its RPC.
     pub rpc: Rpc,
+}
+
+impl Sequencer {
+    /// Includes `count` transfers of one account, and waits until the whole chain is on L1: its head
+    /// and the hash of it.
+    ///
+    /// # Errors
+    /// When the process ends, or it has not come so far within `limit`.
+    pub async fn include_and_post(
+        &mut self,
+        account: &Account,
+        count: usize,
+        limit: Duration,
+    ) -> eyre::Result<(u64, String)> {
+        let mut sender = Sender::new(account, L2_CHAIN_ID, &self.rpc).await?;
+        let signed = transfers(&mut sender, count)?;
+        send_all(&self.rpc, &signed).await?;
+        all_included(&self.rpc, &signed, limit).await?;
+        let head = self.rpc.block_number("latest").await?;
+        let what = format!("block {head} to be safe");
+        let posted = until(&what, limit, || {
+            let running = self.process.check_running();
+            let rpc = self.rpc.clone();
+            async move {
+                running?;
+                let safe = rpc.block_number("safe").await?;
+                match safe >= head {
+                    true => Ok(Some(())),
+                    false => bail!("safe is {safe}"),
+                }
+            }
+        })
+        .await;
+        posted.wrap_err_with(|| self.process.log_tail())?;
+        Ok((head, self.rpc.block_hash(head).await?))
+    }
 }
 
 /// The accounts that have ether on a sequencer's chain.

@@ -210,6 +210,9 @@ impl Follower {
         data_dir: &Path,
         options: &[&str],
     ) -> eyre::Result<Self> {
+        let log = log_beside(data_dir, "follow");
+        // An earlier run's URL would be taken for this one's.
+        let before = fs::read(&log).map_or(0, |log| log.len());
         let mut process = Process::spawn(
             Command::new(binary().await?)
                 .args([
@@ -222,12 +225,12 @@ impl Follower {
                 .args(["--port", "0", "--data-dir"])
                 .arg(data_dir)
                 .args(options),
-            &log_beside(data_dir, "follow"),
+            &log,
         )?;
         let rpc = until("weft follow to answer", READY, || {
             let look = process
                 .check_running()
-                .map(|()| printed_url(&process.log()));
+                .map(|()| printed_url(process.log().get(before..).unwrap_or_default()));
             async move { look?.map(|url| Rpc::new(&url)).transpose() }
         })
         .await?;
@@ -327,6 +330,72 @@ pub async fn watch_with(
         deposits: number("deposits")?,
         json: json.clone(),
     })
+}
+
+/// A `weft watch --json` that goes on.
+#[derive(Debug)]
+pub struct RunningWatch {
+    /// The process.
+    pub process: Process,
+}
+
+impl RunningWatch {
+    /// Watches `contract` on `l1_rpc`; `options` are further flags. With a key it can dispute.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start(
+        l1_rpc: &str,
+        contract: Address,
+        log: &Path,
+        key: &Account,
+        options: &[&str],
+    ) -> eyre::Result<Self> {
+        let process = Process::spawn(
+            Command::new(binary().await?)
+                .args(["watch", "--l1", l1_rpc, "--contract", &contract.to_string()])
+                .args(["--json", "--poll-interval", "200"])
+                .args(options)
+                .env("WEFT_PRIVATE_KEY", key.private_key.to_string()),
+            log,
+        )?;
+        Ok(Self { process })
+    }
+
+    /// What it has told so far, of this kind.
+    pub fn told(&self, event: &str) -> Vec<Value> {
+        self.process
+            .log()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|told| told.get("event").and_then(Value::as_str) == Some(event))
+            .collect()
+    }
+
+    /// Waits until it has told so many events of this kind, and returns the last.
+    ///
+    /// # Errors
+    /// When it ends, or has not within `limit`.
+    pub async fn tells(
+        &mut self,
+        event: &str,
+        count: usize,
+        limit: Duration,
+    ) -> eyre::Result<Value> {
+        let what = format!("weft watch to tell {event} {count} times");
+        let found = until(&what, limit, || {
+            let running = self.process.check_running();
+            let told = self.told(event);
+            async move {
+                running?;
+                Ok((told.len() >= count)
+                    .then(|| told.last().cloned())
+                    .flatten())
+            }
+        })
+        .await;
+        found.wrap_err_with(|| self.process.log_tail())
+    }
 }
 
 /// The log of a node stands beside its data folder, not in it: the folder is the node's own.

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use alloy_primitives::U64;
-use eyre::{ContextCompat, bail, ensure};
+use alloy_primitives::{Address, U64, U256};
+use eyre::{ContextCompat, WrapErr, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weft_tests::{
     anvil::Anvil,
-    load::{L2_CHAIN_ID, Sender, all_included, send_all, transfers},
-    rollup::{check_tiling, posted_batches},
+    load::{L2_CHAIN_ID, Sender, Signed, all_included, send_all, sink, transfers},
+    rollup::{L1_CHAIN_ID, check_tiling, deposit, posted_batches, test_account},
     rpc::Rpc,
+    sequencer::{Place, Sequencer, accounts},
     wait::until,
-    weft::Dev,
+    weft::{Account, Dev, Follower},
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -150,4 +151,283 @@ async fn a_batch_whose_l1_origin_is_gone_is_not_posted() -> eyre::Result<()> {
         .count();
     ensure!(repeated <= 3, "the log repeats itself:\n{log}");
     Ok(())
+}
+
+/// One ether, in wei.
+const ETHER: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
+
+/// A sequencer on anvil, whose L1 drops a deposit that L2 has taken in and used.
+struct Vanishing {
+    anvil: Anvil,
+    place: Place,
+    sequencer: Sequencer,
+    folder: TempDir,
+    /// Got the deposit.
+    lucky: Account,
+    /// Got ether on L2, after which it has sent some on.
+    helped: Account,
+    /// Transactions that did not need the deposit, in their order.
+    kept: Vec<Signed>,
+    /// The one that did.
+    lost: Signed,
+    /// The last block that L1 supports still, and its hash.
+    last_good: (u64, String),
+}
+
+async fn send(rpc: &Rpc, signed: &[Signed]) -> eyre::Result<()> {
+    send_all(rpc, signed).await?;
+    all_included(rpc, signed, LIMIT).await?;
+    Ok(())
+}
+
+async fn deposit_to(anvil: &Anvil, contract: Address, to: &Account) -> eyre::Result<()> {
+    let payer = test_account(5)?;
+    let mut payer = Sender::new(&payer, L1_CHAIN_ID, &anvil.rpc).await?;
+    let signed = deposit(&mut payer, contract, to.address, ETHER)?;
+    send(&anvil.rpc, &[signed]).await
+}
+
+async fn has_balance(rpc: &Rpc, of: &Account, expected: U256) -> eyre::Result<Option<()>> {
+    let balance = rpc.balance(of.address).await?;
+    match balance == expected {
+        true => Ok(Some(())),
+        false => bail!("expected {expected}, found {balance}"),
+    }
+}
+
+impl Vanishing {
+    /// `None` without an anvil.
+    async fn start(setting: &str) -> eyre::Result<Option<Self>> {
+        let Some(anvil) = Anvil::start().await? else {
+            return Ok(None);
+        };
+        let folder = TempDir::new()?;
+        let place = Place::on_anvil(&anvil, folder.path())
+            .await?
+            .set(&format!("l1.on_deep_reorg={setting}"));
+        let sequencer = place.start().await?;
+        let rpc = sequencer.rpc.clone();
+        let account = accounts()?.into_iter().next().wrap_err("no account")?;
+        let mut rich = Sender::new(&account, L2_CHAIN_ID, &rpc).await?;
+        send(&rpc, &transfers(&mut rich, 1)?).await?;
+        let settled = until("the first blocks to be safe", LIMIT, || async {
+            let (safe, head) = (
+                rpc.block_number("safe").await?,
+                rpc.block_number("latest").await?,
+            );
+            match safe == head {
+                true => Ok(Some(head)),
+                false => bail!("safe {safe}, latest {head}"),
+            }
+        })
+        .await?;
+        let last_good = (settled, rpc.block_hash(settled).await?);
+        let fork: U64 = anvil.rpc.call("eth_blockNumber", json!([])).await?;
+
+        let (lucky, helped) = (test_account(20)?, test_account(21)?);
+        deposit_to(&anvil, place.contract()?, &lucky).await?;
+        until("the deposit on L2", LIMIT, || {
+            has_balance(&rpc, &lucky, ETHER)
+        })
+        .await?;
+        let lost = Sender::new(&lucky, L2_CHAIN_ID, &rpc)
+            .await?
+            .transfer(sink(lucky.address), U256::from(7))?;
+        send(&rpc, std::slice::from_ref(&lost)).await?;
+        let mut kept = transfers(&mut rich, 5)?;
+        kept.push(rich.transfer(helped.address, ETHER)?);
+        send(&rpc, &kept).await?;
+        let onward = Sender::new(&helped, L2_CHAIN_ID, &rpc)
+            .await?
+            .transfer(sink(helped.address), U256::from(9))?;
+        send(&rpc, std::slice::from_ref(&onward)).await?;
+        kept.push(onward);
+
+        let now: U64 = anvil.rpc.call("eth_blockNumber", json!([])).await?;
+        let depth = now.saturating_sub(fork);
+        let () = anvil
+            .rpc
+            .call("anvil_reorg", json!([depth.to::<u64>(), []]))
+            .await?;
+        let locked = anvil.rpc.balance(place.contract()?).await?;
+        ensure!(locked.is_zero(), "the deposit is still there: {locked}");
+        Ok(Some(Self {
+            anvil,
+            place,
+            sequencer,
+            folder,
+            lucky,
+            helped,
+            kept,
+            lost,
+            last_good,
+        }))
+    }
+
+    /// L1 goes on, as L1s do.
+    async fn mine(&self) -> eyre::Result<()> {
+        let _: Value = self.anvil.rpc.call("evm_mine", json!([])).await?;
+        Ok(())
+    }
+
+    async fn receipt(&self, signed: &Signed) -> eyre::Result<Option<Value>> {
+        let hash = json!([signed.hash]);
+        let receipt: Value = self
+            .sequencer
+            .rpc
+            .call("eth_getTransactionReceipt", hash)
+            .await?;
+        Ok((!receipt.is_null()).then_some(receipt))
+    }
+
+    /// The chain is one that L1 supports, with all that did not live on the deposit.
+    async fn check_one_right_chain(&mut self) -> eyre::Result<()> {
+        let rpc = self.sequencer.rpc.clone();
+        until("the chain to go back", LIMIT, || async {
+            self.mine().await?;
+            has_balance(&rpc, &self.lucky, U256::ZERO).await
+        })
+        .await
+        .wrap_err_with(|| self.sequencer.process.log_tail())?;
+        let mut places = Vec::new();
+        for signed in &self.kept {
+            let receipt = until("a transaction to be in a block again", LIMIT, || async {
+                self.mine().await?;
+                self.receipt(signed).await
+            })
+            .await
+            .wrap_err_with(|| self.sequencer.process.log_tail())?;
+            ensure!(receipt.get("status") == Some(&json!("0x1")), "{receipt}");
+            let number = |key: &str| {
+                let value = receipt
+                    .get(key)
+                    .cloned()
+                    .wrap_err("a receipt without a place")?;
+                Ok::<_, eyre::Report>(serde_json::from_value::<U64>(value)?)
+            };
+            places.push((number("blockNumber")?, number("transactionIndex")?));
+        }
+        ensure!(places.is_sorted(), "{places:?}");
+        ensure!(
+            self.receipt(&self.lost).await?.is_none(),
+            "it spent what nobody has"
+        );
+        ensure!(rpc.balance(sink(self.helped.address)).await? == U256::from(9));
+        let (number, hash) = &self.last_good;
+        ensure!(
+            rpc.block_hash(*number).await? == *hash,
+            "a block was replaced for nothing"
+        );
+
+        // The chain takes in deposits, and what was deposited is all that came from L1.
+        deposit_to(&self.anvil, self.place.contract()?, &self.lucky).await?;
+        until("a deposit after that", LIMIT, || async {
+            self.mine().await?;
+            has_balance(&rpc, &self.lucky, ETHER).await
+        })
+        .await
+        .wrap_err_with(|| self.sequencer.process.log_tail())?;
+        ensure!(self.anvil.rpc.balance(self.place.contract()?).await? == ETHER);
+
+        let head = until("all of it to be safe", LIMIT, || async {
+            self.mine().await?;
+            let (safe, head) = (
+                rpc.block_number("safe").await?,
+                rpc.block_number("latest").await?,
+            );
+            match safe == head {
+                true => Ok(Some(head)),
+                false => bail!("safe {safe}, latest {head}"),
+            }
+        })
+        .await
+        .wrap_err_with(|| self.sequencer.process.log_tail())?;
+        check_tiling(&posted_batches(&self.anvil.rpc, self.place.contract()?).await?)?;
+        let data_dir = self.folder.path().join("follower");
+        let mut follower =
+            Follower::start(self.anvil.rpc.url(), self.place.contract()?, &data_dir).await?;
+        ensure!(follower.hash_at(head, LIMIT).await? == rpc.block_hash(head).await?);
+        for account in [&self.lucky, &self.helped] {
+            let (theirs, ours) = (
+                follower.rpc.balance(account.address).await?,
+                rpc.balance(account.address).await?,
+            );
+            ensure!(theirs == ours, "{}: {theirs} and {ours}", account.address);
+        }
+        self.sequencer.process.check_running()
+    }
+}
+
+/// I3, I5: the chain goes back by itself, and no ether is left that L1 does not hold.
+#[tokio::test]
+async fn a_chain_goes_back_behind_a_deposit_that_l1_has_dropped() -> eyre::Result<()> {
+    let Some(mut chain) = Vanishing::start("unwind").await? else {
+        return Ok(());
+    };
+    let address = chain.sequencer.rpc.url().to_owned();
+    chain.check_one_right_chain().await?;
+    let log = chain.sequencer.process.log();
+    ensure!(log.contains("unwound the chain"), "{log}");
+    let served: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("JSON-RPC"))
+        .collect();
+    let port = address.rsplit(':').next().wrap_err("no port")?;
+    ensure!(
+        served.len() == 2 && served.iter().all(|line| line.contains(port)),
+        "{served:?}"
+    );
+    ensure!(
+        !chain.place.data_dir.join("returned").exists(),
+        "what is in blocks is still on disk"
+    );
+    Ok(())
+}
+
+/// Without leave the chain stays as it is, says so, and goes back when it is started with leave.
+#[tokio::test]
+async fn a_chain_stops_at_a_deposit_that_l1_has_dropped() -> eyre::Result<()> {
+    let Some(mut chain) = Vanishing::start("stop").await? else {
+        return Ok(());
+    };
+    let rpc = chain.sequencer.rpc.clone();
+    until("the node to say so", LIMIT, || async {
+        chain.mine().await?;
+        let status: Value = rpc.call("weft_nodeStatus", json!([])).await?;
+        let problem = status.pointer("/l1/originProblem").and_then(Value::as_str);
+        Ok(problem
+            .is_some_and(|problem| problem.contains("L1 reorganised"))
+            .then_some(()))
+    })
+    .await?;
+    let (_, metrics) = rpc.get("/metrics").await?;
+    let gauge = metrics
+        .lines()
+        .find(|line| line.starts_with("weft_l1_origin_dropped"))
+        .wrap_err("no such metric")?;
+    ensure!(gauge.ends_with(" 1"), "{gauge}");
+    // L2 goes on, and nothing is posted that could not be derived.
+    let account = accounts()?.into_iter().nth(1).wrap_err("no account")?;
+    let mut sender = Sender::new(&account, L2_CHAIN_ID, &rpc).await?;
+    let later = transfers(&mut sender, 1)?;
+    send(&rpc, &later).await?;
+    // The last one of the others has to wait for a block that gives its sender ether.
+    let last = chain.kept.len().saturating_sub(1);
+    chain.kept.splice(last..last, later);
+    ensure!(
+        chain.receipt(&chain.lost).await?.is_some(),
+        "the chain went back without leave"
+    );
+    let posted = posted_batches(&chain.anvil.rpc, chain.place.contract()?).await?;
+    ensure!(
+        posted
+            .iter()
+            .all(|batch| batch.header.lastBlock <= chain.last_good.0),
+        "{posted:?}"
+    );
+    chain.sequencer.process.kill()?;
+
+    chain.place = chain.place.clone().set("l1.on_deep_reorg=unwind");
+    chain.sequencer = chain.place.start().await?;
+    chain.check_one_right_chain().await
 }

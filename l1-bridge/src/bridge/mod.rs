@@ -2,6 +2,7 @@
 
 mod amounts;
 mod deposit;
+mod escape;
 mod proof;
 mod withdrawal;
 
@@ -15,6 +16,7 @@ pub use amounts::parse_units;
 pub use deposit::{
     Asset, Deposit, DepositStage, DepositStatus, DepositSummary, ForcedSummary, ForcedTransaction,
 };
+pub use escape::EscapeSummary;
 pub use proof::{BatchHeaderJson, ProvingBatch, WithdrawalJson, WithdrawalProof};
 pub use withdrawal::{
     FinalizeSummary, ProveSummary, WithdrawSummary, WithdrawalId, WithdrawalStage, WithdrawalStatus,
@@ -85,6 +87,16 @@ pub enum BridgeError {
         batch: u64,
         /// When its challenge window ends, in seconds since the Unix epoch.
         settles_at: u64,
+    },
+    /// The chain has not stopped for long enough.
+    #[error(
+        "the chain cannot be closed yet: when no batch comes until then, from L1 time {deadline} on, and it is {now} (seconds since 1970)"
+    )]
+    NotClosable {
+        /// L1 time from which on it can, in seconds since the Unix epoch.
+        deadline: u64,
+        /// Time of L1's newest block, in seconds since the Unix epoch.
+        now: u64,
     },
     /// It was paid before.
     #[error("withdrawal {0} is paid already")]

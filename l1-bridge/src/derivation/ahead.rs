@@ -126,6 +126,11 @@ impl ReadAhead {
         }
         result
     }
+
+    /// Gives up batches from this index on.
+    pub(super) fn forget_from(&mut self, index: u64) {
+        self.jobs.retain(|job| job.index < index);
+    }
 }
 
 /// Reads one batch. Waits for its turn to have memory: turns go in the order of the batches.

@@ -121,6 +121,14 @@ pub enum DerivationError {
         /// Its hash now.
         found: B256,
     },
+    /// Batches were removed that were read already. Derivation must start again before them.
+    #[error("batch {from_index} and all after it were rejected in L1 block {l1_block}")]
+    Rejected {
+        /// Index of the first batch that was removed.
+        from_index: u64,
+        /// L1 block in which it was.
+        l1_block: u64,
+    },
     /// What was posted does not verify.
     #[error("batch {index} does not verify: {fault}")]
     Batch {
@@ -140,7 +148,9 @@ impl DerivationError {
         match self {
             Self::L1(error) => error.is_retryable(),
             Self::Blobs(error) => error.is_retryable(),
-            Self::Reorg { .. } | Self::Batch { .. } | Self::Interrupted => false,
+            Self::Reorg { .. } | Self::Rejected { .. } | Self::Batch { .. } | Self::Interrupted => {
+                false
+            }
         }
     }
 }

@@ -5,10 +5,14 @@
 
 mod ahead;
 mod blocks;
+mod events;
 mod fault;
 mod posted;
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::B256;
 use weft_batcher::BatchHeader;
@@ -18,8 +22,12 @@ use crate::{L1Block, L1Client, L1Error, PlacedDeposit, RollupInfo};
 
 pub use ahead::ReadAheadConfig;
 use ahead::{ReadAhead, ReadBatch};
+pub use events::{BatchEvent, PlacedBatchEvent, batch_events, posted_batches};
 pub use fault::{BatchFault, DerivationError};
-pub use posted::{PostedBatch, posted_batches};
+pub use posted::PostedBatch;
+
+/// How long batches that were found are handed out without another look at what L1 has removed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// How the chain is read from L1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +56,8 @@ pub struct ResumePoint {
     pub deposits_consumed: u64,
     /// First L1 block that may hold the next batch.
     pub l1_block: u64,
+    /// Index of the log in that block behind which it may be; `None` for any.
+    pub after_log: Option<u64>,
 }
 
 impl ResumePoint {
@@ -61,6 +71,7 @@ impl ResumePoint {
             l1_origin: None,
             deposits_consumed: 0,
             l1_block: info.deployment_block,
+            after_log: None,
         }
     }
 
@@ -80,6 +91,7 @@ impl ResumePoint {
             deposits_consumed: batch.header.deposits_consumed,
             // An L1 block may hold several batches.
             l1_block: batch.l1_block,
+            after_log: Some(batch.log_index),
         }
     }
 }
@@ -127,8 +139,8 @@ pub struct Derivation {
     /// for.
     found: VecDeque<PostedBatch>,
     scanned: Option<L1Block>,
-    /// L1 is known to reach this far.
-    known_head: u64,
+    /// When they were looked for last.
+    looked: Option<Instant>,
     ahead: ReadAhead,
     /// The first of `found`, once it is read.
     read: Option<ReadBatch>,
@@ -150,7 +162,7 @@ impl Derivation {
             at: from,
             found: VecDeque::new(),
             scanned: None,
-            known_head: 0,
+            looked: None,
             read: None,
         }
     }
@@ -166,14 +178,28 @@ impl Derivation {
         self.found.front()
     }
 
+    /// Looks at what is new on L1 without reading a batch.
+    ///
+    /// # Errors
+    /// When L1 does not answer properly, has reorganised, or has removed batches before the
+    /// [`Self::resume_point`].
+    pub async fn look(&mut self) -> Result<(), DerivationError> {
+        self.find_more().await
+    }
+
     /// The next batch; `None` when L1 has none yet. After an error the same batch is tried again. May
     /// be dropped and called again; must be called from a tokio runtime.
     ///
     /// # Errors
-    /// When L1 does not answer properly, has reorganised, or holds a batch that is wrong.
+    /// When L1 does not answer properly, has reorganised, has removed a batch that was handed out, or
+    /// holds one that is wrong.
     pub async fn next_batch(&mut self) -> Result<Option<DerivedBatch>, DerivationError> {
-        if self.found.is_empty() || self.runs_short() {
+        let is_due = self
+            .looked
+            .is_none_or(|looked| looked.elapsed() > LOOK_AGAIN);
+        if self.found.is_empty() || is_due {
             self.find_more().await?;
+            self.looked = Some(Instant::now());
         }
         let Some(posted) = self.found.front().copied() else {
             return Ok(None);
@@ -211,20 +237,13 @@ impl Derivation {
         Ok(Some(batch))
     }
 
-    /// Whether L1 is known to have more than what is found, and soon nothing is left to read ahead.
-    fn runs_short(&self) -> bool {
-        let behind = self
-            .scanned
-            .is_none_or(|scanned| scanned.number < self.known_head);
-        behind && self.found.len() <= self.config.read_ahead.batches
-    }
-
-    /// Looks for batches in further L1 blocks, up to the first that holds some.
+    /// Looks for batches in all further L1 blocks. Nothing is handed out before L1 is read to its end:
+    /// what was posted long ago may have been removed since.
     async fn find_more(&mut self) -> Result<(), DerivationError> {
         let head = self.client.block_number().await?;
         let to = head.saturating_sub(self.config.confirmations);
-        self.known_head = to;
-        if let Some(scanned) = &self.scanned {
+        // An L1 that is shorter than it was is one that goes on, or another one, when it has grown.
+        if let Some(scanned) = self.scanned.filter(|scanned| scanned.number <= head) {
             let now = self.client.existing_block(scanned.number).await?;
             if now.hash != scanned.hash {
                 return Err(DerivationError::Reorg {
@@ -235,36 +254,65 @@ impl Derivation {
             }
         }
         let span = self.client.config().max_log_range.max(1);
-        let before = self.found.len();
         let mut next = match &self.scanned {
             Some(scanned) => scanned.number.saturating_add(1),
             None => self.at.l1_block,
         };
-        while next <= to && self.found.len() == before {
+        while next <= to {
             let end = next.saturating_add(span - 1).min(to);
             let pinned = self.client.existing_block(end).await?;
-            let batches = posted_batches(&self.client, &self.info, next, end).await?;
-            let found = self.found.back();
-            let mut expected =
-                found.map_or(self.at.next_index, |batch| batch.index.saturating_add(1));
-            for batch in batches {
-                // The L1 block of a resume point may hold batches that were read before.
+            let events = batch_events(&self.client, &self.info, next, end).await?;
+            for placed in events {
+                self.take(placed)?;
+            }
+            self.scanned = Some(pinned);
+            next = end.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, placed: PlacedBatchEvent) -> Result<(), DerivationError> {
+        let is_before = placed.l1_block == self.at.l1_block
+            && self.at.after_log.is_some_and(|at| placed.log_index <= at);
+        if is_before {
+            return Ok(());
+        }
+        match placed.event {
+            BatchEvent::Posted(batch) => {
+                let last = self.found.back();
+                let expected =
+                    last.map_or(self.at.next_index, |batch| batch.index.saturating_add(1));
                 if batch.index < expected {
-                    continue;
+                    // Found before an answer of L1 that failed.
+                    return Ok(());
                 }
                 if batch.index != expected {
                     return Err(L1Error::answer(
-                        format!("BatchPosted events of L1 blocks {next} to {end}"),
+                        format!("BatchPosted event in L1 block {}", placed.l1_block),
                         format!("batch {expected}"),
                         format!("batch {}", batch.index),
                     )
                     .into());
                 }
-                expected = expected.saturating_add(1);
-                self.found.push_back(batch);
+                self.found.push_back(*batch);
             }
-            self.scanned = Some(pinned);
-            next = end.saturating_add(1);
+            BatchEvent::Rejected { from_index, .. } if from_index < self.at.next_index => {
+                return Err(DerivationError::Rejected {
+                    from_index,
+                    l1_block: placed.l1_block,
+                });
+            }
+            BatchEvent::Rejected { from_index, .. } => {
+                let first = self.found.front().map(|batch| batch.index);
+                if first.is_some_and(|first| from_index <= first) {
+                    self.read = None;
+                }
+                self.found.retain(|batch| batch.index < from_index);
+                self.ahead.forget_from(from_index);
+            }
+            BatchEvent::Challenged { .. }
+            | BatchEvent::Upheld { .. }
+            | BatchEvent::Settled { .. } => {}
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use alloy_consensus::{Signed, Transaction as _, TxEip4844, TxEip4844Variant, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B256, Bytes, TxKind, keccak256};
-use alloy_sol_types::{SolCall, SolEvent};
+use alloy_sol_types::SolCall;
 use weft_batcher::BatchHeader;
 
 use super::{BatchFault, DerivationError};
@@ -24,42 +24,10 @@ pub struct PostedBatch {
     pub l1_block: u64,
     /// Hash of the L1 block.
     pub l1_block_hash: B256,
+    /// Index in the L1 block of the log that says so.
+    pub log_index: u64,
     /// Hash of the L1 transaction, whose calldata or blobs hold the data.
     pub tx_hash: B256,
-}
-
-/// The batches that were posted in L1 blocks `from ..= to`, in order. Their data is not read.
-///
-/// # Errors
-/// When L1 does not answer properly.
-pub async fn posted_batches(
-    client: &L1Client,
-    info: &RollupInfo,
-    from: u64,
-    to: u64,
-) -> Result<Vec<PostedBatch>, L1Error> {
-    let topic = Rollup::BatchPosted::SIGNATURE_HASH;
-    client
-        .logs(info.contract, topic, from, to)
-        .await?
-        .into_iter()
-        .map(|log| {
-            let asked = || format!("BatchPosted event in L1 transaction {}", log.tx_hash);
-            let event = Rollup::BatchPosted::decode_log(&log.content).map_err(|error| {
-                L1Error::answer(asked(), "an event of the contract", error.to_string())
-            })?;
-            Ok(PostedBatch {
-                index: event.index.try_into().map_err(|_| {
-                    L1Error::answer(asked(), "an index below 2^64", event.index.to_string())
-                })?,
-                batch_hash: event.batchHash,
-                header: BatchHeader::from(&event.header),
-                l1_block: log.block_number,
-                l1_block_hash: log.block_hash,
-                tx_hash: log.tx_hash,
-            })
-        })
-        .collect()
 }
 
 /// Reads the data of a batch: out of the calldata that posted it, or out of the blobs beside it. It

@@ -57,6 +57,8 @@ struct Clock {
     behind_since: Option<Instant>,
     /// The transaction that was in a block when L1 was looked at last.
     in_block: Option<B256>,
+    /// The failure that was logged last.
+    trouble: Option<String>,
 }
 
 /// Why a lane ended.
@@ -107,6 +109,7 @@ impl<'a> Lane<'a> {
                 looks_used: 0,
                 behind_since: None,
                 in_block: None,
+                trouble: None,
             },
         }
     }
@@ -152,7 +155,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Whether a failure may be waited out.
-    fn bear(&self, error: SendError) -> Result<(), SendError> {
+    fn bear(&mut self, error: SendError) -> Result<(), SendError> {
         let passes = match &error {
             SendError::L1(_) | SendError::Signer(_) => error.severity() != Severity::Stop,
             _ => false,
@@ -160,7 +163,15 @@ impl<'a> Lane<'a> {
         if self.attempts.is_empty() || !passes {
             return Err(error);
         }
-        tracing::warn!(%error, nonce = self.draft.nonce, "an L1 transaction is on its way, but L1 cannot be asked about it");
+        let error = error.to_string();
+        if self.clock.trouble.as_ref() != Some(&error) {
+            tracing::warn!(
+                %error,
+                nonce = self.draft.nonce,
+                "an L1 transaction is on its way, but L1 cannot be asked about it"
+            );
+            self.clock.trouble = Some(error);
+        }
         Ok(())
     }
 
@@ -229,7 +240,14 @@ impl<'a> Lane<'a> {
         let account = self.manager.address();
         // The nonce first: what is included between the two questions then has its receipt.
         let next_nonce = client.nonce(account, BlockNumberOrTag::Latest).await?;
-        for attempt in self.attempts.iter().rev() {
+        // While the nonce is free none is in a block, unless this node is behind: the last one is
+        // asked for all the same.
+        let worth_asking = if next_nonce > self.draft.nonce {
+            self.attempts.len()
+        } else {
+            1
+        };
+        for attempt in self.attempts.iter().rev().take(worth_asking) {
             let Some(included) = inclusion(client, account, attempt.hash()).await? else {
                 continue;
             };
@@ -376,7 +394,11 @@ impl<'a> Lane<'a> {
                         }
                     }
                 }
-                (Refusal::Known | Refusal::Other, error) => return Err(error.into()),
+                (Refusal::Known | Refusal::Other, error) => {
+                    // The last attempt stays; another is made when it is time again.
+                    self.clock.last_attempt = Instant::now();
+                    return Err(error.into());
+                }
             }
         }
         Ok(())
@@ -394,7 +416,7 @@ impl<'a> Lane<'a> {
     /// Another manager with this key may have sent the same content with higher fees.
     async fn adopt_same(&mut self) -> Result<bool, SendError> {
         let manager = self.manager;
-        let pending = Pending::read(&manager.client, manager.address()).await?;
+        let pending = Pending::read(&manager.client, manager.address(), self.draft.nonce).await?;
         let Holder::Transaction(held) = pending.holder(self.draft.nonce) else {
             return Ok(false);
         };

@@ -78,7 +78,7 @@ pub struct TransactionManager {
 /// What is to be done about a slot now.
 enum Turn {
     /// This transaction has the content; it is on its way.
-    Adopt(TxEnvelope),
+    Adopt(Box<TxEnvelope>),
     /// Nobody holds the nonce.
     Send(Rival),
     /// The nonce has to be used up first, with a transaction of this kind that outbids the rival.
@@ -169,7 +169,7 @@ impl TransactionManager {
     /// # Errors
     /// When L1 does not answer properly.
     pub async fn pending_has_blobs(&self, slot: Slot) -> Result<Option<bool>, L1Error> {
-        let pending = Pending::read(&self.client, self.address()).await?;
+        let pending = Pending::read(&self.client, self.address(), slot.nonce).await?;
         Ok(match pending.holder(slot.nonce) {
             Holder::Transaction(transaction) => Some(transaction.is_eip4844()),
             Holder::Hidden | Holder::Nobody => None,
@@ -216,13 +216,20 @@ impl TransactionManager {
         let mut nonce = slot.nonce;
         let mut patience = Instant::now() + self.config.resend_after;
         let mut held = None;
+        // Once it was seen, it is the only one that may carry the content.
+        let mut known: Option<TxEnvelope> = None;
         loop {
             let next = self.next_nonce().await?;
-            if next > nonce {
-                return Err(SendError::NonceTaken {
-                    account: self.address(),
-                    nonce,
-                });
+            match &known {
+                // What is below it may be used by anybody.
+                Some(known) => nonce = nonce.max(next.min(known.nonce())),
+                None if next > nonce => {
+                    return Err(SendError::NonceTaken {
+                        account: self.address(),
+                        nonce,
+                    });
+                }
+                None => {}
             }
             let out_of_patience = Instant::now() >= patience;
             if next < nonce {
@@ -236,9 +243,17 @@ impl TransactionManager {
                 tokio::time::sleep(self.config.poll_interval).await;
                 continue;
             }
-            let pending = Pending::read(&self.client, self.address()).await?;
+            let pending = Pending::read(&self.client, self.address(), nonce).await?;
             let same = pending.find(nonce, |other| is_payload_of(&payload, chain_id, other));
-            let turn = self.turn(nonce, &payload, &pending, same, held, out_of_patience);
+            known = same.cloned().or(known);
+            let turn = self.turn(
+                nonce,
+                &payload,
+                &pending,
+                known.as_ref(),
+                held,
+                out_of_patience,
+            );
             let draft = |payload: Payload, gas_limit| Draft {
                 payload,
                 chain_id,
@@ -253,7 +268,7 @@ impl TransactionManager {
                 Turn::Adopt(same) => {
                     let draft = draft(payload.clone(), same.gas_limit());
                     Lane::new(self, draft, Rival::None)
-                        .run(Some(same), &mut on_attempt)
+                        .run(Some(*same), &mut on_attempt)
                         .await
                 }
                 Turn::Send(rival) => {
@@ -296,7 +311,7 @@ impl TransactionManager {
     ) -> Turn {
         let with_blobs = payload.blobs.is_some();
         match (pending.holder(nonce), same) {
-            (_, Some(same)) if same.nonce() == nonce => Turn::Adopt(same.clone()),
+            (_, Some(same)) if same.nonce() == nonce => Turn::Adopt(Box::new(same.clone())),
             // A gap below what is pending: nothing will fill it by itself.
             (Holder::Nobody, Some(same)) => Turn::Clear {
                 of_blobs: same.is_eip4844(),

@@ -30,12 +30,44 @@ pub(super) enum Holder<'a> {
     Hidden,
 }
 
+/// What a pool holds of one account, by nonce.
 #[derive(Debug, Deserialize)]
-struct ContentFrom {
+struct Content {
     #[serde(default)]
     pending: BTreeMap<String, Value>,
     #[serde(default)]
     queued: BTreeMap<String, Value>,
+}
+
+/// What a pool holds, by account and nonce.
+#[derive(Debug, Deserialize)]
+struct WholeContent {
+    #[serde(default)]
+    pending: BTreeMap<Address, BTreeMap<String, Value>>,
+    #[serde(default)]
+    queued: BTreeMap<Address, BTreeMap<String, Value>>,
+}
+
+/// JSON-RPC error code of a method that does not exist.
+const METHOD_NOT_FOUND: i64 = -32601;
+
+/// What the pool holds of the account; `None` where the node does not say. Nodes for development know
+/// the method for the whole pool alone, and theirs are small.
+async fn content(client: &L1Client, account: Address) -> Option<Content> {
+    match client.request("txpool_contentFrom", (account,)).await {
+        Ok(content) => Some(content),
+        Err(L1Error::Refused {
+            code: METHOD_NOT_FOUND,
+            ..
+        }) => {
+            let mut whole: WholeContent = client.request("txpool_content", ()).await.ok()?;
+            Some(Content {
+                pending: whole.pending.remove(&account).unwrap_or_default(),
+                queued: whole.queued.remove(&account).unwrap_or_default(),
+            })
+        }
+        Err(_) => None,
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,23 +77,28 @@ struct PendingBlock {
 }
 
 impl Pending {
-    /// Asks for everything that is pending. Only the nonce is certain: go-ethereum's pool does not
+    /// Asks for everything that is pending from nonce `next` on, the next one to be used in a block.
+    /// Only the nonce is certain: go-ethereum's pool does not
     /// list blob transactions, many hosted nodes do not list anything.
-    pub(super) async fn read(client: &L1Client, account: Address) -> Result<Self, L1Error> {
+    pub(super) async fn read(
+        client: &L1Client,
+        account: Address,
+        next: u64,
+    ) -> Result<Self, L1Error> {
         let mut pending = Self {
             next_nonce: client.nonce(account, BlockNumberOrTag::Pending).await?,
             ..Self::default()
         };
-        let content: Result<ContentFrom, _> =
-            client.request("txpool_contentFrom", (account,)).await;
-        if let Ok(content) = content {
-            let shown = content
-                .pending
-                .into_values()
-                .chain(content.queued.into_values());
-            pending.add(account, shown);
+        if let Some(shown) = content(client, account).await {
+            pending.add(
+                account,
+                shown
+                    .pending
+                    .into_values()
+                    .chain(shown.queued.into_values()),
+            );
         }
-        if pending.by_nonce.is_empty() && pending.next_nonce > 0 {
+        if pending.by_nonce.is_empty() && pending.next_nonce > next {
             let block: Result<Option<PendingBlock>, _> = client
                 .request("eth_getBlockByNumber", (BlockNumberOrTag::Pending, true))
                 .await;

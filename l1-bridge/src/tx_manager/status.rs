@@ -37,6 +37,9 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// All that [`Self::kind`] says.
+    pub const KINDS: [&'static str; 2] = ["fee_cap", "stuck"];
+
     /// A short name, as for a metric's label.
     pub const fn kind(&self) -> &'static str {
         match self {

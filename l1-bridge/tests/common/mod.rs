@@ -7,6 +7,9 @@
     clippy::indexing_slicing
 )]
 
+pub(crate) mod rpc_proxy;
+pub(crate) mod transactions;
+
 use std::{
     path::PathBuf,
     process::Stdio,

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use weft_executor_core::StateView;
 use weft_l1_bridge::{DerivedBatch, DerivedBlock, PostedBatch};
 use weft_primitives::{BlockAttributes, RecoveredTransaction, predeploys};
-use weft_state::StateReader;
+use weft_state::{StateError, StateReader};
 
 use super::{AccessListSource, ChainHandle, ChainWriter, ExecutedBlock};
 use crate::{
@@ -143,6 +143,27 @@ impl Replayer {
     /// As [`Replayer::apply`].
     pub fn check_durable(&self) -> Result<(), ReplayError> {
         self.check_durable_of(&mut self.inner.lock())
+    }
+
+    /// Takes back every block above `number`, and gives up what is unchecked: whether it could be
+    /// done. It cannot when what these blocks changed is not kept any more; the blocks stay then.
+    /// Waits for the later stages and the disk.
+    ///
+    /// # Errors
+    /// When a stage has failed, or the store cannot be read or written.
+    pub fn go_back(&self, number: u64) -> Result<bool, NodeError> {
+        let mut inner = self.inner.lock();
+        inner.unchecked.clear();
+        if inner.writer.tip().number <= number {
+            return Ok(true);
+        }
+        match inner.writer.unwind_to(number) {
+            Ok(_) => {}
+            Err(NodeError::Store(StateError::UnwindTooFar { .. })) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        inner.withdrawals_root = withdrawals_root(self.chain.store().latest_state()?)?;
+        Ok(true)
     }
 
     /// The batches that were found right since the last call, in order.

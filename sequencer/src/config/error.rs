@@ -80,9 +80,30 @@ pub enum ConfigError {
         /// What it should hold.
         holds: &'static str,
     },
+    /// An environment variable holds a token that could be guessed.
+    #[error(
+        "the environment variable {variable} holds a token that is too short: expected at least {least} characters"
+    )]
+    ShortToken {
+        /// The variable.
+        variable: String,
+        /// Fewest characters.
+        least: usize,
+    },
     /// An environment variable holds no private key.
     #[error("the environment variable {0} does not hold a private key: expected 32 bytes in hex")]
     PrivateKey(String),
+    /// Two places for one key.
+    #[error(
+        "configuration: the batcher's key is either in batcher.keystore_path or with batcher.remote_signer_url, and both are set"
+    )]
+    TwoKeys,
+    /// The remote signer's URL is not one.
+    #[error("configuration: batcher.remote_signer_url must be http:// or https:// and a host")]
+    SignerUrl,
+    /// The remote signer cannot be used.
+    #[error(transparent)]
+    RemoteSigner(#[from] weft_l1_bridge::SignerError),
     /// The keystore cannot be opened.
     #[error("keystore {path}: {reason}")]
     Keystore {

@@ -5,6 +5,7 @@
 //! default; `docs/configuration.md` explains the layers. Keys to accounts are never in any of them:
 //! the configuration names the environment variable or the keystore that holds one.
 
+mod admin;
 mod error;
 mod layers;
 pub(crate) mod optional;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{mempool::MempoolLimits, rpc::RpcConfig};
 
+pub use admin::AdminSection;
 pub use error::ConfigError;
 pub use secret::{Secret, SecretUrl};
 pub use sections::{
@@ -47,6 +49,8 @@ pub struct Config {
     pub l1: L1Section,
     /// How batches are posted.
     pub batcher: BatcherSection,
+    /// The operator's JSON-RPC.
+    pub admin: AdminSection,
     /// The SQL ledger.
     pub ledger: LedgerSection,
     /// Prometheus metrics.

@@ -3,11 +3,14 @@ use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 use alloy_primitives::Address;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
-use weft_l1_bridge::{BlobReader, BlobSourceError, MAX_BATCH_BLOBS};
+use weft_l1_bridge::{BlobReader, BlobSourceError, FeeCaps, MAX_BATCH_BLOBS, TxManagerConfig};
 use weft_state::{History, StoreOptions};
 
 use super::{SecretUrl, optional};
-use crate::chain::{ElasticConfig, ExecutionMode, ProducerConfig, Ramp};
+use crate::{
+    chain::{ElasticConfig, ExecutionMode, ProducerConfig, Ramp},
+    l1::OnDeepReorg,
+};
 
 /// `[chain]`: the chain and where it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,6 +217,8 @@ pub struct L1Section {
     pub blob_archive: Option<SecretUrl>,
     /// Blocks on top of an L1 block before its deposits are taken in.
     pub deposit_confirmations: u64,
+    /// What the node does when L1 drops the block that the chain has as its origin.
+    pub on_deep_reorg: OnDeepReorg,
     /// Confirmations after which a batch counts as safe; 1 is to be in a block.
     pub safe_confirmations: u64,
     /// How often L1 is asked for news, in milliseconds.
@@ -242,6 +247,7 @@ impl Default for L1Section {
             beacon_url: None,
             blob_archive: None,
             deposit_confirmations: 4,
+            on_deep_reorg: OnDeepReorg::Stop,
             safe_confirmations: 2,
             poll_interval_ms: 2000,
             timeout_ms: 15_000,
@@ -283,6 +289,21 @@ pub struct BatcherSection {
     /// Environment variable that holds the keystore's password.
     #[serde(with = "optional")]
     pub keystore_password_env: Option<String>,
+    /// Server that signs the batcher's transactions (JSON-RPC `eth_signTransaction`); the key is then
+    /// not here.
+    #[serde(with = "optional")]
+    pub remote_signer_url: Option<SecretUrl>,
+    /// Account whose key the server has. Must be set with one.
+    #[serde(with = "optional")]
+    pub address: Option<Address>,
+    /// Highest fee cap that is offered to L1, in wei per gas.
+    pub max_fee_wei: u64,
+    /// Highest fee cap of blobs that is offered to L1, in wei per blob gas.
+    pub max_blob_fee_wei: u64,
+    /// Time after which a transaction that waits is replaced by one that pays more, in seconds.
+    pub resend_after_s: u64,
+    /// Time after which the alarm is raised about a transaction that waits, in seconds.
+    pub stuck_after_s: u64,
     /// Age of its first block at which a batch closes, in seconds.
     pub max_age_s: u64,
     /// Most blocks in a batch.
@@ -303,6 +324,12 @@ impl Default for BatcherSection {
             private_key_env: Some("WEFT_BATCHER_KEY".to_owned()),
             keystore_path: None,
             keystore_password_env: None,
+            remote_signer_url: None,
+            address: None,
+            max_fee_wei: 1_000_000_000_000,
+            max_blob_fee_wei: 1_000_000_000_000,
+            resend_after_s: 60,
+            stuck_after_s: 600,
             max_age_s: policy.max_age.as_secs(),
             max_blocks: policy.max_blocks,
             max_bytes: policy.max_bytes,
@@ -313,6 +340,22 @@ impl Default for BatcherSection {
 }
 
 impl BatcherSection {
+    /// How its transactions are brought into L1, which is looked at this often.
+    pub fn transactions(&self, poll_interval: Duration) -> TxManagerConfig {
+        TxManagerConfig {
+            poll_interval,
+            resend_after: Duration::from_secs(self.resend_after_s),
+            stuck_after: Duration::from_secs(self.stuck_after_s),
+            give_up_after: None,
+            fee_caps: FeeCaps {
+                max_fee_per_gas: self.max_fee_wei.into(),
+                max_fee_per_blob_gas: self.max_blob_fee_wei.into(),
+                ..FeeCaps::default()
+            },
+            ..TxManagerConfig::default()
+        }
+    }
+
     /// When a batch closes.
     pub fn policy(&self) -> BatchPolicy {
         BatchPolicy {

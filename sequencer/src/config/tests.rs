@@ -255,7 +255,7 @@ fn values_must_make_a_node() {
         ),
         (
             minimal(&format!("{l1}[batcher]\nprivate_key_env = \"\"\n")),
-            "batcher.private_key_env must be set: the batcher needs this or batcher.keystore_path".to_owned(),
+            "batcher.private_key_env must be set: the batcher needs this, batcher.keystore_path or batcher.remote_signer_url".to_owned(),
         ),
         (
             minimal(&format!("{l1}[batcher]\nkeystore_path = \"key.json\"\n")),
@@ -352,7 +352,10 @@ fn the_key_comes_from_a_variable_or_a_keystore() {
         _ => None,
     };
     let expected: PrivateKeySigner = KEY.parse().unwrap();
-    assert_eq!(batcher.signer(variable).unwrap(), expected);
+    let signer = batcher.signer(variable).unwrap();
+    assert_eq!(signer.address(), expected.address());
+    let shown = format!("{signer:?}");
+    assert!(!shown.contains("42424242424242424242"), "{shown}");
 
     batcher.private_key_env = Some("ELSEWHERE".to_owned());
     assert_eq!(
@@ -377,6 +380,50 @@ fn the_key_comes_from_a_variable_or_a_keystore() {
         batcher.signer(variable),
         Err(ConfigError::Keystore { .. })
     ));
+}
+
+#[test]
+fn a_remote_signer_needs_its_account_and_takes_the_place_of_a_key() {
+    let account = address!("0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b");
+    let url = "http://user:w0rd@signer.example:9000/w0rd";
+    let mut batcher = BatcherSection {
+        remote_signer_url: Some(url.parse().unwrap()),
+        ..BatcherSection::default()
+    };
+    let no_variable = |_: &str| -> Option<String> { None };
+    assert!(matches!(
+        batcher.signer(no_variable),
+        Err(ConfigError::Missing {
+            key: "batcher.address",
+            ..
+        })
+    ));
+    batcher.address = Some(account);
+    let signer = batcher.signer(no_variable).unwrap();
+    assert_eq!(signer.address(), account);
+    for shown in [format!("{signer:?}"), format!("{batcher:?}")] {
+        assert!(!shown.contains("w0rd"), "{shown}");
+    }
+
+    let chain = "[l1]\nrpc_url = \"http://l1.example\"\ncontract = \"0x008aeeda4d805471df9b2a5b0f38a0c3bcba786b\"\n[batcher]\n";
+    let with = |keys: &str| load(&minimal(&format!("{chain}{keys}")), &[], &[]);
+    let remote = format!("remote_signer_url = \"{url}\"\n");
+    assert!(matches!(
+        with(&remote),
+        Err(ConfigError::Missing {
+            key: "batcher.address",
+            ..
+        })
+    ));
+    let remote = format!("{remote}address = \"{account}\"\n");
+    let config = with(&remote).unwrap();
+    assert_eq!(config.batcher.address, Some(account));
+    assert!(matches!(
+        with(&format!("{remote}keystore_path = \"key.json\"\n")),
+        Err(ConfigError::TwoKeys)
+    ));
+    let other = remote.replace("http://", "ws://");
+    assert!(matches!(with(&other), Err(ConfigError::SignerUrl)));
 }
 
 #[test]

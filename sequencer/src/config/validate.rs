@@ -279,7 +279,20 @@ impl Config {
                 return Err(ConfigError::VariableName { key });
             }
         }
-        if batcher.keystore_path.is_some() {
+        if let Some(url) = &batcher.remote_signer_url {
+            if batcher.address.is_none() {
+                return Err(ConfigError::Missing {
+                    key: "batcher.address",
+                    why: "batcher.remote_signer_url is set, and signs for this account",
+                });
+            }
+            if batcher.keystore_path.is_some() {
+                return Err(ConfigError::TwoKeys);
+            }
+            if !matches!(url.scheme(), "http" | "https") || url.authority().is_empty() {
+                return Err(ConfigError::SignerUrl);
+            }
+        } else if batcher.keystore_path.is_some() {
             if batcher.keystore_password_env.is_none() {
                 return Err(ConfigError::Missing {
                     key: "batcher.keystore_password_env",
@@ -289,9 +302,13 @@ impl Config {
         } else if batcher.private_key_env.is_none() {
             return Err(ConfigError::Missing {
                 key: "batcher.private_key_env",
-                why: "the batcher needs this or batcher.keystore_path",
+                why: "the batcher needs this, batcher.keystore_path or batcher.remote_signer_url",
             });
         }
+        at_least("batcher.max_fee_wei", batcher.max_fee_wei, 1, "")?;
+        at_least("batcher.max_blob_fee_wei", batcher.max_blob_fee_wei, 1, "")?;
+        at_least("batcher.resend_after_s", batcher.resend_after_s, 1, "")?;
+        at_least("batcher.stuck_after_s", batcher.stuck_after_s, 1, "")?;
         at_least("batcher.max_age_s", batcher.max_age_s, 1, "")?;
         at_least("batcher.max_blocks", batcher.max_blocks as u64, 1, "")?;
         at_least("batcher.max_bytes", batcher.max_bytes as u64, 1, "")?;

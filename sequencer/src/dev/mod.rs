@@ -17,7 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_batcher::{BatchPolicy, MAX_BLOCK_TRANSACTION_BYTES};
-use weft_l1_bridge::BlobReader;
+use weft_l1_bridge::{BlobReader, TxManagerConfig};
 use weft_state::History;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     config::StateSection,
     error::NodeError,
     follower::{Follower, FollowerConfig},
-    l1::{BatcherConfig, L1Config},
+    l1::{BatcherConfig, L1Config, OnDeepReorg},
     mempool::MempoolLimits,
     node::{Node, NodeConfig},
     rpc::RpcConfig,
@@ -155,11 +155,17 @@ impl Dev {
             ledger: config.ledger.clone(),
             batcher: Some(BatcherConfig {
                 signer: accounts::operator()?.into(),
+                transactions: TxManagerConfig {
+                    poll_interval: POLL_INTERVAL,
+                    give_up_after: None,
+                    ..TxManagerConfig::default()
+                },
                 policy: BatchPolicy {
                     max_age: Duration::from_secs(2),
                     ..BatchPolicy::default()
                 },
                 max_blobs: 0,
+                on_deep_reorg: OnDeepReorg::Stop,
             }),
         };
         let l2 = Node::start(
@@ -178,6 +184,7 @@ impl Dev {
                 mempool: MempoolLimits::default(),
                 producer: producer_config(config.block_interval, Some(HEARTBEAT)),
                 l1: Some(l1_config.clone()),
+                admin: None,
                 metrics: metrics.clone(),
             },
             stop.child_token(),
@@ -317,6 +324,7 @@ pub async fn start_l1(
                 ..producer_config(Duration::ZERO, None)
             },
             l1: None,
+            admin: None,
             metrics,
         },
         stop,

@@ -20,6 +20,7 @@ pub(super) struct LedgerInfo {
     ledger: Ledger,
     contract: Address,
     submitter: watch::Receiver<Option<SubmitterControl>>,
+    origin_problem: watch::Receiver<Option<String>>,
 }
 
 impl LedgerInfo {
@@ -28,12 +29,14 @@ impl LedgerInfo {
         ledger: Ledger,
         contract: Address,
         submitter: watch::Receiver<Option<SubmitterControl>>,
+        origin_problem: watch::Receiver<Option<String>>,
     ) -> Self {
         Self {
             chain,
             ledger,
             contract,
             submitter,
+            origin_problem,
         }
     }
 
@@ -155,6 +158,7 @@ impl L1Info for LedgerInfo {
                 head: cursor.map(|cursor| cursor.number),
                 batches: Some(counts.batches),
                 problem: self.problem(),
+                origin_problem: self.origin_problem.borrow().clone(),
             })
         })
     }

@@ -2,6 +2,7 @@
 //! keeps record.
 
 mod binding;
+mod deep_reorg;
 mod info;
 mod labels;
 mod origins;
@@ -21,6 +22,8 @@ use weft_l1_bridge::{
     OriginSource, RollupInfo, TransactionManager, TxManagerConfig,
 };
 use weft_state::Store;
+
+pub use deep_reorg::{DeepReorg, OnDeepReorg};
 
 use crate::{
     chain::{ChainHandle, L1Labels, OriginUpdate},
@@ -72,12 +75,16 @@ pub(crate) fn client(url: &str, timeout: Duration) -> Result<L1Client, NodeError
 /// How batches are posted.
 #[derive(Debug, Clone)]
 pub struct BatcherConfig {
-    /// The batcher's key on L1.
+    /// Whoever signs for the batcher's account on L1.
     pub signer: L1Signer,
+    /// How its transactions are brought into L1.
+    pub transactions: TxManagerConfig,
     /// When a batch closes.
     pub policy: BatchPolicy,
     /// Most blobs that one batch may take; 0 posts everything as calldata.
     pub max_blobs: usize,
+    /// What is done when L1 drops the block that the chain has as its origin.
+    pub on_deep_reorg: OnDeepReorg,
 }
 
 /// A checked connection to the L1 of a chain, before its parts run.
@@ -91,6 +98,7 @@ pub(crate) struct L1Link {
     origins: watch::Sender<Option<Arc<OriginUpdate>>>,
     /// `None` until the submitter runs, and on a follower.
     submitter: watch::Sender<Option<SubmitterControl>>,
+    origin_problem: watch::Sender<Option<String>>,
 }
 
 /// Submitter events that may wait for the ledger.
@@ -143,6 +151,7 @@ impl L1Link {
             labels: watch::Sender::new(labels),
             origins: watch::Sender::default(),
             submitter: watch::Sender::default(),
+            origin_problem: watch::Sender::default(),
         })
     }
 
@@ -168,6 +177,7 @@ impl L1Link {
             self.ledger.clone(),
             self.config.contract,
             self.submitter(),
+            self.origin_problem.subscribe(),
         ))
     }
 
@@ -193,19 +203,32 @@ impl L1Link {
                     ..OriginConfig::default()
                 },
             );
+            let alarm = origins::Alarm {
+                problem: self.origin_problem,
+                reorgs: match batcher.on_deep_reorg {
+                    OnDeepReorg::Stop => None,
+                    OnDeepReorg::Unwind => Some(deep_reorg::ReorgWatch::new(
+                        self.client.clone(),
+                        self.info.clone(),
+                        self.config.deposit_confirmations,
+                    )),
+                },
+            };
             tasks.spawn_droppable(
                 "origins",
-                origins::follow(source, chain.clone(), self.origins, poll),
+                origins::follow(source, chain.clone(), self.origins, alarm, poll),
             );
-            let manager = TransactionManager::new(
-                self.client.clone(),
-                batcher.signer,
-                TxManagerConfig {
-                    poll_interval: poll,
-                    give_up_after: None,
-                    ..TxManagerConfig::default()
-                },
-            );
+            let manager =
+                TransactionManager::new(self.client.clone(), batcher.signer, batcher.transactions);
+            let mut lane = manager.status();
+            tasks.spawn_droppable("L1 transactions", async move {
+                loop {
+                    crate::metrics::l1_lane(&lane.borrow_and_update());
+                    if lane.changed().await.is_err() {
+                        return Ok(());
+                    }
+                }
+            });
             let poster = ContractPoster::new(
                 self.client.clone(),
                 manager,

@@ -6,7 +6,9 @@ use alloy_primitives::B256;
 use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
 use weft_batcher::SubmitterEvent;
-use weft_l1_bridge::{L1Client, L1Error, PlacedDeposit, PostedBatch, RollupInfo, posted_batches};
+use weft_l1_bridge::{
+    BatchEvent, L1Client, L1Error, PlacedDeposit, PostedBatch, RollupInfo, batch_events,
+};
 use weft_primitives::Transaction;
 use weft_state::StateError;
 
@@ -177,10 +179,20 @@ impl Recorder {
         Ok(kept)
     }
 
-    async fn record_blocks(&self, from: u64, to: u64) -> Result<(), RecordError> {
+    async fn record_blocks(&mut self, from: u64, to: u64) -> Result<(), RecordError> {
         let pinned = self.client.existing_block(to).await?;
-        for batch in posted_batches(&self.client, &self.info, from, to).await? {
-            self.record_batch(&batch).await?;
+        for placed in batch_events(&self.client, &self.info, from, to).await? {
+            match placed.event {
+                BatchEvent::Posted(batch) => self.record_batch(&batch).await?,
+                BatchEvent::Rejected { from_index, .. } => {
+                    tracing::warn!(from_index, "L1 has removed this batch and all after it");
+                    self.ledger.remove_batches_from(from_index).await?;
+                    self.executed_deposits = 0;
+                }
+                BatchEvent::Challenged { .. }
+                | BatchEvent::Upheld { .. }
+                | BatchEvent::Settled { .. } => {}
+            }
         }
         let first = self.ledger.counts().await?.deposits;
         let deposits = self

@@ -49,6 +49,28 @@ impl Ledger {
         Ok(())
     }
 
+    /// Forgets batches that L1 has removed: this one and all after it. Deposits that were executed in
+    /// their blocks count as not executed, until they are found again.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing was removed.
+    pub async fn remove_batches_from(&self, index: u64) -> Result<(), LedgerError> {
+        let index = number("batch index", index)?;
+        let mut transaction = self.pool.begin().await?;
+        for statement in [
+            "UPDATE deposits SET l2_block = NULL WHERE l2_block >= \
+             (SELECT MIN(first_block) FROM batches WHERE batch_index >= $1)",
+            "DELETE FROM batches WHERE batch_index >= $1",
+        ] {
+            sqlx::query(statement)
+                .bind(index)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// The batch with this index.
     ///
     /// # Errors

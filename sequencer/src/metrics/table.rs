@@ -74,6 +74,18 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
         "Number of the L1 origin block",
     ),
     (
+        Kind::Gauge,
+        "weft_l1_origin_dropped",
+        Unit::Count,
+        "1 while L1 does not have the chain's L1 origin any more, 0 otherwise",
+    ),
+    (
+        Kind::Counter,
+        "weft_blocks_unwound_total",
+        Unit::Count,
+        "Blocks that the chain took back after a deep reorganisation of L1",
+    ),
+    (
         Kind::Histogram,
         "weft_stage_seconds",
         Unit::Seconds,
@@ -219,9 +231,15 @@ pub(super) const METRICS: &[(Kind, &str, Unit, &str)] = &[
     ),
     (
         Kind::Gauge,
-        "weft_batcher_alarm",
+        "weft_l1_transaction_attempts",
         Unit::Count,
-        "1 while a batch waits for something that does not pass by itself: fees above the caps, or a transaction that L1 does not take",
+        "Attempts so far to bring the batcher's present transaction into L1; 0 while it has none",
+    ),
+    (
+        Kind::Gauge,
+        "weft_l1_transaction_alarm",
+        Unit::Count,
+        "1 while the batcher's transaction waits and cannot be helped, by kind: `fee_cap` (L1 asks for more than may be paid) or `stuck` (not in a block for `batcher.stuck_after_s`)",
     ),
     (
         Kind::Counter,

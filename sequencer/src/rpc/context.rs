@@ -193,4 +193,7 @@ pub struct L1Status {
     pub batches: Option<u64>,
     /// Why the node cannot post at the moment.
     pub problem: Option<String>,
+    /// Why the node takes in no deposits at the moment: L1 has dropped the block that the chain has as
+    /// its origin.
+    pub origin_problem: Option<String>,
 }

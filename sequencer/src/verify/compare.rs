@@ -380,3 +380,83 @@ fn changes(list: &BlockAccessList) -> BTreeMap<(u64, Place), String> {
     }
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_executor_parallel::BlockAccessList;
+
+    use super::*;
+
+    fn list(json: serde_json::Value) -> BlockAccessList {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn account(address: &str, balances: &[(u64, u64)], slot: &[(u64, u64)]) -> serde_json::Value {
+        let address = Address::repeat_byte(u8::from_str_radix(address, 16).unwrap());
+        let balances: Vec<_> = balances
+            .iter()
+            .map(|(index, value)| {
+                serde_json::json!({"index": U64::from(*index), "value": U256::from(*value)})
+            })
+            .collect();
+        let changes: Vec<_> = slot
+            .iter()
+            .map(|(index, value)| {
+                serde_json::json!({"index": U64::from(*index), "value": U256::from(*value)})
+            })
+            .collect();
+        let slots = match changes.is_empty() {
+            true => serde_json::json!([]),
+            false => serde_json::json!([{"key": "0x5", "changes": changes}]),
+        };
+        serde_json::json!({
+            "address": address,
+            "storageChanges": slots,
+            "storageReads": [],
+            "balanceChanges": balances,
+            "nonceChanges": [],
+            "codeChanges": [],
+        })
+    }
+
+    #[test]
+    fn the_first_value_that_differs_is_named() {
+        let ours = list(serde_json::json!([
+            account("01", &[(1, 10), (3, 30)], &[]),
+            account("02", &[], &[(2, 7)]),
+        ]));
+        assert_eq!(state_difference(&ours, &ours), None);
+        // Another value after the second transaction, and a further one after the third.
+        let theirs = list(serde_json::json!([
+            account("01", &[(1, 10), (3, 31)], &[]),
+            account("02", &[], &[(2, 8)]),
+        ]));
+        let found = state_difference(&ours, &theirs).unwrap();
+        assert_eq!(found.transaction, Some(1));
+        assert_eq!(found.address, Address::repeat_byte(2));
+        assert_eq!(
+            (found.value, found.slot),
+            (StateValue::Storage, Some(U256::from(5)))
+        );
+        assert_eq!(found.derived.as_deref(), Some("0x7"));
+        assert_eq!(found.claimed.as_deref(), Some("0x8"));
+        // One side does not change it: what it was before counts.
+        let theirs = list(serde_json::json!([
+            account("01", &[(1, 10)], &[]),
+            account("02", &[], &[(2, 7)]),
+        ]));
+        let found = state_difference(&ours, &theirs).unwrap();
+        assert_eq!(found.transaction, Some(2));
+        assert_eq!(found.derived.as_deref(), Some("30"));
+        assert_eq!(found.claimed.as_deref(), Some("10"));
+        let found = state_difference(&ours, &list(serde_json::json!([]))).unwrap();
+        assert_eq!((found.transaction, found.claimed), (Some(0), None));
+    }
+
+    #[test]
+    fn texts_of_a_node_are_cut() {
+        let long = field("logs", "x".repeat(10_000), "y".repeat(10_000)).unwrap();
+        assert!(long.derived.len() < 400 && long.claimed.len() < 400);
+        assert_eq!(field("status", "1".into(), "1".into()), None);
+    }
+}

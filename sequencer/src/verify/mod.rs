@@ -2,6 +2,7 @@
 
 mod compare;
 mod difference;
+mod dispute;
 mod reader;
 mod resume;
 
@@ -10,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use weft_l1_bridge::{
-    Derivation, DerivationConfig, DerivationError, L1Client, PostedBatch, RollupInfo,
-    posted_batches,
+    Derivation, DerivationConfig, DerivationError, Disputes, L1Client, PostedBatch, ResumePoint,
+    RollupInfo, posted_batches,
 };
 
 pub(crate) use compare::Comparer;
@@ -19,6 +20,7 @@ pub use difference::{
     BlockDifference, Difference, DifferenceKind, FieldDifference, NodeComparison, StateDifference,
     StateValue, TransactionDifference,
 };
+pub(crate) use dispute::{Disputant, DisputeEvent, Order};
 pub(crate) use resume::chain_spec;
 
 use crate::{
@@ -33,6 +35,7 @@ use reader::{Read, Reader};
 pub(crate) struct Verifier {
     client: L1Client,
     info: RollupInfo,
+    disputes: Disputes,
     chain: ChainHandle,
     replayer: Arc<Replayer>,
     comparer: Option<Comparer>,
@@ -48,7 +51,14 @@ enum State {
     Start,
     Deriving(Reader),
     /// A batch is wrong; nothing goes on while L1 holds it.
-    Wrong(Box<PostedBatch>),
+    Wrong(Box<WrongBatch>),
+}
+
+#[derive(Debug)]
+struct WrongBatch {
+    posted: PostedBatch,
+    /// Stands behind the batch, and so finds out when L1 drops it.
+    behind: Derivation,
 }
 
 /// What a [`Verifier`] has found.
@@ -65,14 +75,27 @@ pub(crate) enum Event {
     Verified(Box<VerifiedBatch>),
     /// L1 has nothing more, and all that it has is right.
     CaughtUp,
-    /// L1 cannot be read; it goes on when it can.
-    Unreadable(DerivationError),
+    /// L1 cannot be read, or the data of this batch; it goes on when it can.
+    Unreadable {
+        /// The batch that is waited for.
+        waiting: Option<Box<PostedBatch>>,
+        /// Why.
+        error: DerivationError,
+    },
     /// L1 is not what was read before.
     Changed(DerivationError),
     /// A batch is wrong. It waits for L1 to drop it.
-    Wrong(Box<Difference>),
+    Wrong {
+        /// The batch.
+        posted: Box<PostedBatch>,
+        /// What is wrong with it.
+        difference: Box<Difference>,
+    },
     /// The wrong batch is still there; comes again and again.
-    StillWrong,
+    StillWrong {
+        /// Whether it can no longer be removed: it will be wrong for ever.
+        is_settled: bool,
+    },
 }
 
 impl Verifier {
@@ -86,6 +109,7 @@ impl Verifier {
         poll_interval: Duration,
     ) -> Self {
         Self {
+            disputes: Disputes::new(client.clone(), &info),
             client,
             info,
             chain,
@@ -139,17 +163,30 @@ impl Verifier {
                         }
                     }
                 }
-                State::Wrong(posted) => {
-                    let posted = **posted;
+                State::Wrong(wrong) => {
                     time::sleep(self.poll_interval).await;
-                    match self.stands(&posted).await {
-                        Ok(true) => self.pending.push(Event::StillWrong),
-                        Ok(false) => self.state = State::Start,
-                        Err(error) => self.pending.push(Event::Unreadable(error.into())),
+                    match still_wrong(&self.disputes, wrong).await {
+                        Ok(event) => self.pending.push(event),
+                        Err(error) if error.is_retryable() => {
+                            self.pending.push(Event::unreadable(error));
+                        }
+                        Err(
+                            error @ (DerivationError::Reorg { .. }
+                            | DerivationError::Rejected { .. }),
+                        ) => {
+                            self.pending.push(Event::Changed(error));
+                            self.state = State::Start;
+                        }
+                        Err(error) => return Err(error.into()),
                     }
                 }
             }
         }
+    }
+
+    /// Begins anew with what L1 holds now, also where a batch was found to be wrong.
+    pub(crate) fn start_again(&mut self) {
+        self.state = State::Start;
     }
 
     fn take_verified(&mut self) {
@@ -166,37 +203,38 @@ impl Verifier {
         let posted = match resume::posted_until_now(&self.client, &self.info).await {
             Ok(posted) => posted,
             Err(error) if error.is_retryable() => {
-                self.pending.push(Event::Unreadable(error.into()));
+                self.pending.push(Event::unreadable(error.into()));
                 time::sleep(self.poll_interval).await;
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
         let common = resume::common_point(&self.info, &self.chain, &posted)?;
-        self.go_back(&common)?;
         self.chain.set_verified(common.resume.last_block);
+        self.go_back(&common).await?;
         self.pending.push(Event::Resumed {
             batches: common.resume.next_index,
             posted: posted.len() as u64,
         });
-        let derivation = Derivation::new(
-            self.client.clone(),
-            self.info.clone(),
-            common.resume,
-            DerivationConfig::default(),
-        );
+        let derivation = self.derivation(common.resume);
         self.state = State::Deriving(Reader::start(derivation, self.poll_interval));
         Ok(())
     }
 
-    fn go_back(&self, common: &resume::CommonPoint) -> Result<(), NodeError> {
+    /// Takes back the blocks that L1 does not confirm. Where their history is gone they may stay, if
+    /// L1 has no others: they are compared when their batch comes.
+    async fn go_back(&self, common: &resume::CommonPoint) -> Result<(), NodeError> {
+        let (replayer, to) = (self.replayer.clone(), common.resume.last_block);
+        if blocking(move || replayer.go_back(to)).await?? {
+            return Ok(());
+        }
         let Some(differs) = &common.differs else {
             return Ok(());
         };
         let number = differs.header.last_block;
         let ours = self.chain.store().header(number)?;
         Err(NodeError::Setup(format!(
-            "L1 holds another chain than the data folder: block {number} is {} here, {} in batch {}; follow into an empty folder",
+            "L1 holds another chain than the data folder, and what is needed to go back to block {to} is not kept (--history): block {number} is {} here, {} in batch {}; follow into an empty folder",
             ours.map(|header| header.hash()).unwrap_or_default(),
             differs.header.last_block_hash,
             differs.index,
@@ -216,9 +254,9 @@ impl Verifier {
                     Err(ReplayError::Node(error)) => Err(error),
                 }
             }
-            Read::Unreadable(error) => {
+            Read::Unreadable(waiting, error) => {
                 metrics::l1_error();
-                self.pending.push(Event::Unreadable(error));
+                self.pending.push(Event::Unreadable { waiting, error });
                 Ok(())
             }
             // What is unchecked comes first, and then this comes again.
@@ -287,7 +325,7 @@ impl Verifier {
                 return Ok(());
             }
             Err(error) => {
-                self.pending.push(Event::Unreadable(error.into()));
+                self.pending.push(Event::unreadable(error.into()));
                 self.state = State::Start;
                 return Ok(());
             }
@@ -302,9 +340,33 @@ impl Verifier {
             "what was posted is wrong: {difference}"
         );
         self.take_verified();
-        self.pending.push(Event::Wrong(Box::new(difference)));
-        self.state = State::Wrong(Box::new(posted));
+        let (replayer, verified) = (self.replayer.clone(), self.chain.verified());
+        if !blocking(move || replayer.go_back(verified)).await?? {
+            tracing::error!(
+                verified,
+                "blocks above this one are wrong and stay: what is needed to go back is not kept"
+            );
+        }
+        self.pending.push(Event::Wrong {
+            posted: Box::new(posted),
+            difference: Box::new(difference),
+        });
+        // The time and the origin of its last block do not matter: nothing is read behind it.
+        let behind = ResumePoint::after(&posted, 0, None);
+        self.state = State::Wrong(Box::new(WrongBatch {
+            posted,
+            behind: self.derivation(behind),
+        }));
         Ok(())
+    }
+
+    fn derivation(&self, from: ResumePoint) -> Derivation {
+        Derivation::new(
+            self.client.clone(),
+            self.info.clone(),
+            from,
+            DerivationConfig::default(),
+        )
     }
 
     /// Whether L1 holds this batch at this place.
@@ -315,6 +377,27 @@ impl Verifier {
         }
         let found = posted_batches(&self.client, &self.info, posted.l1_block, head).await?;
         Ok(found.contains(posted))
+    }
+}
+
+/// How a wrong batch stands now.
+async fn still_wrong(
+    disputes: &Disputes,
+    wrong: &mut WrongBatch,
+) -> Result<Event, DerivationError> {
+    wrong.behind.look().await?;
+    let standing = disputes.standing(wrong.posted.index).await?;
+    let is_settled = standing.is_settled && standing.batch_hash == wrong.posted.batch_hash;
+    Ok(Event::StillWrong { is_settled })
+}
+
+impl Event {
+    fn unreadable(error: DerivationError) -> Self {
+        metrics::l1_error();
+        Self::Unreadable {
+            waiting: None,
+            error,
+        }
     }
 }
 

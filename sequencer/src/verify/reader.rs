@@ -15,8 +15,8 @@ pub(super) enum Read {
     Batch(Box<DerivedBatch>),
     /// L1 has no more.
     CaughtUp,
-    /// L1 could not be read; the same is tried again.
-    Unreadable(DerivationError),
+    /// L1 could not be read, or the data of the batch that is waited for; the same is tried again.
+    Unreadable(Option<Box<PostedBatch>>, DerivationError),
     /// L1 is not what was read before: this reader has ended.
     Changed(DerivationError),
     /// A batch that cannot be right: this reader has ended.
@@ -47,8 +47,12 @@ async fn run(mut derivation: Derivation, sender: mpsc::Sender<Read>, poll_interv
         let read = match derivation.next_batch().await {
             Ok(Some(batch)) => Read::Batch(Box::new(batch)),
             Ok(None) => Read::CaughtUp,
-            Err(error) if error.is_retryable() => Read::Unreadable(error),
-            Err(error @ DerivationError::Reorg { .. }) => Read::Changed(error),
+            Err(error) if error.is_retryable() => {
+                Read::Unreadable(derivation.waiting().copied().map(Box::new), error)
+            }
+            Err(error @ (DerivationError::Reorg { .. } | DerivationError::Rejected { .. })) => {
+                Read::Changed(error)
+            }
             Err(error @ DerivationError::Batch { .. }) => match derivation.waiting() {
                 Some(posted) => Read::Wrong(Box::new(*posted), error),
                 None => Read::Failed(error),
@@ -57,7 +61,7 @@ async fn run(mut derivation: Derivation, sender: mpsc::Sender<Read>, poll_interv
         };
         let (pause, end) = match &read {
             Read::Batch(_) => (false, false),
-            Read::CaughtUp | Read::Unreadable(_) => (true, false),
+            Read::CaughtUp | Read::Unreadable(..) => (true, false),
             Read::Changed(_) | Read::Wrong(..) | Read::Failed(_) => (false, true),
         };
         if sender.send(read).await.is_err() || end {

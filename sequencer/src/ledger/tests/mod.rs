@@ -97,6 +97,34 @@ async fn empty(ledger: &Ledger) {
     }
 }
 
+/// What L1 has removed makes room for what is posted in its place, and its deposits count as not
+/// executed.
+async fn removed_batches(ledger: &Ledger) {
+    for index in 0..=4 {
+        ledger.record_batch(&batch(index, 0)).await.unwrap();
+        let executed = DepositRecord {
+            l2_block: Some(index * 10 + 5),
+            ..deposit(index)
+        };
+        ledger.record_deposit(&executed).await.unwrap();
+    }
+    ledger.remove_batches_from(5).await.unwrap();
+    assert_eq!(ledger.last_batch().await.unwrap(), Some(batch(4, 0)));
+    ledger.remove_batches_from(2).await.unwrap();
+    assert_eq!(ledger.last_batch().await.unwrap(), Some(batch(1, 0)));
+    let blocks = |found: Vec<DepositRecord>| -> Vec<Option<u64>> {
+        found.iter().map(|deposit| deposit.l2_block).collect()
+    };
+    let found = ledger.deposits(0..5).await.unwrap();
+    assert_eq!(blocks(found), [Some(5), Some(15), None, None, None]);
+    let other = BatchRecord {
+        previous_hash: batch(1, 0).hash,
+        ..batch(2, 1)
+    };
+    ledger.record_batch(&other).await.unwrap();
+    assert_eq!(ledger.last_batch().await.unwrap(), Some(other));
+}
+
 async fn batches(ledger: &Ledger) {
     assert_eq!(ledger.last_batch().await.unwrap(), None);
     assert_eq!(ledger.batch_of_block(5).await.unwrap(), None);
@@ -315,6 +343,8 @@ async fn cursor(ledger: &Ledger) {
 
 async fn everything(ledger: &Ledger) {
     batches(ledger).await;
+    empty(ledger).await;
+    removed_batches(ledger).await;
     empty(ledger).await;
     deposits(ledger).await;
     empty(ledger).await;
