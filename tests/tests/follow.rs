@@ -17,9 +17,10 @@ use weft_tests::{
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Two contracts may have the same genesis; what is on disk is still one chain's.
+/// What is on disk is one contract's chain; another contract's has another genesis, which names its
+/// bridge.
 #[tokio::test]
-async fn a_folder_of_another_contract_with_the_same_genesis_is_refused() -> eyre::Result<()> {
+async fn a_folder_of_another_contract_is_refused() -> eyre::Result<()> {
     let folder = TempDir::new()?;
     let data_dir = folder.path().join("dev");
     let mut dev = Dev::start(&data_dir, &[]).await?;
@@ -57,7 +58,8 @@ async fn a_folder_of_another_contract_with_the_same_genesis_is_refused() -> eyre
     let refused = tokio::time::timeout(LIMIT, refused).await??;
     let printed = String::from_utf8(refused.stderr)?;
     ensure!(!refused.status.success(), "{printed}");
-    ensure!(printed.contains("belongs to contract"), "{printed}");
+    let named = printed.contains("choose that chain's data folder or an empty one");
+    ensure!(named, "{printed}");
     Ok(())
 }
 
@@ -92,16 +94,11 @@ async fn reorganisations_of_l1_are_followed() -> eyre::Result<()> {
     let mut follower = Follower::start(l1.url(), contract, &folder.path().join("followed")).await?;
     ensure!(follower.hash_at(head, limit).await? == hash);
 
-    let mut depths = vec![
-        1,
-        60,
-        random.random_range(2..60),
-        random.random_range(2..60),
-    ];
+    let mut depths = vec![1, 60, random.random_range(2..60)];
     depths.shuffle(&mut random);
     for depth in depths {
         // Batches at different depths, some of which L1 drops.
-        for _ in 0..3 {
+        for _ in 0..2 {
             let count = random.random_range(1..8);
             let (head, hash) = sequencer.include_and_post(user, count, limit).await?;
             ensure!(follower.hash_at(head, limit).await? == hash);
