@@ -398,7 +398,7 @@ async fn a_file_that_is_no_ledger_is_refused() {
 async fn a_newer_schema_is_refused() {
     let folder = TempDir::new().unwrap();
     let ledger = sqlite(folder.path()).await;
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999")
+    sqlx::query("UPDATE _sqlx_migrations SET version = version + 9999")
         .execute(&ledger.pool)
         .await
         .unwrap();
