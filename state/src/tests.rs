@@ -11,6 +11,7 @@ use crate::{
     history::{ChangedKeys, decode_changed_keys},
     store::Head,
     tables::{Table, Tables},
+    unwind,
 };
 
 const ADDRESS: Address = Address::repeat_byte(7);
@@ -275,6 +276,37 @@ fn an_unwound_store_has_the_entries_of_one_that_never_had_the_blocks() {
         for store in [&store, &short] {
             add_blocks(store, 3);
         }
+        assert_same_entries(&store, &short);
+    }
+}
+
+/// A process that ends after any number of steps leaves a whole chain, which can be unwound further or
+/// grow.
+#[test]
+fn an_unwinding_that_ends_between_its_steps_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let short = open(&folder.path().join("short"), History::All);
+    add_blocks(&short, 3);
+    for steps in 0..=4 {
+        let path = folder.path().join(steps.to_string());
+        let store = open(&path, History::All);
+        add_blocks(&store, 230);
+        store.inner.writer.lock().acknowledged.lower(3).unwrap();
+        let mut end = store.head().unwrap();
+        for _ in 0..steps {
+            end = unwind::step(&store.inner.tables, &end, 3, end.number).unwrap();
+        }
+        assert_eq!(end.number, [230, 166, 102, 38, 3][steps]);
+        drop(store);
+
+        let store = open(&path, History::All);
+        assert_eq!(store.head().unwrap(), end);
+        let grown = (steps % 2) as u64;
+        add_blocks(&store, grown);
+        drop(store);
+        let store = open(&path, History::All);
+        assert_eq!(store.head().unwrap().number, end.number + grown);
+        store.unwind_to(3).unwrap();
         assert_same_entries(&store, &short);
     }
 }

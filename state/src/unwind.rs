@@ -136,7 +136,7 @@ fn header_of(
 
 /// Takes back some of the blocks from `head` down to the one above `number`: the header of the last
 /// block then. `written` is the block up to which the tables have the trie's nodes.
-fn step(
+pub(crate) fn step(
     tables: &Tables,
     head: &Sealed<Header>,
     number: u64,
