@@ -14,11 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use alloy_eips::BlockId;
 use alloy_primitives::B256;
 use weft_batcher::BatchHeader;
 use weft_primitives::{BlockAttributes, L1Origin, RecoveredTransaction, TransactionError};
 
-use crate::{L1Block, L1Client, L1Error, PlacedDeposit, RollupInfo};
+use crate::{L1Block, L1Client, L1Error, PlacedDeposit, RollupInfo, contract::Rollup};
 
 pub use ahead::ReadAheadConfig;
 use ahead::{ReadAhead, ReadBatch};
@@ -357,12 +358,31 @@ impl Derivation {
             .deposits_consumed
             .saturating_add(deposits.len() as u64);
         if posted.header.deposits_consumed != consumed {
+            if let Some(origin) = read.origins.last() {
+                self.check_deposit_count(origin, consumed).await?;
+            }
             return Ok(Err(BatchFault::Deposits {
                 expected: consumed,
                 found: posted.header.deposits_consumed,
             }));
         }
         Ok(Ok(deposits))
+    }
+
+    /// The contract counts its deposits: an L1 node that leaves out logs must not make a batch look
+    /// wrong. A node that keeps no old states cannot be asked.
+    async fn check_deposit_count(&self, origin: &L1Origin, read: u64) -> Result<(), L1Error> {
+        let at = BlockId::number(origin.number);
+        let call = Rollup::depositCountCall {};
+        match self.client.view(self.info.contract, &call, at).await {
+            Ok(counted) if counted != read => Err(L1Error::answer(
+                format!("deposits up to L1 block {}", origin.number),
+                format!("{counted}, which the contract has counted"),
+                format!("logs of {read}"),
+            )),
+            Ok(_) | Err(L1Error::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The deposits up to a batch's last origin.
