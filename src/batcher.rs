@@ -14,12 +14,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// URL of the node's admin port.
-    #[arg(
-        long,
-        global = true,
-        env = "WEFT_ADMIN_URL",
-        default_value = "http://127.0.0.1:8549"
-    )]
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8549")]
     admin: String,
     /// Environment variable that holds the node's admin token.
     #[arg(long, global = true, default_value = "WEFT_ADMIN_TOKEN")]

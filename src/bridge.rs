@@ -43,7 +43,7 @@ enum Command {
 struct L1 {
     /// RPC URL of L1.
     #[arg(long = "l1", env = "WEFT_L1_RPC_URL", hide_env_values = true)]
-    url: String,
+    l1_url: String,
     /// The rollup's contract on L1.
     #[arg(long)]
     contract: Address,
@@ -54,7 +54,7 @@ struct L1 {
 struct L2 {
     /// RPC URL of L2.
     #[arg(long = "l2", env = "WEFT_L2_RPC_URL", hide_env_values = true)]
-    url: String,
+    l2_url: String,
 }
 
 /// Who signs.
@@ -231,7 +231,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<()> {
         Command::Force(arguments) => force(arguments).await,
         Command::Escape(arguments) => {
             let bridge = Bridge::new(BridgeConfig {
-                l2_url: Some(arguments.l2.url),
+                l2_url: Some(arguments.l2.l2_url),
                 ..on_l1(&arguments.l1, Some(&arguments.key))?
             })?;
             let asset = asset(arguments.token, arguments.token_bridge);
@@ -246,7 +246,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn on_l1(l1: &L1, key: Option<&Key>) -> Result<BridgeConfig> {
     Ok(BridgeConfig {
-        l1_url: Some(l1.url.clone()),
+        l1_url: Some(l1.l1_url.clone()),
         contract: Some(l1.contract),
         l2_url: None,
         signer: key
@@ -279,7 +279,7 @@ async fn withdraw(arguments: WithdrawArguments) -> Result<()> {
     let bridge = Bridge::new(BridgeConfig {
         l1_url: None,
         contract: None,
-        l2_url: Some(arguments.l2.url),
+        l2_url: Some(arguments.l2.l2_url),
         signer: Some(key_from_env(&arguments.key.private_key_env)?),
         timeout: TIMEOUT,
     })?;
@@ -291,7 +291,7 @@ async fn withdraw(arguments: WithdrawArguments) -> Result<()> {
 
 fn for_withdrawal(arguments: &WithdrawalArguments) -> Result<(Bridge, WithdrawalId)> {
     let bridge = Bridge::new(BridgeConfig {
-        l2_url: Some(arguments.l2.url.clone()),
+        l2_url: Some(arguments.l2.l2_url.clone()),
         ..on_l1(&arguments.l1, Some(&arguments.key))?
     })?;
     let id = arguments.withdrawal.id();
@@ -314,7 +314,7 @@ async fn force(arguments: ForceArguments) -> Result<()> {
 
 async fn status(arguments: StatusArguments) -> Result<()> {
     let bridge = Bridge::new(BridgeConfig {
-        l2_url: Some(arguments.l2.url),
+        l2_url: Some(arguments.l2.l2_url),
         ..on_l1(&arguments.l1, None)?
     })?;
     let what = arguments.what;

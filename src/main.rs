@@ -100,7 +100,13 @@ fn in_one_line(error: &eyre::Report) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
     use eyre::{Report, eyre};
+
+    #[test]
+    fn every_command_can_be_parsed() {
+        super::Arguments::command().debug_assert();
+    }
 
     #[test]
     fn each_cause_is_said_once() {

@@ -34,6 +34,7 @@ pub struct Place {
     l1: Option<(String, Address)>,
     disk: Option<FaultyDisk>,
     options: Vec<String>,
+    variables: Vec<(String, String)>,
 }
 
 impl Place {
@@ -50,6 +51,7 @@ impl Place {
             l1: None,
             disk: None,
             options: Vec::new(),
+            variables: Vec::new(),
         })
     }
 
@@ -152,6 +154,12 @@ impl Place {
         self
     }
 
+    /// Sets an environment variable of the process.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The contract on L1.
     ///
     /// # Errors
@@ -193,6 +201,7 @@ impl Place {
         for option in l1.iter().chain(&self.options) {
             command.args(["--set", option]);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(disk) = &self.disk {
             disk.put_under(&mut command);
         }

@@ -22,7 +22,7 @@ use weft_tests::{
     seed,
     sequencer::{Place, Sequencer},
     wait::until,
-    weft::{Follower, watch},
+    weft::{Follower, watch_with},
 };
 
 /// Rounds of a run in the usual tests.
@@ -248,7 +248,7 @@ impl Chaos {
             if target != Some(&json!(to)) {
                 continue;
             }
-            let () = self
+            let _: Value = self
                 .anvil
                 .rpc
                 .call("evm_increaseTime", json!(["0x20"]))
@@ -282,6 +282,7 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
         .through(proxy.url())?
         .set("l1.deposit_confirmations=2")
         .set("l1.on_deep_reorg=unwind")
+        .set(&format!("l1.beacon_url={}", anvil.rpc.url()))
         .set("l1.timeout_ms=2000")
         .set(&format!("rpc.port={}", free_port()?))
         .set("block.heartbeat_s=1");
@@ -314,19 +315,26 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
         sequencer.process.check_running()?;
     }
     chaos.traffic().await?;
-    let head = chaos.settle_down().await?;
+    let log = chaos.place.log();
+    let head = chaos.settle_down().await.wrap_err_with(|| {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(60).collect();
+        last.into_iter().rev().collect::<Vec<_>>().join("\n")
+    })?;
     check_tiling(&posted_batches(&chaos.anvil.rpc, contract).await?)?;
     chaos.deposits_arrived_once().await?;
 
     let l1 = chaos.anvil.rpc.url().to_owned();
-    let mut follower = Follower::start(&l1, contract, &folder.path().join("follower")).await?;
+    let blobs = ["--beacon", &l1];
+    let data_dir = folder.path().join("follower");
+    let mut follower = Follower::start_with(&l1, contract, &data_dir, &blobs).await?;
     let expected = chaos.l2()?.block_hash(head).await?;
     let found = follower.hash_at(head, SLOW).await?;
     ensure!(
         found == expected,
         "block {head}: expected {expected}, found {found}"
     );
-    let report = watch(&l1, contract).await?;
+    let report = watch_with(&l1, contract, &blobs).await?;
     ensure!(report.verified && report.success, "{}", report.json);
 
     let paid = chaos.withdrawals_are_paid_once().await?;

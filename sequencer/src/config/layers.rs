@@ -91,6 +91,7 @@ impl Layers {
             config.batcher.private_key_env.as_ref(),
             config.batcher.keystore_password_env.as_ref(),
             config.rpc.rate_limit_keys_env.as_ref(),
+            Some(&config.admin.token_env),
         ];
         match self
             .unknown_variables
