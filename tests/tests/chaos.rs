@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, U64, U256, keccak256};
 use eyre::{Context, ContextCompat, ensure};
-use rand::{Rng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use weft_tests::{
@@ -153,7 +153,7 @@ impl Chaos {
                     Weather::Nonsense,
                     Weather::WrongTypes,
                 ];
-                let weather = weathers[self.random.random_range(0..weathers.len())];
+                let weather = *weathers.choose(&mut self.random).wrap_err("no weather")?;
                 eprintln!("L1 is {weather:?} for {seconds:?}");
                 self.proxy.set(weather);
                 // How long it lasts is what is tested here: nothing is waited for.
