@@ -1,12 +1,15 @@
 //! Reading ahead: data, decompression, senders and L1 origins of the next batches, while earlier ones
 //! are executed.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, LazyLock},
+};
 
 use alloy_consensus::Transaction as _;
 use alloy_primitives::Address;
 use futures::{StreamExt, TryStreamExt, stream};
-use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
@@ -21,6 +24,27 @@ use crate::{L1Client, L1Error, RollupInfo};
 const CONCURRENT_READS: usize = 8;
 /// Memory of a batch whose size is not known yet, in KiB.
 const UNKNOWN_KIB: u32 = 32 << 10;
+
+/// Threads for what is read ahead, one for each core, which give way to others: it shall keep the cores
+/// busy that execution leaves, and not hold up the blocks that are executed and sealed. `None` where the
+/// system gives no threads; the common pool does it then.
+static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+    ThreadPoolBuilder::new()
+        .thread_name(|index| format!("weft-ahead-{index}"))
+        .start_handler(|_| step_back())
+        .build()
+        .inspect_err(|error| tracing::warn!(%error, "no threads to read ahead with"))
+        .ok()
+});
+
+fn step_back() {
+    /// A third of the time that another thread gets, as Linux weighs them.
+    const STEP: i32 = 5;
+    // On Linux this is about the calling thread alone; where it fails, nothing is lost but that.
+    if let Err(error) = rustix::process::nice(STEP) {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+}
 
 /// How far is read ahead. Both bounds hold for what is not handed out yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,7 +173,13 @@ async fn read(
     let data_bytes = data.len();
     // Decompression, hashing and signatures of up to 32 MiB: not for tokio's threads.
     let decoded = tokio::task::spawn_blocking(move || {
-        decode_batch(&data).map(|blocks| blocks.into_iter().map(recover).collect::<Vec<_>>())
+        let decode = || {
+            decode_batch(&data).map(|blocks| blocks.into_iter().map(recover).collect::<Vec<_>>())
+        };
+        match &*POOL {
+            Some(pool) => pool.install(decode),
+            None => decode(),
+        }
     })
     .await
     .map_err(|_| DerivationError::Interrupted)?;
