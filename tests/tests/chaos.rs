@@ -2,7 +2,10 @@
 //! is one right chain (I3), in batches without gap (I4), with each deposit executed once and each
 //! withdrawal paid once (I5).
 //!
-//! `WEFT_CHAOS_ROUNDS` is the number of rounds, `WEFT_TEST_SEED` repeats a run.
+//! `WEFT_CHAOS_ROUNDS` is the number of rounds, `WEFT_TEST_SEED` repeats a run. The chain takes deposits
+//! that are deeper than any reorganisation, as it should. `WEFT_CHAOS_CONFIRMATIONS` makes it take
+//! younger ones: then it has to go back, and may find what `docs/operations.md` says of batches that were
+//! on their way.
 
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ use weft_tests::{
 const ROUNDS: usize = 6;
 /// Deepest reorganisation, in L1 blocks.
 const DEEPEST: u64 = 60;
+/// Blocks on top of a deposit.
+const CONFIRMATIONS: usize = 64;
 /// For what needs L1 to calm down first, on a busy machine.
 const SLOW: Duration = Duration::from_secs(240);
 /// For one answer.
@@ -276,11 +281,12 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
     };
     let folder = TempDir::new()?;
     let proxy = Proxy::start(host_and_port(&anvil.rpc)?).await?;
+    let confirmations = seed::number("WEFT_CHAOS_CONFIRMATIONS", CONFIRMATIONS)?;
     let windows = ["--challenge-window", "5", "--resolution-time", "5"];
     let place = Place::on_anvil_with(&anvil, folder.path(), &windows)
         .await?
         .through(proxy.url())?
-        .set("l1.deposit_confirmations=2")
+        .set(&format!("l1.deposit_confirmations={confirmations}"))
         .set("l1.on_deep_reorg=unwind")
         .set(&format!("l1.beacon_url={}", anvil.rpc.url()))
         .set("l1.timeout_ms=2000")
@@ -322,6 +328,7 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
         last.into_iter().rev().collect::<Vec<_>>().join("\n")
     })?;
     check_tiling(&posted_batches(&chaos.anvil.rpc, contract).await?)?;
+    chaos.mine(confirmations as u64 + 1).await?;
     chaos.deposits_arrived_once().await?;
 
     let l1 = chaos.anvil.rpc.url().to_owned();

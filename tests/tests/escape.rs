@@ -59,7 +59,10 @@ async fn users_leave_a_chain_that_has_stopped() -> eyre::Result<()> {
     })
     .await?;
     let deposited = U256::from(2_000_000_000_000_000_000_u64);
-    ensure!(sequencer.rpc.balance(user.address).await? == deposited, "wrong balance on L2");
+    ensure!(
+        sequencer.rpc.balance(user.address).await? == deposited,
+        "wrong balance on L2"
+    );
 
     // A transaction that only L1 has seen: a quarter of it goes to somebody else.
     let other = test_account(31)?;
@@ -88,7 +91,10 @@ async fn users_leave_a_chain_that_has_stopped() -> eyre::Result<()> {
     ensure!(error.contains("cannot be closed yet"), "{error}");
 
     sequencer.process.kill()?;
-    let _: Value = anvil.rpc.call("evm_increaseTime", json!([U64::from(LONG)])).await?;
+    let _: Value = anvil
+        .rpc
+        .call("evm_increaseTime", json!([U64::from(LONG)]))
+        .await?;
     let () = anvil.rpc.call("anvil_mine", json!(["0x1"])).await?;
     let data_dir = folder.path().join("follower");
     let mut follower = Follower::start(anvil.rpc.url(), contract, &data_dir).await?;
@@ -115,7 +121,10 @@ async fn users_leave_a_chain_that_has_stopped() -> eyre::Result<()> {
 
     // The chain is closed for deposits, too.
     let late = ends.run("deposit", &user, &["--amount", "1"]).await;
-    let error = format!("{:#}", late.err().wrap_err("a closed chain took a deposit")?);
+    let error = format!(
+        "{:#}",
+        late.err().wrap_err("a closed chain took a deposit")?
+    );
     ensure!(error.contains("ChainIsClosed"), "{error}");
     Ok(())
 }
