@@ -4,14 +4,11 @@ use alloy_rpc_types_eth::EIP1186AccountProofResponse;
 use alloy_sol_types::{SolCall, SolValue};
 use serde::Serialize;
 
-use super::{Asset, Bridge, BridgeError};
+use super::{Asset, Bridge, BridgeError, settle};
 use crate::{
     L1Client, L1Error, TransactionManager,
     contract::{Rollup, TokenBridge},
 };
-
-/// Batches that one transaction settles at most before the chain is closed.
-const SETTLE_AT_ONCE: u64 = 1_000;
 
 /// What an account got out of a closed chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -109,17 +106,7 @@ async fn close(
             now: head.timestamp,
         });
     }
-    loop {
-        let settle = Rollup::settleCall {
-            maxBatches: U256::from(SETTLE_AT_ONCE),
-        };
-        if l1.view(rollup, &settle, latest).await?.is_zero() {
-            break;
-        }
-        sender
-            .send(TxKind::Call(rollup), U256::ZERO, settle.abi_encode().into())
-            .await?;
-    }
+    while settle(sender, l1, rollup).await? {}
     let close = Rollup::closeChainCall {}.abi_encode();
     let receipt = sender
         .send(TxKind::Call(rollup), U256::ZERO, close.into())

@@ -8,9 +8,10 @@ mod withdrawal;
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::sol;
+use alloy_sol_types::{SolCall, sol};
 
 pub use amounts::parse_units;
 pub use deposit::{
@@ -24,7 +25,7 @@ pub use withdrawal::{
 
 use crate::{
     L1Client, L1ClientConfig, L1Error, RollupError, RollupInfo, SendError, TransactionManager,
-    TxManagerConfig,
+    TxManagerConfig, contract::Rollup,
 };
 
 sol! {
@@ -206,11 +207,7 @@ impl Bridge {
 
     async fn decimals(&self, client: &L1Client, token: Address) -> Result<u8, BridgeError> {
         Ok(client
-            .view(
-                token,
-                &Token::decimalsCall {},
-                alloy_eips::BlockId::latest(),
-            )
+            .view(token, &Token::decimalsCall {}, BlockId::latest())
             .await?)
     }
 }
@@ -218,4 +215,26 @@ impl Bridge {
 /// Wei, as the output of a command shows them.
 pub(crate) fn wei(amount: U256) -> String {
     amount.to_string()
+}
+
+/// Batches that one transaction settles at most: what fits a block's gas with room to spare.
+const SETTLE_AT_ONCE: u64 = 1_000;
+
+/// Settles batches that have waited long enough; says whether there were any.
+async fn settle(
+    sender: &TransactionManager,
+    l1: &L1Client,
+    rollup: Address,
+) -> Result<bool, BridgeError> {
+    let call = Rollup::settleCall {
+        maxBatches: U256::from(SETTLE_AT_ONCE),
+    };
+    let could = l1.view(rollup, &call, BlockId::latest()).await?;
+    if could.is_zero() {
+        return Ok(false);
+    }
+    sender
+        .send(TxKind::Call(rollup), U256::ZERO, call.abi_encode().into())
+        .await?;
+    Ok(true)
 }

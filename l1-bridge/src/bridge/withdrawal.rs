@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use weft_primitives::{Withdrawal, predeploys, withdrawal_proof_leads_to};
 
-use super::{Bridge, BridgeError, POLL, WithdrawalProof, parse_units, wei};
+use super::{Bridge, BridgeError, POLL, WithdrawalProof, parse_units, settle, wei};
 use crate::{
     L1Client, L1Error,
     contract::{
@@ -17,10 +17,6 @@ use crate::{
 
 /// Gas that the call on L1 gets at least when ether is withdrawn to an account, in gas.
 const ETHER_GAS: u64 = 100_000;
-
-/// Batches that one transaction settles at most before a withdrawal is paid: what fits a block's gas
-/// with room to spare.
-const SETTLE_AT_ONCE: u64 = 1_000;
 
 /// Which withdrawal is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -269,14 +265,7 @@ impl Bridge {
                 break;
             }
             // Anybody may settle what has waited long enough; without need nobody does.
-            let settle = Rollup::settleCall {
-                maxBatches: U256::from(SETTLE_AT_ONCE),
-            };
-            let could = l1.view(rollup, &settle, BlockId::latest()).await?;
-            if !could.is_zero() {
-                sender
-                    .send(TxKind::Call(rollup), U256::ZERO, settle.abi_encode().into())
-                    .await?;
+            if settle(&sender, l1, rollup).await? {
                 continue;
             }
             if Instant::now() >= end {

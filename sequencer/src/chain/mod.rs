@@ -29,7 +29,6 @@ pub use recent::{BlockParallelism, BlockRecord};
 pub use replay::{ReplayError, Replayer, VerifiedBatch};
 pub(crate) use replay::{withdrawals_root_at, wrong_claim};
 pub use withdrawals::{
-    StartedWithdrawal, WithdrawalIndex, WithdrawalIndexError, WithdrawalPlace,
-    in_block as withdrawals_in_block,
+    StartedWithdrawal, WithdrawalIndex, WithdrawalIndexError, in_block as withdrawals_in_block,
 };
 pub use writer::{ChainWriter, ExecutedBlock};

@@ -8,22 +8,13 @@ use weft_primitives::{
 };
 use weft_state::{LogQuery, StateError, Store};
 
-/// Where a withdrawal stands on L2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WithdrawalPlace {
-    /// Number of the block.
-    pub block: u64,
-    /// Index of the transaction in it.
-    pub transaction: usize,
-}
-
 /// A withdrawal as the chain has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedWithdrawal {
     /// The withdrawal.
     pub withdrawal: Withdrawal,
-    /// Where it was started.
-    pub place: WithdrawalPlace,
+    /// Number of the block that started it.
+    pub block: u64,
     /// Hash of the transaction that started it.
     pub tx_hash: B256,
 }
@@ -55,14 +46,15 @@ pub enum WithdrawalIndexError {
 }
 
 /// All withdrawals of the chain with their Merkle tree, read from the chain's logs when somebody asks
-/// and kept in memory: about 150 bytes a withdrawal.
+/// and kept in memory: about 100 bytes a withdrawal.
 #[derive(Debug, Clone, Default)]
 pub struct WithdrawalIndex(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
     tree: WithdrawalTree,
-    places: Vec<WithdrawalPlace>,
+    /// Numbers of the blocks that started them.
+    blocks: Vec<u64>,
     by_sender: HashMap<Address, Vec<u64>>,
     /// Blocks below this one have been read; `last_hash` is the hash of the one before it, if any.
     next_block: u64,
@@ -79,15 +71,15 @@ impl WithdrawalIndex {
         store: &Store,
         index: u64,
     ) -> Result<Option<StartedWithdrawal>, WithdrawalIndexError> {
-        let place = {
+        let block = {
             let known = self.read_on(store)?;
             usize::try_from(index)
                 .ok()
-                .and_then(|index| known.places.get(index).copied())
+                .and_then(|index| known.blocks.get(index).copied())
         };
-        match place {
+        match block {
             None => Ok(None),
-            Some(place) => Ok(in_block(store, place.block)?
+            Some(block) => Ok(in_block(store, block)?
                 .into_iter()
                 .find(|started| started.withdrawal.index == index)),
         }
@@ -106,8 +98,13 @@ impl WithdrawalIndex {
         let mut blocks: Vec<u64> = {
             let known = self.read_on(store)?;
             let first = usize::try_from(from).unwrap_or(usize::MAX);
-            let places = known.places.iter().skip(first).take(most);
-            places.map(|place| place.block).collect()
+            known
+                .blocks
+                .iter()
+                .skip(first)
+                .take(most)
+                .copied()
+                .collect()
         };
         let end = from.saturating_add(blocks.len() as u64);
         blocks.dedup();
@@ -148,7 +145,7 @@ impl WithdrawalIndex {
         block: u64,
     ) -> Result<Option<([B256; WITHDRAWAL_TREE_DEPTH], B256)>, WithdrawalIndexError> {
         let known = self.read_on(store)?;
-        let count = known.places.partition_point(|place| place.block <= block) as u64;
+        let count = known.blocks.partition_point(|&started| started <= block) as u64;
         Ok(known.tree.proof(index, count).zip(known.tree.root(count)))
     }
 
@@ -159,7 +156,7 @@ impl WithdrawalIndex {
     /// When the store fails.
     pub fn root_after(&self, store: &Store, block: u64) -> Result<B256, WithdrawalIndexError> {
         let known = self.read_on(store)?;
-        let count = known.places.partition_point(|place| place.block <= block) as u64;
+        let count = known.blocks.partition_point(|&started| started <= block) as u64;
         // The tree has a root for every size that it has had.
         Ok(known.tree.root(count).unwrap_or_default())
     }
@@ -210,13 +207,13 @@ impl Known {
         let expected = self.tree.len();
         if withdrawal.index != expected {
             return Err(WithdrawalIndexError::Sequence {
-                block: started.place.block,
+                block: started.block,
                 expected,
                 found: withdrawal.index,
             });
         }
         self.tree.push(withdrawal.hash());
-        self.places.push(started.place);
+        self.blocks.push(started.block);
         let of_sender = self.by_sender.entry(withdrawal.sender).or_default();
         of_sender.push(withdrawal.index);
         Ok(())
@@ -236,7 +233,7 @@ pub fn in_block(
     };
     let mut found = Vec::new();
     let transactions = bundle.block.transactions.iter().zip(&bundle.receipts);
-    for (index, (transaction, receipt)) in transactions.enumerate() {
+    for (transaction, receipt) in transactions {
         for log in &receipt.logs {
             let Some(parsed) = Withdrawal::from_log(log) else {
                 continue;
@@ -246,10 +243,7 @@ pub fn in_block(
                     block: number,
                     error,
                 })?,
-                place: WithdrawalPlace {
-                    block: number,
-                    transaction: index,
-                },
+                block: number,
                 tx_hash: transaction.hash(),
             });
         }

@@ -75,7 +75,7 @@ fn record(started: &StartedWithdrawal) -> WithdrawalRecord {
         sender: withdrawal.sender,
         target: withdrawal.target,
         value: withdrawal.value,
-        l2_block: started.place.block,
+        l2_block: started.block,
         l2_tx_hash: started.tx_hash,
     }
 }

@@ -84,7 +84,7 @@ fn of_sender(api: &Api, sender: Address, from: u64) -> Result<Vec<StartedWithdra
 /// Adds the batch with the withdrawal, when L1 has it, and the proof against its root.
 async fn prove(api: &Arc<Api>, started: StartedWithdrawal) -> Result<WithdrawalProof, RpcError> {
     let index = started.withdrawal.index;
-    let batch = match api.l1.batch_of_block(started.place.block).await? {
+    let batch = match api.l1.batch_of_block(started.block).await? {
         None => None,
         Some(batch) => {
             let (worker_api, last_block) = (Arc::clone(api), batch.last_block);
@@ -111,7 +111,7 @@ async fn prove(api: &Arc<Api>, started: StartedWithdrawal) -> Result<WithdrawalP
     Ok(WithdrawalProof {
         withdrawal_hash,
         withdrawal: started.withdrawal.into(),
-        block_number: started.place.block,
+        block_number: started.block,
         transaction_hash: started.tx_hash,
         batch,
         proven_by: on_l1.proven_by,
