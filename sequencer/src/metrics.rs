@@ -1,6 +1,8 @@
 //! Prometheus metrics of the node. `docs/operations.md` lists them; names carry their units.
 
+mod l1;
 mod table;
+mod watch;
 
 use std::time::{Duration, Instant};
 
@@ -10,35 +12,17 @@ use metrics::{
 };
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::time;
-use weft_batcher::{Placement, SubmitterStatus};
-use weft_l1_bridge::{Alarm, LaneStatus};
 use weft_state::BlockBundle;
 
+pub(crate) use l1::{batch_verified, blocks_unwound, l1_error, l1_lane, origin_dropped, submitter};
 use table::{Kind, METRICS};
-
-use crate::{
-    chain::{ChainHandle, Preloader},
-    error::NodeError,
-    mempool::Mempool,
-    tasks::Tasks,
-};
+pub(crate) use watch::{watch_history, watch_mempool, watch_parallelism, watch_state};
 
 /// Buckets of durations, in seconds: from 50 microseconds to 10 seconds.
 const DURATION_BUCKETS: [f64; 16] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5, 10.0,
 ];
-
-/// How often the mempool's size is reported.
-const MEMPOOL_PERIOD: Duration = Duration::from_secs(1);
-
-/// How often the state's memory is reported.
-const STATE_PERIOD: Duration = Duration::from_secs(1);
-
-/// How often the independence of a block's transactions is computed, at most.
-const PARALLELISM_PERIOD: Duration = Duration::from_secs(1);
-/// Least time between two reports about how far back states are kept.
-const HISTORY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How often what histograms have taken in is folded into their buckets; until then it takes memory.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
@@ -364,11 +348,6 @@ impl AdmissionMetrics {
     }
 }
 
-/// Records a batch that was derived from L1 and found right.
-pub(crate) fn batch_verified(chain_id: u64) {
-    counter!("weft_batches_verified_total", "chain_id" => chain_id.to_string()).increment(1);
-}
-
 /// Records that what the engine has learned was written, in so many bytes.
 pub(crate) fn predictions_kept(source: BlockSource, chain_id: u64, bytes: usize) {
     gauge!("weft_predictions_bytes", &source.labels(chain_id)).set(bytes as f64);
@@ -379,161 +358,6 @@ pub(crate) fn access_list(chain_id: u64, right: bool) {
     let outcome = if right { "true" } else { "false" };
     counter!("weft_access_lists_total", "chain_id" => chain_id.to_string(), "outcome" => outcome)
         .increment(1);
-}
-
-/// Records a request to L1 that failed.
-pub(crate) fn l1_error() {
-    counter!("weft_l1_errors_total").increment(1);
-}
-
-/// Records whether L1 has dropped the block that a chain has as its origin.
-pub(crate) fn origin_dropped(chain_id: u64, dropped: bool) {
-    let dropped = if dropped { 1.0 } else { 0.0 };
-    gauge!("weft_l1_origin_dropped", "chain_id" => chain_id.to_string()).set(dropped);
-}
-
-/// Records blocks that a chain took back.
-pub(crate) fn blocks_unwound(chain_id: u64, blocks: u64) {
-    counter!("weft_blocks_unwound_total", "chain_id" => chain_id.to_string()).increment(blocks);
-}
-
-/// Records what the submitter is doing.
-pub(crate) fn submitter(status: &SubmitterStatus) {
-    if let Some(last) = status.last_batch {
-        gauge!("weft_batches_posted").set(last.count as f64);
-    }
-    gauge!("weft_batch_failures").set(f64::from(status.failures));
-    let is = |condition: bool| f64::from(u8::from(condition));
-    gauge!("weft_batcher_paused").set(is(status.paused));
-    if let Some(placement) = status.placement {
-        gauge!("weft_batch_in_blobs").set(is(placement == Placement::Blobs));
-    }
-}
-
-/// Records what the batcher's account has on its way to L1.
-pub(crate) fn l1_lane(status: &LaneStatus) {
-    gauge!("weft_l1_transaction_attempts").set(f64::from(status.attempts));
-    let kind = status.alarm.as_ref().map(Alarm::kind);
-    for one in Alarm::KINDS {
-        gauge!("weft_l1_transaction_alarm", "kind" => one)
-            .set(f64::from(u8::from(kind == Some(one))));
-    }
-}
-
-/// Reports the mempool's size at regular intervals.
-pub(crate) fn watch_mempool(tasks: &mut Tasks, chain: &ChainHandle, mempool: Mempool) {
-    let chain_id = chain.spec().chain_id().to_string();
-    let stop = tasks.stop().clone();
-    tasks.spawn("mempool metrics", async move {
-        loop {
-            let (pending, queued) = mempool.status();
-            gauge!("weft_mempool_pending_transactions", "chain_id" => chain_id.clone())
-                .set(pending as f64);
-            gauge!("weft_mempool_queued_transactions", "chain_id" => chain_id.clone())
-                .set(queued as f64);
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = time::sleep(MEMPOOL_PERIOD) => {}
-            }
-        }
-    });
-}
-
-/// Reports what was found in memory, and what was read ahead, at regular intervals.
-pub(crate) fn watch_state(tasks: &mut Tasks, chain: &ChainHandle, preloader: Option<Preloader>) {
-    let chain = chain.clone();
-    let stop = tasks.stop().clone();
-    tasks.spawn("state metrics", async move {
-        let chain_id = chain.spec().chain_id().to_string();
-        let cache = |outcome: &'static str| {
-            counter!("weft_state_cache_total", "chain_id" => chain_id.clone(), "outcome" => outcome)
-        };
-        let preload = |outcome: &'static str| {
-            counter!("weft_preload_total", "chain_id" => chain_id.clone(), "outcome" => outcome)
-        };
-        let (hits, misses) = (cache("hit"), cache("miss"));
-        let bytes = gauge!("weft_state_cache_bytes", "chain_id" => chain_id.clone());
-        let outcomes = ["cached", "loaded", "dropped", "failed"].map(preload);
-        loop {
-            let found = chain.store().cache_counters();
-            hits.absolute(found.hits);
-            misses.absolute(found.misses);
-            bytes.set(found.bytes as f64);
-            if let Some(preloader) = &preloader {
-                let done = preloader.counters();
-                let done = [done.cached, done.loaded, done.dropped, done.failed];
-                for (outcome, keys) in outcomes.iter().zip(done) {
-                    outcome.absolute(keys);
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = time::sleep(STATE_PERIOD) => {}
-            }
-        }
-    });
-}
-
-/// Reports how far the transactions of the newest block are independent, at most once in a period.
-pub(crate) fn watch_parallelism(tasks: &mut Tasks, chain: &ChainHandle) {
-    let chain = chain.clone();
-    let chain_id = chain.spec().chain_id().to_string();
-    let stop = tasks.stop().clone();
-    tasks.spawn("parallelism metrics", async move {
-        let mut head = chain.watch_head();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                changed = head.changed() => if changed.is_err() {
-                    return Ok(());
-                },
-            }
-            if let Some(record) = chain.recent_record() {
-                let computed = tokio::task::spawn_blocking(move || {
-                    let parallelism = record.parallelism();
-                    (parallelism.lanes, parallelism.speed_up_bound)
-                });
-                let (lanes, bound) = computed.await.map_err(|error| {
-                    NodeError::Setup(format!("parallelism metrics panicked: {error}"))
-                })?;
-                gauge!("weft_block_lanes", "chain_id" => chain_id.clone()).set(lanes as f64);
-                gauge!("weft_block_speed_up_bound", "chain_id" => chain_id.clone()).set(bound);
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = time::sleep(PARALLELISM_PERIOD) => {}
-            }
-        }
-    });
-}
-
-/// Reports how far back states are kept, at most once in a period.
-pub(crate) fn watch_history(tasks: &mut Tasks, chain: &ChainHandle) {
-    let chain = chain.clone();
-    let chain_id = chain.spec().chain_id().to_string();
-    let stop = tasks.stop().clone();
-    tasks.spawn("history metrics", async move {
-        let mut head = chain.watch_head();
-        loop {
-            let store = chain.store().clone();
-            let read = tokio::task::spawn_blocking(move || store.oldest_state());
-            let oldest = read.await.map_err(|error| {
-                NodeError::Setup(format!("history metrics panicked: {error}"))
-            })??;
-            gauge!("weft_oldest_state_block_number", "chain_id" => chain_id.clone())
-                .set(oldest as f64);
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = time::sleep(HISTORY_PERIOD) => {}
-            }
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                changed = head.changed() => if changed.is_err() {
-                    return Ok(());
-                },
-            }
-        }
-    });
 }
 
 #[cfg(test)]
