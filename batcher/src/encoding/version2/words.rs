@@ -6,6 +6,9 @@
 
 use alloy_primitives::{Address, U256, map::HashMap};
 
+mod classes;
+mod shape;
+
 use super::{
     coder::{Coder, plain_bytes},
     decimals,
@@ -15,41 +18,14 @@ use super::{
     tables::Table,
 };
 
+use classes::{Found, class};
+pub(super) use shape::pays;
+use shape::{looks_like_call, nested_length};
+
 /// Stands for "none" where something known is a context.
 const NONE: u32 = u32::MAX;
 
 type Word = [u8; 32];
-
-/// Classes of words.
-mod class {
-    pub(super) const ZERO: u32 = 0;
-    /// The same as at this place the last time.
-    pub(super) const SAME: u32 = 1;
-    /// An address that is known.
-    pub(super) const ADDRESS: u32 = 2;
-    /// An address that is new.
-    pub(super) const NEW_ADDRESS: u32 = 3;
-    /// A word that was there before.
-    pub(super) const KNOWN: u32 = 4;
-    /// One of the last words before.
-    pub(super) const RECENT: u32 = 5;
-    /// A time near the block's.
-    pub(super) const TIME: u32 = 6;
-    /// An amount that ends with zeros.
-    pub(super) const DECIMAL: u32 = 7;
-    /// What the transaction sends.
-    pub(super) const VALUE: u32 = 8;
-    /// Bytes with zeros behind them.
-    pub(super) const LEFT: u32 = 9;
-    /// A number of at most 128 bits.
-    pub(super) const NUMBER: u32 = 10;
-    /// 32 bytes without structure.
-    pub(super) const BYTES: u32 = 11;
-    /// Twelve bytes and an address, at least one of them known.
-    pub(super) const PACKED: u32 = 12;
-    /// One of the last words before, but for the last eight bytes.
-    pub(super) const NEAR: u32 = 13;
-}
 
 /// Bits of a class.
 const CLASS_BITS: u32 = 4;
@@ -59,9 +35,6 @@ const RECENT: u32 = 16;
 
 /// Most places whose last word is remembered.
 const MOST_PLACES: usize = 1 << 16;
-
-/// How far from the block's time a word still is a time, in seconds.
-const TIME_RANGE: u64 = 1 << 21;
 
 /// What is known of the transaction whose input is coded.
 #[derive(Debug, Clone, Copy)]
@@ -468,122 +441,6 @@ impl WordCoder {
         }
         Some(word)
     }
-
-    /// The class that an encoder chooses.
-    fn classify(&self, call: &Call, word: &Word, last: &Word) -> Found {
-        let of = |class| Found {
-            class,
-            ..Found::default()
-        };
-        if word == &[0; 32] {
-            return of(class::ZERO);
-        }
-        if word == last {
-            return of(class::SAME);
-        }
-        let leading = word.iter().take_while(|byte| **byte == 0).count();
-        if (12..=20).contains(&leading) {
-            let address = Address::from_word((*word).into());
-            if let Some(place) = self.addresses.find(&address) {
-                return Found {
-                    place,
-                    ..of(class::ADDRESS)
-                };
-            }
-        }
-        if let Some(place) = self.words.find(word) {
-            let back = self.words.len() - 1 - place;
-            return if back < RECENT {
-                Found {
-                    place: back,
-                    ..of(class::RECENT)
-                }
-            } else {
-                Found {
-                    place,
-                    ..of(class::KNOWN)
-                }
-            };
-        }
-        if *word == call.value.to_be_bytes::<32>() {
-            return of(class::VALUE);
-        }
-        if (12..=14).contains(&leading) {
-            return of(class::NEW_ADDRESS);
-        }
-        if leading >= 16 {
-            let number = word
-                .iter()
-                .fold(0u128, |number, byte| number << 8 | u128::from(*byte));
-            return Self::classify_number(call, number);
-        }
-        let trailing = word.iter().rev().take_while(|byte| **byte == 0).count();
-        if trailing >= 4 {
-            return Found {
-                place: 32 - trailing as u32,
-                ..of(class::LEFT)
-            };
-        }
-        if let Some(found) = self.near(word) {
-            return found;
-        }
-        if let Some((upper, lower)) = word.split_first_chunk::<12>()
-            && (self.uppers.find(upper).is_some()
-                || self.addresses.find(&Address::from_slice(lower)).is_some())
-        {
-            return of(class::PACKED);
-        }
-        of(class::BYTES)
-    }
-
-    /// One of the last words that starts like this one.
-    fn near(&self, word: &Word) -> Option<Found> {
-        let (upper, low) = word.split_last_chunk::<8>()?;
-        let back = (0..RECENT).find(|back| {
-            let before = self.words.nth_last(*back);
-            before.is_some_and(|before| before.starts_with(upper))
-        })?;
-        let before = self.words.nth_last(back)?;
-        let (_, low_before) = before.split_last_chunk::<8>()?;
-        let moved = u64::from_be_bytes(*low).wrapping_sub(u64::from_be_bytes(*low_before));
-        Some(Found {
-            class: class::NEAR,
-            place: back,
-            number: u128::from(fold(moved)),
-        })
-    }
-
-    fn classify_number(call: &Call, number: u128) -> Found {
-        if let Ok(time) = u64::try_from(number) {
-            let distance = time.abs_diff(call.timestamp);
-            if distance < TIME_RANGE && number > 1 << 28 {
-                let delta = fold(time.wrapping_sub(call.timestamp));
-                return Found {
-                    class: class::TIME,
-                    place: 0,
-                    number: u128::from(delta),
-                };
-            }
-        }
-        let (_, zeros) = decimals::split(number);
-        Found {
-            class: if zeros >= 3 {
-                class::DECIMAL
-            } else {
-                class::NUMBER
-            },
-            place: 0,
-            number,
-        }
-    }
-}
-
-/// What an encoder found out about a word.
-#[derive(Debug, Clone, Copy, Default)]
-struct Found {
-    class: u32,
-    place: u32,
-    number: u128,
 }
 
 /// A difference with its sign in the lowest bit, so that small ones are small numbers.
@@ -603,50 +460,4 @@ fn number_word(number: u128) -> Word {
 /// Whether a word takes more to write than to refer to: one of three bytes and more.
 fn is_worth_keeping(word: &Word) -> bool {
     word.iter().take(30).any(|byte| *byte != 0)
-}
-
-/// The bytes of a call within a call, when a word may be their number: a selector and at least one
-/// word, with zeros behind them to the next whole word, all within the `left` bytes that follow.
-/// Multiples of whole words are left out: most are offsets.
-fn nested_length(word: &Word, left: usize) -> Option<usize> {
-    let (upper, lower) = word.split_last_chunk::<4>()?;
-    if upper.iter().any(|byte| *byte != 0) {
-        return None;
-    }
-    let length = u32::from_be_bytes(*lower) as usize;
-    let may_be = length >= 36 && !length.is_multiple_of(32);
-    (may_be && length.checked_next_multiple_of(32)? <= left).then_some(length)
-}
-
-/// Whether an encoder takes the `length` bytes at the front of `rest` as a call within a call.
-fn looks_like_call(rest: &[u8], length: usize) -> bool {
-    let padding = rest.get(length..length.next_multiple_of(32));
-    let zeros = padding.is_some_and(|padding| padding.iter().all(|byte| *byte == 0));
-    let shifted = rest.get(4..8) == Some(&[0; 4]) && rest.get(..4) != Some(&[0; 4]);
-    zeros && (length % 32 == 4 || shifted)
-}
-
-/// Whether an encoder takes an input as words: when they seem to take less than zstd would make of
-/// it. Only long inputs are worth asking zstd; most short ones are calls.
-pub(super) fn pays(input: &[u8]) -> bool {
-    const LONG: usize = 1024;
-    let mut seen = HashMap::<&[u8], ()>::default();
-    let mut estimate = 0;
-    let mut structured = 0;
-    let mut count = 0;
-    for word in input.get(4..).unwrap_or_default().chunks_exact(32) {
-        let leading = word.iter().take_while(|byte| **byte == 0).count();
-        let trailing = word.iter().rev().take_while(|byte| **byte == 0).count();
-        count += 1;
-        structured += usize::from(leading.max(trailing) >= 4);
-        estimate += match 32 - leading.max(trailing) {
-            0 => 0,
-            bytes if bytes > 2 && seen.insert(word, ()).is_some() => 2,
-            bytes => bytes,
-        };
-    }
-    if input.len() < LONG {
-        return count < 2 || structured * 4 >= count;
-    }
-    zstd::bulk::compress(input, 1).is_ok_and(|frame| estimate < frame.len())
 }
