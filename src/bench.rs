@@ -1,4 +1,5 @@
 use std::{
+    fmt::Display,
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
     time::Duration,
@@ -6,6 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use eyre::Result;
+use serde::Serialize;
 use weft_bench::{
     Report, RunConfig, Selection,
     derive::{DeriveBenchConfig, run_derive},
@@ -296,10 +298,7 @@ fn ingest(arguments: IngestArguments) -> Result<()> {
 
 fn programs(arguments: ProgramsArguments) -> Result<()> {
     let config = ProgramsConfig {
-        threads: match arguments.threads {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism()?,
-        },
+        threads: threads(arguments.threads)?,
         program: arguments.program,
         seed: arguments.seed,
         runs: arguments.runs,
@@ -314,11 +313,26 @@ fn programs(arguments: ProgramsArguments) -> Result<()> {
     Ok(())
 }
 
-fn state(arguments: StateArguments) -> Result<()> {
-    let threads = match arguments.threads {
+/// Prints a report, for people or as one line of JSON.
+fn show<T: Serialize + Display>(report: &T, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(())
+}
+
+/// As many threads as were asked for, or as the machine has cores.
+fn threads(asked: Option<NonZeroUsize>) -> Result<NonZeroUsize> {
+    Ok(match asked {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?,
-    };
+    })
+}
+
+fn state(arguments: StateArguments) -> Result<()> {
+    let threads = threads(arguments.threads)?;
     let report = run_state(&StateBenchConfig {
         accounts: arguments.accounts,
         cache_fraction: arguments.cache_fraction,
@@ -330,19 +344,11 @@ fn state(arguments: StateArguments) -> Result<()> {
         seed: arguments.seed,
         data_dir: arguments.data_dir,
     })?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(())
+    show(&report, arguments.json)
 }
 
 fn derive(arguments: DeriveArguments) -> Result<()> {
-    let threads = match arguments.threads {
-        Some(threads) => threads,
-        None => std::thread::available_parallelism()?,
-    };
+    let threads = threads(arguments.threads)?;
     let report = run_derive(&DeriveBenchConfig {
         transactions: arguments.txs,
         kind: arguments.workload,
@@ -352,29 +358,16 @@ fn derive(arguments: DeriveArguments) -> Result<()> {
         seed: arguments.seed,
         data_dir: arguments.data_dir,
     })?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(())
+    show(&report, arguments.json)
 }
 
 fn encode(arguments: EncodeArguments) -> Result<()> {
     let report = weft_bench::run_encode(&arguments.fixtures, arguments.runs)?;
-    if arguments.json {
-        println!("{}", serde_json::to_string(&report)?);
-    } else {
-        println!("{report}");
-    }
-    Ok(())
+    show(&report, arguments.json)
 }
 
 fn execute(arguments: ExecuteArguments) -> Result<()> {
-    let threads = match arguments.threads {
-        Some(threads) => threads,
-        None => std::thread::available_parallelism()?,
-    };
+    let threads = threads(arguments.threads)?;
     let json = arguments.json;
     let config = RunConfig {
         selection: arguments.workload,
