@@ -1,3 +1,4 @@
+use alloy_eips::BlockNumHash;
 use alloy_primitives::{B256, U256, keccak256};
 
 /// What the contract on L1 stores about a batch, by its hash: the ABI struct `BatchHeader`.
@@ -15,6 +16,9 @@ pub struct BatchHeader {
     pub state_root: B256,
     /// Root of the tree of withdrawals after the last block; zero before the first withdrawal.
     pub withdrawals_root: B256,
+    /// L1 origin of the last block; zero while the chain has taken in none. The contract takes a batch
+    /// only where L1 has that block.
+    pub l1_origin: BlockNumHash,
     /// Number of user deposits that the chain has taken in from its start up to and including the
     /// last block.
     pub deposits_consumed: u64,
@@ -36,6 +40,8 @@ impl BatchHeader {
             self.last_block_hash.0,
             self.state_root.0,
             self.withdrawals_root.0,
+            word(self.l1_origin.number),
+            self.l1_origin.hash.0,
             word(self.deposits_consumed),
             word(self.blob_count.into()),
             self.data_hash.0,

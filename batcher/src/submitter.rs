@@ -428,6 +428,7 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
         let (blob_count, data_hash) = (prepared.blob_count, prepared.data_hash);
         let (header, origin) = tokio::task::spawn_blocking(move || {
             let last = read_block(chain.as_ref(), last_block)?;
+            let origin = chain.l1_origin(last_block)?;
             let header = BatchHeader {
                 previous_batch_hash,
                 first_block,
@@ -435,11 +436,12 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                 last_block_hash: last.hash(),
                 state_root: last.header.state_root,
                 withdrawals_root: chain.withdrawals_root(last_block)?,
+                l1_origin: origin.as_ref().map(L1Origin::id).unwrap_or_default(),
                 deposits_consumed: chain.deposit_count(last_block)?,
                 blob_count,
                 data_hash,
             };
-            Ok::<_, SubmitterError>((header, chain.l1_origin(last_block)?))
+            Ok::<_, SubmitterError>((header, origin))
         })
         .await??;
         Ok(Ready {

@@ -1,5 +1,6 @@
 //! The contracts: their ABI and code as compiled, and what their errors mean.
 
+use alloy_eips::BlockNumHash;
 use alloy_primitives::hex;
 use alloy_sol_types::SolInterface;
 use weft_batcher::BatchHeader;
@@ -124,6 +125,8 @@ impl From<&BatchHeader> for AbiBatchHeader {
             lastBlockHash: header.last_block_hash,
             stateRoot: header.state_root,
             withdrawalsRoot: header.withdrawals_root,
+            l1OriginNumber: header.l1_origin.number,
+            l1OriginHash: header.l1_origin.hash,
             depositsConsumed: header.deposits_consumed,
             blobCount: header.blob_count,
             dataHash: header.data_hash,
@@ -140,6 +143,7 @@ impl From<&AbiBatchHeader> for BatchHeader {
             last_block_hash: header.lastBlockHash,
             state_root: header.stateRoot,
             withdrawals_root: header.withdrawalsRoot,
+            l1_origin: BlockNumHash::new(header.l1OriginNumber, header.l1OriginHash),
             deposits_consumed: header.depositsConsumed,
             blob_count: header.blobCount,
             data_hash: header.dataHash,
@@ -161,8 +165,8 @@ mod tests {
         /// `keccak256(abi.encode(header))`.
         #[test]
         fn batch_hash_is_that_of_the_abi_encoding(
-            words in any::<[[u8; 32]; 5]>(),
-            numbers in any::<[u64; 3]>(),
+            words in any::<[[u8; 32]; 6]>(),
+            numbers in any::<[u64; 4]>(),
             blob_count in any::<u8>(),
         ) {
             let header = BatchHeader {
@@ -172,6 +176,7 @@ mod tests {
                 last_block_hash: B256::from(words[1]),
                 state_root: B256::from(words[2]),
                 withdrawals_root: B256::from(words[3]),
+                l1_origin: BlockNumHash::new(numbers[3], B256::from(words[5])),
                 deposits_consumed: numbers[2],
                 blob_count,
                 data_hash: B256::from(words[4]),

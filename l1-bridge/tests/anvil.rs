@@ -283,6 +283,7 @@ async fn wrong_batches_do_not_verify() {
             last_block_hash: last.hash(),
             state_root: last.header.state_root,
             withdrawals_root: Default::default(),
+            l1_origin: Default::default(),
             deposits_consumed,
             blob_count: 0,
             data_hash: keccak256(&data),

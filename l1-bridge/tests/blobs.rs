@@ -148,6 +148,7 @@ fn header_after(last: &weft_batcher::LastBatch, prepared: &Prepared<PostableData
         last_block_hash: B256::repeat_byte(1),
         state_root: B256::ZERO,
         withdrawals_root: B256::ZERO,
+        l1_origin: Default::default(),
         deposits_consumed: 0,
         blob_count: prepared.blob_count,
         data_hash: prepared.data_hash,

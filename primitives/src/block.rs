@@ -1,7 +1,7 @@
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Header, Sealed, constants::EMPTY_WITHDRAWALS, proofs,
 };
-use alloy_eips::{eip1559::BaseFeeParams, eip7685::EMPTY_REQUESTS_HASH};
+use alloy_eips::{BlockNumHash, eip1559::BaseFeeParams, eip7685::EMPTY_REQUESTS_HASH};
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U256, keccak256};
 use alloy_rlp::{RlpDecodable, RlpEncodable};
 
@@ -18,6 +18,13 @@ pub struct L1Origin {
     pub timestamp: u64,
     /// Base fee of the L1 block, in wei per gas.
     pub base_fee: U256,
+}
+
+impl L1Origin {
+    /// Which L1 block it is.
+    pub const fn id(&self) -> BlockNumHash {
+        BlockNumHash::new(self.number, self.hash)
+    }
 }
 
 /// A block: its header and its transactions.

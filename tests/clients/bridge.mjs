@@ -83,6 +83,8 @@ const headerOf = ({ batch: { header } }) => ({
   lastBlockHash: header.lastBlockHash,
   stateRoot: header.stateRoot,
   withdrawalsRoot: header.withdrawalsRoot,
+  l1OriginNumber: BigInt(header.l1OriginNumber),
+  l1OriginHash: header.l1OriginHash,
   depositsConsumed: BigInt(header.depositsConsumed),
   blobCount: Number(header.blobCount),
   dataHash: header.dataHash,

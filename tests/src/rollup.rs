@@ -35,6 +35,8 @@ sol! {
         bytes32 lastBlockHash;
         bytes32 stateRoot;
         bytes32 withdrawalsRoot;
+        uint64 l1OriginNumber;
+        bytes32 l1OriginHash;
         uint64 depositsConsumed;
         uint8 blobCount;
         bytes32 dataHash;

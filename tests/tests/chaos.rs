@@ -89,9 +89,14 @@ impl Chaos {
     /// Transfers on L2, a deposit from L1, a withdrawal from L2.
     async fn traffic(&mut self) -> eyre::Result<()> {
         let l2 = self.l2()?.clone();
-        let mut sender = load::Sender::new(&test_account(1)?, L2_CHAIN_ID, &l2).await?;
-        let signed = transfers(&mut sender, 5)?;
-        send_all(&l2, &signed).await?;
+        // A node that goes back does not answer for a moment.
+        let signed = until("transfers to be taken", QUICK, || async {
+            let mut sender = load::Sender::new(&test_account(1)?, L2_CHAIN_ID, &l2).await?;
+            let signed = transfers(&mut sender, 5)?;
+            send_all(&l2, &signed).await?;
+            Ok(Some(signed))
+        })
+        .await?;
         all_included(&l2, &signed, QUICK).await?;
 
         let (to, wei) = (self.fresh_account(), self.wei());
@@ -104,7 +109,11 @@ impl Chaos {
         self.deposits.push(Deposited { to, wei });
 
         let (to, wei) = (self.fresh_account(), self.wei());
-        let index = self.ends()?.withdraw(&test_account(3)?, to, wei).await?;
+        let (ends, user) = (self.ends()?, test_account(3)?);
+        let index = until("a withdrawal to be taken", QUICK, || async {
+            ends.withdraw(&user, to, wei).await.map(Some)
+        })
+        .await?;
         self.withdrawals.push((index, to, wei));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, path::Path, time::Duration};
 
+use alloy_eips::BlockNumHash;
 use alloy_primitives::{Address, B256};
 use tokio_util::sync::CancellationToken;
 use weft_batcher::{
@@ -130,6 +131,7 @@ impl BenchL1 {
                 last_block_hash: last.hash(),
                 state_root: last.state_root,
                 withdrawals_root: B256::ZERO,
+                l1_origin: BlockNumHash::default(),
                 deposits_consumed: 0,
                 blob_count: prepared.blob_count,
                 data_hash: prepared.data_hash,

@@ -254,7 +254,7 @@ contract RollupBatchTest is RollupFixture {
         // The same arguments with one unused word before the length of the data.
         BatchHeader memory header = nextHeader();
         bytes memory call = abi.encodePacked(
-            rollup.postBatch.selector, abi.encode(header), uint256(11 * 32), uint256(0), DATA.length, bytes32(DATA)
+            rollup.postBatch.selector, abi.encode(header), uint256(13 * 32), uint256(0), DATA.length, bytes32(DATA)
         );
         _expectRawRefusal(
             call, abi.encodeWithSelector(Batches.CalldataNotCanonical.selector, call.length - 32, call.length)
@@ -264,7 +264,7 @@ contract RollupBatchTest is RollupFixture {
     function test_refuses_data_at_another_offset_within_the_same_length() public {
         // One byte further on, into what would have been padding.
         bytes memory call = bytes.concat(
-            abi.encodePacked(rollup.postBatch.selector, abi.encode(nextHeader()), uint256(10 * 32 + 1), bytes1(0)),
+            abi.encodePacked(rollup.postBatch.selector, abi.encode(nextHeader()), uint256(12 * 32 + 1), bytes1(0)),
             abi.encodePacked(DATA.length, DATA, new bytes(31 - DATA.length))
         );
         vm.assertEq(call.length, abi.encodeCall(rollup.postBatch, (nextHeader(), DATA)).length);

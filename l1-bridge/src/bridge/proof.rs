@@ -1,3 +1,4 @@
+use alloy_eips::BlockNumHash;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
 use weft_batcher::BatchHeader;
@@ -81,6 +82,11 @@ pub struct BatchHeaderJson {
     pub state_root: B256,
     /// Root of the withdrawals tree after the last block.
     pub withdrawals_root: B256,
+    /// Number of the last block's L1 origin.
+    #[serde(with = "alloy_serde::quantity")]
+    pub l1_origin_number: u64,
+    /// Hash of the last block's L1 origin.
+    pub l1_origin_hash: B256,
     /// Deposits that the chain has executed up to the last block.
     #[serde(with = "alloy_serde::quantity")]
     pub deposits_consumed: u64,
@@ -100,6 +106,8 @@ impl From<&BatchHeader> for BatchHeaderJson {
             last_block_hash: header.last_block_hash,
             state_root: header.state_root,
             withdrawals_root: header.withdrawals_root,
+            l1_origin_number: header.l1_origin.number,
+            l1_origin_hash: header.l1_origin.hash,
             deposits_consumed: header.deposits_consumed,
             blob_count: header.blob_count,
             data_hash: header.data_hash,
@@ -116,6 +124,7 @@ impl From<&BatchHeaderJson> for BatchHeader {
             last_block_hash: json.last_block_hash,
             state_root: json.state_root,
             withdrawals_root: json.withdrawals_root,
+            l1_origin: BlockNumHash::new(json.l1_origin_number, json.l1_origin_hash),
             deposits_consumed: json.deposits_consumed,
             blob_count: json.blob_count,
             data_hash: json.data_hash,

@@ -1,3 +1,4 @@
+use alloy_eips::BlockNumHash;
 use alloy_primitives::B256;
 use weft_batcher::BatchDecodeError;
 
@@ -90,6 +91,17 @@ pub enum BatchFault {
         before: u64,
         /// Number of the origin.
         found: u64,
+    },
+    /// The header names another L1 origin than the last block has.
+    #[error(
+        "expected L1 origin {} ({}) in the header, found {} ({})",
+        expected.number, expected.hash, found.number, found.hash
+    )]
+    HeaderOrigin {
+        /// Origin of the last block.
+        expected: BlockNumHash,
+        /// Origin in the header.
+        found: BlockNumHash,
     },
     /// The header counts other deposits than L1 holds up to the batch's last origin.
     #[error("expected {expected} deposits consumed, found {found}")]

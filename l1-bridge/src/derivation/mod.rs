@@ -352,6 +352,14 @@ impl Derivation {
         if let Err(fault) = own {
             return Ok(Err(fault));
         }
+        let last_origin = read.origins.last().or(self.at.l1_origin.as_ref());
+        let expected = last_origin.map(L1Origin::id).unwrap_or_default();
+        if posted.header.l1_origin != expected {
+            return Ok(Err(BatchFault::HeaderOrigin {
+                expected,
+                found: posted.header.l1_origin,
+            }));
+        }
         let deposits = self.read_deposits(read.origins.last()).await?;
         let consumed = self
             .at

@@ -233,6 +233,7 @@ impl Recorder {
                 last_block_hash: batch.header.last_block_hash,
                 state_root: batch.header.state_root,
                 withdrawals_root: batch.header.withdrawals_root,
+                l1_origin: batch.header.l1_origin,
                 deposits_consumed: batch.header.deposits_consumed,
                 blob_count: batch.header.blob_count,
                 data_hash: batch.header.data_hash,

@@ -1,3 +1,4 @@
+use alloy_eips::BlockNumHash;
 use sqlx::{Any, Transaction, any::AnyRow};
 
 use super::{
@@ -18,9 +19,10 @@ impl Ledger {
         let mut transaction = self.pool.begin().await?;
         let inserted = sqlx::query(
             "INSERT INTO batches (batch_index, batch_hash, previous_batch_hash, first_block, \
-             last_block, last_block_hash, state_root, withdrawals_root, deposits_consumed, \
-             blob_count, data_hash, posted_bytes, l1_block_number, l1_block_hash, l1_tx_hash) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+             last_block, last_block_hash, state_root, withdrawals_root, l1_origin_number, \
+             l1_origin_hash, deposits_consumed, blob_count, data_hash, posted_bytes, \
+             l1_block_number, l1_block_hash, l1_tx_hash) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
              ON CONFLICT (batch_index) DO NOTHING",
         )
         .bind(number("batch index", batch.index)?)
@@ -31,6 +33,8 @@ impl Ledger {
         .bind(hash(batch.last_block_hash))
         .bind(hash(batch.state_root))
         .bind(hash(batch.withdrawals_root))
+        .bind(number("L1 origin number", batch.l1_origin.number)?)
+        .bind(hash(batch.l1_origin.hash))
         .bind(number("deposits consumed", batch.deposits_consumed)?)
         .bind(i64::from(batch.blob_count))
         .bind(hash(batch.data_hash))
@@ -189,6 +193,10 @@ fn read_batch(row: &AnyRow) -> Result<BatchRecord, LedgerError> {
         last_block_hash: read_hash(row, "last_block_hash")?,
         state_root: read_hash(row, "state_root")?,
         withdrawals_root: read_hash(row, "withdrawals_root")?,
+        l1_origin: BlockNumHash::new(
+            read_number(row, "l1_origin_number")?,
+            read_hash(row, "l1_origin_hash")?,
+        ),
         deposits_consumed: read_number(row, "deposits_consumed")?,
         blob_count: read_small(row, "blob_count")?,
         data_hash: read_hash(row, "data_hash")?,

@@ -1,3 +1,4 @@
+use alloy_eips::BlockNumHash;
 use alloy_primitives::{Address, B256, U256};
 use weft_batcher::BatchHeader;
 
@@ -20,6 +21,8 @@ pub struct BatchRecord {
     pub state_root: B256,
     /// Root of the withdrawals tree after its last L2 block.
     pub withdrawals_root: B256,
+    /// L1 origin of its last L2 block.
+    pub l1_origin: BlockNumHash,
     /// Deposits that the chain has consumed up to its last L2 block, from genesis on.
     pub deposits_consumed: u64,
     /// Blobs that hold its data; 0 when calldata does.
@@ -46,6 +49,7 @@ impl BatchRecord {
             last_block_hash: self.last_block_hash,
             state_root: self.state_root,
             withdrawals_root: self.withdrawals_root,
+            l1_origin: self.l1_origin,
             deposits_consumed: self.deposits_consumed,
             blob_count: self.blob_count,
             data_hash: self.data_hash,

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use alloy_eips::BlockNumHash;
 use alloy_eips::eip1559::BaseFeeParams;
 use alloy_primitives::{Address, B256, Bytes, U256, address, bytes, hex};
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
@@ -137,6 +138,7 @@ impl OneBatch {
                 last_block_hash: B256::repeat_byte(2),
                 state_root: B256::repeat_byte(5),
                 withdrawals_root: B256::ZERO,
+                l1_origin: BlockNumHash::new(7, B256::repeat_byte(7)),
                 deposits_consumed: 0,
                 blob_count: 0,
                 data_hash: B256::repeat_byte(6),

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {L1BlockHashes} from "../libraries/L1BlockHashes.sol";
 import {Deposits} from "./Deposits.sol";
 import {BatchHeader} from "./Types.sol";
 
 /// @title The line of batches
 /// @notice Takes batches one after another, and settles them in the same order.
 abstract contract Batches is Deposits {
-    /// @dev Where `data` begins in the calldata of `postBatch`: a selector, nine words of header,
+    /// @dev Where `data` begins in the calldata of `postBatch`: a selector, eleven words of header,
     /// an offset and a length.
-    uint256 private constant BATCH_DATA_OFFSET = 4 + 11 * 32;
+    uint256 private constant BATCH_DATA_OFFSET = 4 + 13 * 32;
     /// @dev How many older batches a batch settles: more than one, so that those that waited for a
     /// dispute catch up.
     uint256 private constant SETTLED_BY_POST = 2;
@@ -43,6 +44,9 @@ abstract contract Batches is Deposits {
     error FirstBlockMismatch(uint256 expected, uint64 found);
     /// @notice The batch ends before it begins.
     error BlockRangeEmpty(uint64 firstBlock, uint64 lastBlock);
+    /// @notice The batch was made on an L1 that does not have this block. L1 has reorganised, or the
+    /// block is not over; `expected` is zero then.
+    error L1OriginMismatch(uint64 number, bytes32 expected, bytes32 found);
     /// @notice The batch has no data.
     error BatchDataEmpty();
     /// @notice The header does not state the number of blobs that hold the data.
@@ -140,6 +144,7 @@ abstract contract Batches is Deposits {
         if (header.firstBlock != nextBlock) revert FirstBlockMismatch(nextBlock, header.firstBlock);
         if (header.lastBlock < header.firstBlock) revert BlockRangeEmpty(header.firstBlock, header.lastBlock);
         if (header.dataHash != dataHash) revert DataHashMismatch(header.dataHash, dataHash);
+        _requireL1Origin(header.l1OriginNumber, header.l1OriginHash);
         _requireDepositsInTime(header.depositsConsumed);
         _settle(SETTLED_BY_POST);
 
@@ -196,6 +201,16 @@ abstract contract Batches is Deposits {
 
     function _isSettleable(uint256 index) private view returns (bool) {
         return block.timestamp >= _challengeDeadline(index) && !_isDisputed(index);
+    }
+
+    /// @dev Without this a batch that is on its way while L1 reorganises could get in with deposits, or
+    /// an origin, that L1 has no more. What contracts cannot see any more is older than L1's finality.
+    function _requireL1Origin(uint64 number, bytes32 hash) private view {
+        if (number == 0 && hash == 0) return;
+        bytes32 expected = L1BlockHashes.hashOf(number);
+        if (number >= block.number || (expected != 0 && hash != expected)) {
+            revert L1OriginMismatch(number, expected, hash);
+        }
     }
 
     /// @dev A reader can cut the data out of the calldata at a fixed place; no two ways of decoding

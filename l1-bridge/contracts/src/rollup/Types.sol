@@ -10,6 +10,9 @@ pragma solidity ^0.8.28;
 /// @param stateRoot State root of L2 block `lastBlock`.
 /// @param withdrawalsRoot Root of the tree of withdrawals after L2 block `lastBlock`; zero before the
 /// first withdrawal.
+/// @param l1OriginNumber Number of the L1 block that is the origin of L2 block `lastBlock`; zero
+/// while the chain has taken in none.
+/// @param l1OriginHash Hash of that L1 block: a batch counts only on the L1 that it was made on.
 /// @param depositsConsumed Deposits that the chain has executed up to `lastBlock`, from genesis on.
 /// @param blobCount Number of blobs that hold the batch's data; zero when it is calldata.
 /// @param dataHash keccak256 of the data when it is calldata, of the blobs' versioned hashes, one
@@ -21,6 +24,8 @@ struct BatchHeader {
     bytes32 lastBlockHash;
     bytes32 stateRoot;
     bytes32 withdrawalsRoot;
+    uint64 l1OriginNumber;
+    bytes32 l1OriginHash;
     uint64 depositsConsumed;
     uint8 blobCount;
     bytes32 dataHash;

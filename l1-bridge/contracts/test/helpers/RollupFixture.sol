@@ -53,6 +53,8 @@ abstract contract RollupFixture {
             lastBlockHash: keccak256(abi.encode("block", next)),
             stateRoot: keccak256(abi.encode("state", next)),
             withdrawalsRoot: 0,
+            l1OriginNumber: uint64(block.number - 1),
+            l1OriginHash: blockhash(block.number - 1),
             depositsConsumed: rollup.depositCount(),
             blobCount: 0,
             dataHash: keccak256(DATA)

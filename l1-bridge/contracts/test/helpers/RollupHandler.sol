@@ -141,7 +141,7 @@ contract RollupHandler {
     /// @dev Posts what comes next with one field replaced.
     function postWrong(uint8 length, uint64 consumed, bytes32 seed, uint8 field, uint64 other) external onClock {
         BatchHeader memory header = _next(length, consumed, seed, 0, type(uint256).max);
-        field %= 5;
+        field %= 6;
         if (field == 0) header.previousBatchHash = rollup.batchHashes(other % (_taken.length + 1));
         if (field == 1) header.firstBlock = uint64(bound(other, 0, uint256(header.lastBlock) + 2));
         if (field == 2) header.lastBlock = uint64(bound(other, 0, uint256(header.lastBlock) + 2));
@@ -152,6 +152,7 @@ contract RollupHandler {
             if (rollup.depositsConsumed() == 0) header.depositsConsumed = uint64(above);
         }
         if (field == 4) header.dataHash = bytes32(uint256(other));
+        if (field == 5) header.l1OriginHash = bytes32(uint256(other));
         _post(header, abi.encode(seed));
     }
 
@@ -356,6 +357,8 @@ contract RollupHandler {
             lastBlockHash: keccak256(abi.encode("block", seed)),
             stateRoot: 0,
             withdrawalsRoot: 0,
+            l1OriginNumber: uint64(block.number - 1),
+            l1OriginHash: blockhash(block.number - 1),
             depositsConsumed: uint64(bound(consumed, _consumed(), depositTimestamps.length)),
             blobCount: 0,
             dataHash: keccak256(abi.encode(seed))
@@ -370,6 +373,7 @@ contract RollupHandler {
         vm.prank(batcher, batcher);
         try rollup.postBatch(header, data) {
             if (stopped) tookWhileStopped = true;
+            if (header.l1OriginHash != blockhash(header.l1OriginNumber)) wrong = "a batch of another L1";
             _taken.push(Taken(header, uint64(depositTimestamps.length), block.timestamp, delayRestartedAt, 0));
             model.keep();
             ++done["post"];

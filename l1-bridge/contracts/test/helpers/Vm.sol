@@ -47,6 +47,7 @@ interface Vm {
     function recordLogs() external;
     function revertToState(uint256 snapshot) external returns (bool);
     function roll(uint256 blockNumber) external;
+    function setBlockhash(uint256 blockNumber, bytes32 blockHash) external;
     function snapshotState() external returns (uint256 snapshot);
     function store(address account, bytes32 slot, bytes32 value) external;
     function warp(uint256 timestamp) external;

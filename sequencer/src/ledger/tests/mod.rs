@@ -4,6 +4,7 @@ mod model;
 
 use std::path::Path;
 
+use alloy_eips::BlockNumHash;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use tempfile::TempDir;
 use weft_tests::postgres::Postgres;
@@ -25,6 +26,7 @@ fn batch(index: u64, version: u64) -> BatchRecord {
         last_block_hash: word("block", index * 10 + 10),
         state_root: word("state", index),
         withdrawals_root: word("withdrawals", index),
+        l1_origin: BlockNumHash::new(index + 1, word("l1", index + 1)),
         deposits_consumed: index,
         blob_count: u8::try_from(index % 7).unwrap(),
         data_hash: word("data", index),

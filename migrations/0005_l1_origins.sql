@@ -1,0 +1,4 @@
+-- On which L1 block each batch rests: the origin of its last L2 block.
+ALTER TABLE batches ADD COLUMN l1_origin_number BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN l1_origin_hash TEXT NOT NULL
+    DEFAULT '0x0000000000000000000000000000000000000000000000000000000000000000';
