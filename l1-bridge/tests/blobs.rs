@@ -113,7 +113,12 @@ async fn costs_are_as_reckoned() {
             .take(data_bytes)
             .collect();
         let prepared = poster.prepare(placement, data).await.unwrap();
-        let header = header_after(&last, &prepared);
+        let l1_head = anvil.client().block_number().await.unwrap();
+        let origin = anvil.client().existing_block(l1_head).await.unwrap();
+        let header = BatchHeader {
+            l1_origin: origin.id(),
+            ..header_after(&last, &prepared)
+        };
         let posted = poster
             .post(last.count, &header, &prepared, &EventSink::default())
             .await
