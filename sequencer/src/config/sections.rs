@@ -247,7 +247,7 @@ impl Default for L1Section {
             beacon_url: None,
             blob_archive: None,
             deposit_confirmations: 4,
-            on_deep_reorg: OnDeepReorg::Stop,
+            on_deep_reorg: OnDeepReorg::Unwind,
             safe_confirmations: 2,
             poll_interval_ms: 2000,
             timeout_ms: 15_000,

@@ -13,9 +13,9 @@ use crate::error::NodeError;
 #[serde(rename_all = "lowercase")]
 pub enum OnDeepReorg {
     /// Take in no deposits and post no batches until somebody has looked.
-    #[default]
     Stop,
     /// Go back to the last block that L1 still supports, and on from there.
+    #[default]
     Unwind,
 }
 
