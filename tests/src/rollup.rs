@@ -27,7 +27,7 @@ const DEPOSIT_GAS: u64 = 100_000;
 
 sol! {
     /// What a batch claims.
-    #[derive(Debug, PartialEq, Eq)]
+    #[derive(Debug, Default, PartialEq, Eq)]
     struct BatchHeader {
         bytes32 previousBatchHash;
         uint64 firstBlock;
