@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// What a sequencing node is made from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// The chain.
     pub spec: ChainSpec,
@@ -59,7 +59,8 @@ pub struct NodeConfig {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
-    data_dir: PathBuf,
+    /// What a node is made from that takes this one's place, at the same address.
+    config: NodeConfig,
     chain: ChainHandle,
     mempool: Mempool,
     predictions: Arc<Predictions>,
@@ -91,6 +92,7 @@ impl Node {
         stop: CancellationToken,
     ) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
+        let mut again = config.clone();
         let spec = Arc::new(config.spec);
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
@@ -144,6 +146,7 @@ impl Node {
         };
         let server = RpcServer::start(config.rpc, context, ops.router()).await?;
         let address = server.local_addr();
+        again.rpc.port = address.port();
 
         let producer = Producer::new(writer, &chain, mempool.clone(), origins, config.producer)?;
         producer.spawn_controller(&mut tasks);
@@ -188,7 +191,7 @@ impl Node {
         });
         Ok(Self {
             address,
-            data_dir: config.data_dir,
+            config: again,
             chain,
             mempool,
             predictions,
@@ -204,6 +207,30 @@ impl Node {
     /// The node's chain.
     pub const fn chain(&self) -> &ChainHandle {
         &self.chain
+    }
+
+    /// Runs until the node is stopped, by `stop` or its own token, or a part fails. After the chain has gone
+    /// back because of a deep reorganisation of L1 the node starts again on what is left.
+    ///
+    /// # Errors
+    /// As [`Node::start`] and [`Node::join`].
+    pub async fn run(mut self, stop: &CancellationToken) -> Result<(), NodeError> {
+        loop {
+            let (config, store) = (self.config.clone(), self.chain.store().clone());
+            match self.join().await {
+                Err(NodeError::DeepReorg(reorg)) if !stop.is_cancelled() => {
+                    tracing::warn!(block = reorg.target, "the chain went back; starting again");
+                }
+                other => return other,
+            }
+            // What has stopped this node does not stop the next.
+            let start = Self::start_on(config, store, stop.child_token());
+            let Some(next) = stop.run_until_cancelled(start).await.transpose()? else {
+                return Ok(());
+            };
+            tracing::info!(address = %next.address, "JSON-RPC");
+            self = next;
+        }
     }
 
     /// Waits until the node has stopped: by its token, or because a part failed. Then what its engine
@@ -232,7 +259,7 @@ impl Node {
         let store = self.chain.store();
         let (pending, queued) = self.mempool.content();
         let waiting = pending.iter().chain(&queued).map(|pooled| &**pooled);
-        returned::write_down(&self.data_dir, store, number, waiting)?;
+        returned::write_down(&self.config.data_dir, store, number, waiting)?;
         let unwound = store.unwind_to(number)?;
         let blocks = unwound.from.number.saturating_sub(unwound.to.number);
         crate::metrics::blocks_unwound(self.chain.spec().chain_id(), blocks);

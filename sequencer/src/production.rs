@@ -5,7 +5,6 @@ use std::{path::Path, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use weft_primitives::ChainSpec;
-use weft_state::Store;
 
 use crate::{
     config::{Config, ConfigError},
@@ -14,45 +13,30 @@ use crate::{
     node::{Node, NodeConfig},
 };
 
-/// Runs the node until it is stopped or fails. After the chain has gone back because of a deep
-/// reorganisation of L1 it starts again on what is left, at the same address.
+/// Runs the node until it is stopped or fails.
 ///
 /// # Errors
-/// When the configuration lacks something, or as [`Node::start`] and [`Node::join`].
+/// When the configuration lacks something, or as [`Node::run`].
 pub async fn run(
-    mut config: Config,
+    config: Config,
     metrics: Option<PrometheusHandle>,
     stop: CancellationToken,
 ) -> Result<(), NodeError> {
-    let mut store = None;
-    loop {
-        // What stops this node does not stop the next.
-        let stop_node = stop.child_token();
-        let start = start(&config, store.take(), metrics.clone(), stop_node);
-        let Some(node) = stop.run_until_cancelled(start).await.transpose()? else {
-            return Ok(());
-        };
-        tracing::info!(address = %node.address(), "JSON-RPC");
-        config.rpc.port = node.address().port();
-        let opened = node.chain().store().clone();
-        match node.join().await {
-            Err(NodeError::DeepReorg(reorg)) if !stop.is_cancelled() => {
-                tracing::warn!(block = reorg.target, "the chain went back; starting again");
-                store = Some(opened);
-            }
-            other => return other,
-        }
-    }
+    let start = async {
+        let config = node_config(config, metrics).await?;
+        Node::start(config, stop.child_token()).await
+    };
+    let Some(node) = stop.run_until_cancelled(start).await.transpose()? else {
+        return Ok(());
+    };
+    tracing::info!(address = %node.address(), "JSON-RPC");
+    node.run(&stop).await
 }
 
-/// Starts the node, on a store that is open already if there is one. When this returns, it answers.
-async fn start(
-    config: &Config,
-    store: Option<Store>,
+async fn node_config(
+    config: Config,
     metrics: Option<PrometheusHandle>,
-    stop: CancellationToken,
-) -> Result<Node, NodeError> {
-    let config = config.clone();
+) -> Result<NodeConfig, NodeError> {
     let genesis = config
         .chain
         .genesis
@@ -63,7 +47,7 @@ async fn start(
         })?;
     let spec = read_spec(genesis)?;
     let l1 = l1_config(&config).await?;
-    let config = NodeConfig {
+    Ok(NodeConfig {
         spec,
         data_dir: config.chain.data_dir,
         history: config.chain.history,
@@ -76,11 +60,7 @@ async fn start(
         l1,
         admin: config.admin.server(|name| std::env::var(name).ok())?,
         metrics,
-    };
-    match store {
-        Some(store) => Node::start_on(config, store, stop).await,
-        None => Node::start(config, stop).await,
-    }
+    })
 }
 
 /// Reads a geth-format `genesis.json`.

@@ -6,7 +6,7 @@
 //! deeper than the deposits that the chain has taken in, so that it has to go back;
 //! `WEFT_CHAOS_CONFIRMATIONS` says how deep these are.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use alloy_primitives::{Address, U64, U256, keccak256};
 use eyre::{Context, ContextCompat, ensure};
@@ -85,6 +85,10 @@ impl Chaos {
             .await
     }
 
+    async fn automine(&self, on: bool) -> eyre::Result<()> {
+        self.anvil.rpc.call("evm_setAutomine", json!([on])).await
+    }
+
     /// Transfers on L2, a deposit from L1, a withdrawal from L2.
     async fn traffic(&mut self) -> eyre::Result<()> {
         let l2 = self.l2()?.clone();
@@ -117,25 +121,49 @@ impl Chaos {
         Ok(())
     }
 
+    /// L1 drops its last blocks, and makes as many others and `more`. What was sent to it in the time
+    /// before, `wait` long, is mined on the other side.
+    async fn reorganise(&self, depth: u64, more: u64, wait: Duration) -> eyre::Result<()> {
+        let l1 = &self.anvil.rpc;
+        let head = async || -> eyre::Result<u64> {
+            let head: U64 = l1.call("eth_blockNumber", json!([])).await?;
+            Ok(head.to())
+        };
+        self.automine(false).await?;
+        tokio::time::sleep(wait).await;
+        // As one step for who looks from outside; and a block that anvil mines meanwhile would leave holes
+        // in its chain.
+        self.proxy.set(Weather::Down);
+        let last = Cell::new(None);
+        let before = until("anvil to stop mining", QUICK, || async {
+            let now = head().await?;
+            Ok((last.replace(Some(now)) == Some(now)).then_some(now))
+        })
+        .await?;
+        let depth = depth.min(before / 2);
+        eprintln!("L1 reorganises {depth} blocks");
+        let () = l1.call("anvil_reorg", json!([depth, []])).await?;
+        let now = head().await?;
+        ensure!(
+            now == before,
+            "anvil was at block {before}, and is at {now}"
+        );
+        self.automine(true).await?;
+        self.mine(more).await?;
+        self.proxy.set(Weather::Clear);
+        Ok(())
+    }
+
     /// Something bad.
     async fn trouble(&mut self) -> eyre::Result<()> {
         let kind = self.random.random_range(0..6);
         let seconds = Duration::from_millis(self.random.random_range(500..3_000));
         match kind {
             0 | 1 => {
-                let head: U64 = self.anvil.rpc.call("eth_blockNumber", json!([])).await?;
-                let depth = self
-                    .random
-                    .random_range(1..=DEEPEST)
-                    .min(head.to::<u64>() / 2);
-                eprintln!("L1 reorganises {depth} blocks");
-                let () = self
-                    .anvil
-                    .rpc
-                    .call("anvil_reorg", json!([depth, []]))
-                    .await?;
+                let depth = self.random.random_range(1..=DEEPEST);
                 let more = self.random.random_range(1..4);
-                self.mine(more).await?;
+                let wait = Duration::from_millis(self.random.random_range(0..1_000));
+                self.reorganise(depth, more, wait).await?;
             }
             2 => {
                 let factor = self.random.random_range(2..=100_u64);
@@ -182,17 +210,9 @@ impl Chaos {
             }
             _ => {
                 eprintln!("L1 mines nothing for {seconds:?}");
-                let () = self
-                    .anvil
-                    .rpc
-                    .call("evm_setAutomine", json!([false]))
-                    .await?;
+                self.automine(false).await?;
                 tokio::time::sleep(seconds).await;
-                let () = self
-                    .anvil
-                    .rpc
-                    .call("evm_setAutomine", json!([true]))
-                    .await?;
+                self.automine(true).await?;
                 self.mine(1).await?;
             }
         }
@@ -204,15 +224,19 @@ impl Chaos {
         self.proxy.set(Weather::Clear);
         let (l1, l2) = (self.anvil.rpc.clone(), self.l2()?.clone());
         let contract = self.contract;
-        until("all of L2 to be on L1", SLOW, || {
+        // L2 makes a block a second: what is there now is waited for.
+        let head = until("L2 to answer", QUICK, || async {
+            l2.block_number("latest").await.map(Some)
+        })
+        .await?;
+        until(&format!("block {head} to be on L1"), SLOW, || {
             let (l1, l2) = (l1.clone(), l2.clone());
             async move {
                 // L1's base fee falls, its confirmations come, and L2 takes in what is there.
                 let () = l1.call("anvil_mine", json!(["0x1"])).await?;
-                let head = l2.block_number("latest").await?;
                 let posted = posted_batches(&l1, contract).await?;
                 let last = posted.last().map_or(0, |batch| batch.header.lastBlock);
-                ensure!(last >= head, "L1 is at block {last}, L2 at {head}");
+                ensure!(last >= head, "L1 is at block {last}");
                 ensure!(
                     l2.block_number("safe").await? >= head,
                     "block {head} is not safe"

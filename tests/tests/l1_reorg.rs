@@ -99,10 +99,10 @@ async fn a_dropped_batch_is_posted_again() -> eyre::Result<()> {
     Ok(())
 }
 
-/// I3: blocks that took in an L1 block which L1 has dropped can never be derived, so they are not
-/// posted: L1 keeps only what verifies, and L2 goes on serving.
+/// I3: blocks that took in an L1 block which L1 has dropped can never be derived. They are taken back,
+/// and what L1 keeps verifies. `weft dev` takes in the newest block of its L1.
 #[tokio::test]
-async fn a_batch_whose_l1_origin_is_gone_is_not_posted() -> eyre::Result<()> {
+async fn a_chain_whose_l1_origin_is_gone_goes_back() -> eyre::Result<()> {
     let Some(anvil) = Anvil::start().await? else {
         return Ok(());
     };
@@ -126,24 +126,26 @@ async fn a_batch_whose_l1_origin_is_gone_is_not_posted() -> eyre::Result<()> {
     .await?;
     let () = anvil.rpc.call("anvil_reorg", json!([1, []])).await?;
     let () = anvil.rpc.call("evm_setAutomine", json!([true])).await?;
-    let _: Value = anvil.rpc.call("evm_mine", json!([])).await?;
 
-    until("the batcher to refuse", LIMIT, || {
+    until("the chain to go back", LIMIT, || {
         let look = dev.process.check_running();
         let log = dev.process.log();
+        let l1 = &anvil.rpc;
         async move {
             look?;
-            let refused = log.lines().any(|line| {
-                line.contains("posting to L1 failed") && line.contains("L1 reorganised")
-            });
-            Ok(refused.then_some(()))
+            let _: Value = l1.call("evm_mine", json!([])).await?;
+            Ok(log.contains("unwound the chain").then_some(()))
         }
     })
     .await?;
-    include(&dev).await?;
-    dev.process.check_running()?;
+    until("a transaction to be included", LIMIT, || async {
+        include(&dev).await.map(Some)
+    })
+    .await?;
+    dev.all_safe(LIMIT).await?;
     let report = dev.watch().await?;
     ensure!(report.verified && report.success, "{}", report.json);
+    check_tiling(&posted_batches(&anvil.rpc, dev.info.contract).await?)?;
     let log = dev.process.log();
     let repeated = log
         .lines()

@@ -165,7 +165,7 @@ impl Dev {
                     ..BatchPolicy::default()
                 },
                 max_blobs: 0,
-                on_deep_reorg: OnDeepReorg::Stop,
+                on_deep_reorg: OnDeepReorg::Unwind,
             }),
         };
         let l2 = Node::start(
@@ -262,7 +262,7 @@ impl Dev {
             }
         };
         let rollup = async {
-            let result = l2.join().await;
+            let result = l2.run(&stop).await;
             stop.cancel();
             result
         };
