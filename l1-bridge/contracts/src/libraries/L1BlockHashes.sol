@@ -12,7 +12,7 @@ library L1BlockHashes {
     /// 8191 where the chain keeps a history.
     function hashOf(uint256 number) internal view returns (bytes32 hash) {
         hash = blockhash(number);
-        if (hash != 0 || number >= block.number) return hash;
+        if (hash != 0) return hash;
         (bool success, bytes memory found) = HISTORY.staticcall(abi.encode(number));
         if (success && found.length == 32) hash = abi.decode(found, (bytes32));
     }
