@@ -7,6 +7,7 @@ pub mod compose;
 pub mod faults;
 pub mod load;
 pub mod lying_beacon;
+pub mod lying_l1;
 pub mod ports;
 pub mod postgres;
 pub mod power;

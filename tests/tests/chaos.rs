@@ -17,6 +17,7 @@ use weft_tests::{
     anvil::{Anvil, host_and_port},
     bridge::Ends,
     load::{self, L2_CHAIN_ID, all_included, send_all, transfers},
+    lying_l1::LyingL1,
     ports::free_port,
     proxy::{Proxy, Weather},
     rollup::{self, L1_CHAIN_ID, check_tiling, posted_batches, test_account},
@@ -47,6 +48,7 @@ struct Deposited {
 struct Chaos {
     random: StdRng,
     anvil: Anvil,
+    lying: LyingL1,
     proxy: Proxy,
     place: Place,
     contract: Address,
@@ -154,9 +156,17 @@ impl Chaos {
         Ok(())
     }
 
+    fn honest(&self) {
+        let lies = self.lying.be_honest();
+        if lies > 0 {
+            eprintln!("L1 told {lies} lies");
+        }
+    }
+
     /// Something bad.
     async fn trouble(&mut self) -> eyre::Result<()> {
-        let kind = self.random.random_range(0..6);
+        self.honest();
+        let kind = self.random.random_range(0..7);
         let seconds = Duration::from_millis(self.random.random_range(500..3_000));
         match kind {
             0 | 1 => {
@@ -208,6 +218,11 @@ impl Chaos {
                 drop(sequencer);
                 self.sequencer = Some(self.place.start().await?);
             }
+            5 => {
+                // Until the next trouble.
+                eprintln!("L1 lies");
+                self.lying.lie(self.random.random());
+            }
             _ => {
                 eprintln!("L1 mines nothing for {seconds:?}");
                 self.automine(false).await?;
@@ -221,6 +236,7 @@ impl Chaos {
 
     /// Until everything that L2 has is on L1, with L1 calm.
     async fn settle_down(&mut self) -> eyre::Result<u64> {
+        self.honest();
         self.proxy.set(Weather::Clear);
         let (l1, l2) = (self.anvil.rpc.clone(), self.l2()?.clone());
         let contract = self.contract;
@@ -312,7 +328,8 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
         return Ok(());
     };
     let folder = TempDir::new()?;
-    let proxy = Proxy::start(host_and_port(&anvil.rpc)?).await?;
+    let lying = LyingL1::start(anvil.rpc.url()).await?;
+    let proxy = Proxy::start(host_and_port(&Rpc::new(lying.url())?)?).await?;
     let confirmations = seed::number("WEFT_CHAOS_CONFIRMATIONS", CONFIRMATIONS)?;
     let windows = ["--challenge-window", "5", "--resolution-time", "5"];
     let place = Place::on_anvil_with(&anvil, folder.path(), &windows)
@@ -328,6 +345,7 @@ async fn an_l1_in_every_kind_of_trouble_leads_to_one_right_chain() -> eyre::Resu
     let mut chaos = Chaos {
         random: seed::random()?,
         anvil,
+        lying,
         proxy,
         place,
         contract,
