@@ -32,6 +32,22 @@ pub enum RollupError {
     /// Nothing is deployed there.
     #[error("no contract at {0} on this L1")]
     NoContract(Address),
+    /// The contract is another one than this program was made for.
+    #[error(
+        "contract {contract}: expected a weft rollup of version {expected}, found {}",
+        found.map_or_else(
+            || "one without a version: it is another contract, or an older one".to_owned(),
+            |version| format!("version {version}"),
+        )
+    )]
+    Version {
+        /// The contract.
+        contract: Address,
+        /// The version that this program knows.
+        expected: U256,
+        /// The contract's; `None` when it names none.
+        found: Option<U256>,
+    },
     /// The contract does not announce a chain as a rollup does.
     #[error("contract {contract} is not a weft rollup: {reason}")]
     NotARollup {
@@ -268,6 +284,7 @@ impl RollupInfo {
         if client.code(contract).await?.is_empty() {
             return Err(RollupError::NoContract(contract));
         }
+        check_version(client, contract).await?;
         let not_a_rollup = |reason: String| RollupError::NotARollup { contract, reason };
         let latest = BlockId::latest();
         let deployment_block: u64 = client
@@ -319,6 +336,26 @@ impl RollupInfo {
             forced_inclusion_delay,
         })
     }
+}
+
+/// `VERSION` of the contract in `l1-bridge/contracts`.
+const VERSION: U256 = U256::from_limbs([2, 0, 0, 0]);
+
+async fn check_version(client: &L1Client, contract: Address) -> Result<(), RollupError> {
+    let call = Rollup::VERSIONCall {};
+    let found = match client.view(contract, &call, BlockId::latest()).await {
+        Ok(version) if version == VERSION => return Ok(()),
+        Ok(version) => Some(version),
+        Err(L1Error::Refused {
+            revert: Some(_), ..
+        }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Err(RollupError::Version {
+        contract,
+        expected: VERSION,
+        found,
+    })
 }
 
 fn decompress_chain_spec(posted: &[u8]) -> Result<Option<ChainSpec>, RollupError> {

@@ -115,6 +115,11 @@ async fn deployment_announces_the_chain() {
         assert_eq!(found.unwrap(), takes);
     }
 
+    // The bridge for tokens stands beside it, and has no version.
+    assert!(matches!(
+        RollupInfo::load(&anvil.client(), deployment.token_bridge).await,
+        Err(RollupError::Version { contract, found: None, .. }) if contract == deployment.token_bridge
+    ));
     let nobody = Address::repeat_byte(9);
     assert!(matches!(
         RollupInfo::load(&anvil.client(), nobody).await,

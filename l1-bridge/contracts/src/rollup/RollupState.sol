@@ -10,6 +10,9 @@ import {RollupParameters} from "./Types.sol";
 /// @title What all parts of a rollup share
 /// @notice Roles, the parameters of the chain, and the storage that more than one part needs.
 abstract contract RollupState is AccessControl, Pausable, ReentrancyGuardTransient {
+    /// @notice Of the functions, events and headers of this contract. It is raised when one of them
+    /// changes, so that programs made for others do not use it.
+    uint256 public constant VERSION = 2;
     /// @notice May post batches.
     bytes32 public constant BATCHER_ROLE = keccak256("BATCHER_ROLE");
     /// @notice May stop and resume batches and deposits.
