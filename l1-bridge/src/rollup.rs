@@ -34,7 +34,7 @@ pub enum RollupError {
     NoContract(Address),
     /// The contract is another one than this program was made for.
     #[error(
-        "contract {contract}: expected a weft rollup of version {expected}, found {}",
+        "contract {contract} is not a weft rollup of version {expected}: found {}",
         found.map_or_else(
             || "one without a version: it is another contract, or an older one".to_owned(),
             |version| format!("version {version}"),
