@@ -19,7 +19,7 @@ pub const L2_CHAIN_ID: u64 = 31338;
 const MAX_FEE: u128 = 20_000_000_000;
 
 /// Their tip, in wei per gas.
-const TIP: u128 = 1_000_000_000;
+pub const TIP: u128 = 1_000_000_000;
 
 /// Requests in one HTTP request.
 const BATCH: usize = 100;
