@@ -116,6 +116,15 @@ impl Revert {
     }
 }
 
+/// Whether a batch was refused because its L1 origin is no block that is over. Of the newest block this
+/// says nothing: many nodes execute a call as within that block, and a transaction gets into a later one.
+pub(crate) fn is_on_newest_block(revert: &[u8]) -> bool {
+    matches!(
+        RollupErrors::abi_decode(revert),
+        Ok(RollupErrors::L1OriginMismatch(mismatch)) if mismatch.expected.is_zero()
+    )
+}
+
 impl From<&BatchHeader> for AbiBatchHeader {
     fn from(header: &BatchHeader) -> Self {
         Self {

@@ -22,9 +22,9 @@ use crate::{
     encode_blobs,
 };
 
-/// Gas limit of a batch in blobs where L1 cannot execute the transaction ahead, in gas: several times
-/// what the contract uses.
-const BLOB_POST_GAS_LIMIT: u64 = 600_000;
+/// Gas limit of a batch, besides what its calldata costs, where L1 cannot execute the transaction ahead, in
+/// gas: several times what the contract uses.
+const POST_GAS_LIMIT: u64 = 600_000;
 
 /// Posts batches to the contract.
 #[derive(Debug, Clone)]
@@ -173,13 +173,17 @@ impl ContractPoster {
                     header,
                     data: data.clone(),
                 };
-                Payload::plain(to, U256::ZERO, call.abi_encode().into())
+                let input = Bytes::from(call.abi_encode());
+                Payload {
+                    fallback_gas_limit: Some(calldata_gas_limit(&input)),
+                    ..Payload::plain(to, U256::ZERO, input)
+                }
             }
             PostableData::Blobs(blobs) => {
                 let call = Rollup::postBatchBlobsCall { header };
                 Payload {
                     blobs: Some(Arc::clone(blobs)),
-                    fallback_gas_limit: Some(BLOB_POST_GAS_LIMIT),
+                    fallback_gas_limit: Some(POST_GAS_LIMIT),
                     ..Payload::plain(to, U256::ZERO, call.abi_encode().into())
                 }
             }
@@ -278,6 +282,17 @@ impl ContractPoster {
             }
         }
     }
+}
+
+/// Gas limit of a batch with this input, where L1 cannot execute it ahead, in gas: with what EIP-7623 asks
+/// for the input at most.
+fn calldata_gas_limit(input: &[u8]) -> u64 {
+    let zeros = input.iter().filter(|byte| **byte == 0).count() as u64;
+    let others = (input.len() as u64).saturating_sub(zeros);
+    let floor = others
+        .saturating_mul(40)
+        .saturating_add(zeros.saturating_mul(10));
+    floor.saturating_add(POST_GAS_LIMIT)
 }
 
 /// Takes milliseconds a blob.

@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use common::{
-    Anvil, GENESIS_TIMESTAMP, TestChain, calldata, deposit_eth, derivation, derive_all,
-    origin_source, poster, submit_all,
+    Anvil, GENESIS_TIMESTAMP, TestChain, calldata, deposit_eth, derivation, derive_all, key,
+    manager_config, origin_source, poster,
+    rpc_proxy::{Fate, RpcProxy},
+    submit_all, submit_with,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -22,7 +24,10 @@ use weft_batcher::{
     BatchBlock, BatchHeader, BatchPoster, ChainSource, EventSink, PostError, SubmitterEvent,
     encode_batch,
 };
-use weft_l1_bridge::{BatchFault, DerivationError, ResumePoint, RollupInfo};
+use weft_l1_bridge::{
+    BatchFault, ContractPoster, DerivationError, L1Client, L1ClientConfig, ResumePoint, RollupInfo,
+    TransactionManager,
+};
 use weft_primitives::L1Origin;
 
 /// A chain of one block, whose L1 origin is a block with a deposit.
@@ -110,6 +115,32 @@ async fn a_batch_on_its_way_is_refused_where_l1_has_dropped_its_origin() {
     drop(events);
     assert!(attempts.recv().await.is_none());
     assert_eq!(again.last_batch().await.unwrap().count, 0);
+}
+
+/// Many nodes execute a call as within their newest block, in which a batch on that block cannot be: it is
+/// sent all the same, since it will be in a later one.
+#[tokio::test]
+async fn a_batch_on_the_newest_block_is_posted_where_calls_are_in_that_block() {
+    let Some(anvil) = Anvil::start(&[]).await else {
+        return;
+    };
+    let (chain, info, origin) = chain_on_a_deposit(&anvil, 26).await;
+    let head = anvil.client().block_number().await.unwrap();
+    assert_eq!(head, origin.number);
+    let proxy = RpcProxy::start(&anvil.url, |method, params| match method {
+        "eth_estimateGas" => Fate::Ask(json!({
+            "jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [params[0], "latest"]
+        })),
+        _ => Fate::Pass,
+    })
+    .await;
+    let client = L1Client::new(&proxy.url, L1ClientConfig::default()).unwrap();
+    let manager = TransactionManager::new(client.clone(), key(1), manager_config());
+    let poster = ContractPoster::new(client, manager, info.contract, 0);
+    submit_with(poster, &chain, 1).await;
+    let start = ResumePoint::start(&info, GENESIS_TIMESTAMP);
+    let mut derivation = derivation(anvil.client(), &info, start);
+    assert_eq!(derive_all(&mut derivation).await.len(), 1);
 }
 
 /// A chain goes on after an outage of L1 or of the batcher, also when blocks have to be looked up in

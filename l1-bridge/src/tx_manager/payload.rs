@@ -18,8 +18,8 @@ pub struct Payload {
     pub input: Bytes,
     /// The blobs it carries; `Some` makes it a blob transaction (EIP-4844).
     pub blobs: Option<Arc<BlobPayload>>,
-    /// Gas limit for when L1 cannot execute blob transactions ahead, in gas. Without it such an L1
-    /// is an error.
+    /// Gas limit for when L1 cannot execute the transaction ahead, in gas. Without it such an L1 is an
+    /// error.
     pub fallback_gas_limit: Option<u64>,
 }
 

@@ -6,7 +6,10 @@ use alloy_rpc_types_eth::TransactionRequest;
 use serde_json::json;
 
 use super::{Market, Payload, SendError};
-use crate::{L1Client, L1Error, contract::Revert};
+use crate::{
+    L1Client, L1Error,
+    contract::{Revert, is_on_newest_block},
+};
 
 /// What a node was found to make of blob hashes in a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +24,7 @@ pub(super) enum BlobCalls {
 pub(super) enum Simulation {
     /// It succeeds with this gas limit, in gas.
     Gas(u64),
-    /// The node shows contracts no blob hashes, so what it says means nothing.
+    /// The node cannot tell: it shows contracts no blob hashes, or another block than the next.
     Blind,
 }
 
@@ -52,6 +55,13 @@ pub(super) async fn simulate(
     };
     if !matches!(error, L1Error::Refused { .. }) {
         return Err(error.into());
+    }
+    if let L1Error::Refused {
+        revert: Some(data), ..
+    } = &error
+        && is_on_newest_block(data)
+    {
+        return Ok(Simulation::Blind);
     }
     if payload.blobs.is_some() && blob_calls(client, account, market).await? == BlobCalls::Unseen {
         return Ok(Simulation::Blind);
