@@ -81,6 +81,16 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether L1 did not answer properly, so that another try may succeed.
+    pub(crate) const fn is_trouble_of_l1(&self) -> bool {
+        match self {
+            Self::L1(error) | Self::Rollup(weft_l1_bridge::RollupError::L1(error)) => {
+                error.is_retryable()
+            }
+            _ => false,
+        }
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();

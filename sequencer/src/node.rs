@@ -1,6 +1,6 @@
 //! A sequencing node: the parts of one chain, wired.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{runtime::Handle, sync::watch, task::spawn_blocking};
@@ -54,6 +54,9 @@ pub struct NodeConfig {
     /// What `/metrics` renders; `None` turns it off.
     pub metrics: Option<PrometheusHandle>,
 }
+
+/// How long a node that cannot read L1 waits before it tries to start again.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A running sequencing node.
 #[derive(Debug)]
@@ -223,13 +226,31 @@ impl Node {
                 }
                 other => return other,
             }
-            // What has stopped this node does not stop the next.
-            let start = Self::start_on(config, store, stop.child_token());
+            let start = Self::start_again(config, store, stop);
             let Some(next) = stop.run_until_cancelled(start).await.transpose()? else {
                 return Ok(());
             };
             tracing::info!(address = %next.address, "JSON-RPC");
             self = next;
+        }
+    }
+
+    /// A node whose L1 reorganises may not be able to read it right then: it is waited for.
+    async fn start_again(
+        config: NodeConfig,
+        store: Store,
+        stop: &CancellationToken,
+    ) -> Result<Self, NodeError> {
+        loop {
+            // What has stopped the node before does not stop this one.
+            let stop = stop.child_token();
+            match Self::start_on(config.clone(), store.clone(), stop).await {
+                Err(error) if error.is_trouble_of_l1() => {
+                    tracing::warn!(%error, "the node cannot start again yet");
+                    tokio::time::sleep(START_AGAIN_AFTER).await;
+                }
+                started => return started,
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub struct LyingL1 {
 struct Lies {
     /// What decides each answer's fate; `None` while the proxy is honest.
     random: Option<StdRng>,
+    /// Questions with this in them are not answered.
+    silent_on: Option<String>,
     /// The last true answer to each question.
     answers: HashMap<String, Value>,
     told: u64,
@@ -62,6 +64,7 @@ impl LyingL1 {
         let url = format!("http://{}", listener.local_addr()?);
         let state = Arc::new(Mutex::new(Lies {
             random: None,
+            silent_on: None,
             answers: HashMap::new(),
             told: 0,
         }));
@@ -90,10 +93,16 @@ impl LyingL1 {
         lock(&self.state).random = Some(StdRng::seed_from_u64(seed));
     }
 
+    /// From now on questions with this text in them get no answer.
+    pub fn be_silent_on(&self, text: &str) {
+        lock(&self.state).silent_on = Some(text.to_owned());
+    }
+
     /// From now on all answers are true. Returns how many were not, since the last time.
     pub fn be_honest(&self) -> u64 {
         let mut lies = lock(&self.state);
         lies.random = None;
+        lies.silent_on = None;
         std::mem::take(&mut lies.told)
     }
 }
@@ -116,7 +125,13 @@ fn lock(lies: &Mutex<Lies>) -> std::sync::MutexGuard<'_, Lies> {
 }
 
 impl Lies {
-    fn fate(&mut self) -> Fate {
+    fn fate(&mut self, question: &str) -> Fate {
+        if let Some(text) = &self.silent_on
+            && question.contains(text)
+        {
+            self.told += 1;
+            return Fate::Dropped;
+        }
         let Some(random) = &mut self.random else {
             return Fate::Truth;
         };
@@ -149,7 +164,7 @@ async fn answer_to(server: &Server, body: &str) -> eyre::Result<Option<Value>> {
     let id = request.get("id").cloned().unwrap_or_default();
     let question = format!("{:?} {:?}", request.get("method"), request.get("params"));
     let result = |result: Value| serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result});
-    let fate = lock(&server.lies).fate();
+    let fate = lock(&server.lies).fate(body);
     match fate {
         Fate::Dropped => return Ok(None),
         Fate::Nothing => return Ok(Some(result(Value::Null))),

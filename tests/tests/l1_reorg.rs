@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use weft_tests::{
     anvil::Anvil,
     load::{L2_CHAIN_ID, Sender, Signed, all_included, send_all, sink, transfers},
+    lying_l1::LyingL1,
     rollup::{L1_CHAIN_ID, check_tiling, deposit, posted_batches, test_account},
     rpc::Rpc,
     sequencer::{Place, Sequencer, accounts},
@@ -155,12 +156,16 @@ async fn a_chain_whose_l1_origin_is_gone_goes_back() -> eyre::Result<()> {
     Ok(())
 }
 
+/// Selector of the contract's `VERSION()`.
+const VERSION: &str = "0xffa1ad74";
+
 /// One ether, in wei.
 const ETHER: U256 = U256::from_limbs([1_000_000_000_000_000_000, 0, 0, 0]);
 
 /// A sequencer on anvil, whose L1 drops a deposit that L2 has taken in and used.
 struct Vanishing {
     anvil: Anvil,
+    lying: LyingL1,
     place: Place,
     sequencer: Sequencer,
     folder: TempDir,
@@ -204,8 +209,10 @@ impl Vanishing {
             return Ok(None);
         };
         let folder = TempDir::new()?;
+        let lying = LyingL1::start(anvil.rpc.url()).await?;
         let place = Place::on_anvil(&anvil, folder.path())
             .await?
+            .through(lying.url())?
             .set(&format!("l1.on_deep_reorg={setting}"));
         let sequencer = place.start().await?;
         let rpc = sequencer.rpc.clone();
@@ -255,6 +262,7 @@ impl Vanishing {
         ensure!(locked.is_zero(), "the deposit is still there: {locked}");
         Ok(Some(Self {
             anvil,
+            lying,
             place,
             sequencer,
             folder,
@@ -367,6 +375,17 @@ async fn a_chain_goes_back_behind_a_deposit_that_l1_has_dropped() -> eyre::Resul
         return Ok(());
     };
     let address = chain.sequencer.rpc.url().to_owned();
+    // L1 is there until the chain has gone back, and then not for a moment: a start reads the contract.
+    chain.lying.be_silent_on(VERSION);
+    until("the node to find no L1", LIMIT, || async {
+        chain.mine().await?;
+        let log = chain.sequencer.process.log();
+        Ok(log
+            .contains("the node cannot start again yet")
+            .then_some(()))
+    })
+    .await?;
+    chain.lying.be_honest();
     chain.check_one_right_chain().await?;
     let log = chain.sequencer.process.log();
     ensure!(log.contains("unwound the chain"), "{log}");
