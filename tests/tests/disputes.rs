@@ -101,6 +101,8 @@ async fn a_wrong_batch_is_disputed_removed_and_replaced() -> eyre::Result<()> {
             "invalid_transaction",
             BatchHeader {
                 lastBlock: header.firstBlock + (later.header.lastBlock - later.header.firstBlock),
+                l1OriginNumber: later.header.l1OriginNumber,
+                l1OriginHash: later.header.l1OriginHash,
                 ..header.clone()
             },
             later.data.clone(),
