@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
     /// The chain.
-    pub spec: ChainSpec,
+    pub spec: Arc<ChainSpec>,
     /// Folder of this node alone.
     pub data_dir: PathBuf,
     /// How far back states are kept.
@@ -96,7 +96,7 @@ impl Node {
     ) -> Result<Self, NodeError> {
         let mut tasks = Tasks::new(stop);
         let mut again = config.clone();
-        let spec = Arc::new(config.spec);
+        let spec = config.spec;
         let link = match config.l1 {
             Some(l1) => Some(L1Link::connect(l1, &config.data_dir, &store).await?),
             None => None,

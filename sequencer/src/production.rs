@@ -1,6 +1,6 @@
 //! `weft sequence`: a sequencing node as a configuration describes it.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ async fn node_config(
     let spec = read_spec(genesis)?;
     let l1 = l1_config(&config).await?;
     Ok(NodeConfig {
-        spec,
+        spec: Arc::new(spec),
         data_dir: config.chain.data_dir,
         history: config.chain.history,
         execution: config.chain.execution,

@@ -128,7 +128,7 @@ impl Running {
     async fn start(folder: &Path, threads: usize) -> Self {
         let stop = CancellationToken::new();
         let config = NodeConfig {
-            spec: spec(),
+            spec: Arc::new(spec()),
             history: weft_state::History::All,
             data_dir: folder.to_owned(),
             execution: ExecutionMode::EVM,

@@ -8,6 +8,7 @@ mod setup;
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -170,7 +171,7 @@ impl Dev {
         };
         let l2 = Node::start(
             NodeConfig {
-                spec: deployment.spec,
+                spec: Arc::new(deployment.spec),
                 data_dir: config.data_dir.join("l2"),
                 history: config.history,
                 execution: config.execution,
@@ -300,7 +301,7 @@ pub async fn start_l1(
 ) -> Result<Node, NodeError> {
     Node::start(
         NodeConfig {
-            spec: setup::l1_spec(data_dir)?,
+            spec: Arc::new(setup::l1_spec(data_dir)?),
             data_dir: data_dir.join("l1"),
             history: History::All,
             execution: ExecutionMode::EVM,
