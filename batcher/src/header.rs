@@ -1,5 +1,6 @@
 use alloy_eips::BlockNumHash;
 use alloy_primitives::{B256, U256, keccak256};
+use weft_primitives::L1Origin;
 
 /// What the contract on L1 stores about a batch, by its hash: the ABI struct `BatchHeader`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +31,11 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
+    /// How a header names the L1 origin of its last block: zero stands for none.
+    pub fn origin_id(origin: Option<&L1Origin>) -> BlockNumHash {
+        origin.map(L1Origin::id).unwrap_or_default()
+    }
+
     /// The batch's hash: `keccak256(abi.encode(header))`.
     pub fn hash(&self) -> B256 {
         let word = |number: u64| U256::from(number).to_be_bytes::<32>();

@@ -436,7 +436,7 @@ impl<C: ChainSource, P: BatchPoster> Submitter<C, P> {
                 last_block_hash: last.hash(),
                 state_root: last.header.state_root,
                 withdrawals_root: chain.withdrawals_root(last_block)?,
-                l1_origin: origin.as_ref().map(L1Origin::id).unwrap_or_default(),
+                l1_origin: BatchHeader::origin_id(origin.as_ref()),
                 deposits_consumed: chain.deposit_count(last_block)?,
                 blob_count,
                 data_hash,

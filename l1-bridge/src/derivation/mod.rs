@@ -353,7 +353,7 @@ impl Derivation {
             return Ok(Err(fault));
         }
         let last_origin = read.origins.last().or(self.at.l1_origin.as_ref());
-        let expected = last_origin.map(L1Origin::id).unwrap_or_default();
+        let expected = BatchHeader::origin_id(last_origin);
         if posted.header.l1_origin != expected {
             return Ok(Err(BatchFault::HeaderOrigin {
                 expected,

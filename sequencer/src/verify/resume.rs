@@ -1,7 +1,8 @@
 //! Where to go on: behind the last batch that L1 and the chain have.
 
+use weft_batcher::BatchHeader;
 use weft_l1_bridge::{L1Client, L1Error, PostedBatch, ResumePoint, RollupInfo, posted_batches};
-use weft_primitives::{ChainSpec, L1Origin};
+use weft_primitives::ChainSpec;
 
 use crate::{
     chain::{ChainHandle, withdrawals_root_at, wrong_claim},
@@ -70,7 +71,7 @@ pub(super) fn common_point(
         let withdrawals_root = withdrawals_root_at(chain, number)?;
         let origin = store.l1_origin(number)?;
         let same_l1 = store.deposit_count(number)? == batch.header.deposits_consumed
-            && origin.as_ref().map(L1Origin::id).unwrap_or_default() == batch.header.l1_origin;
+            && BatchHeader::origin_id(origin.as_ref()) == batch.header.l1_origin;
         if same_l1 && wrong_claim(chain, batch, withdrawals_root)?.is_none() {
             let timestamp = store.header(number)?.map_or(0, |header| header.timestamp);
             return Ok(CommonPoint {
